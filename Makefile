@@ -1,0 +1,50 @@
+# Offtake's commands. `make help` lists them.
+#
+# The demo, the tests and the benchmarks share one profile (release), one feature set and one target
+# folder, so that each is built once.
+
+CARGO ?= cargo
+ARGS  ?=
+
+.PHONY: help build demo test test-full torture bench plugins check dist clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the offtake command (target/release/offtake)
+	@sh tests/setup.sh build
+	$(CARGO) build --release --locked -p offtake
+
+demo: ## see it work: a throw-away database, an application, masking, a subscriber (ARGS="--changes 50")
+	@sh tests/setup.sh demo
+	$(CARGO) build --release --locked -p offtake
+	@target/release/offtake demo $(ARGS)
+
+test: ## install what the tests need, build, and run every test against real servers
+	@sh tests/setup.sh test
+	@sh tests/run.sh test
+
+test-full: ## the same with PostgreSQL 14, 16 and 17, and the longer tests
+	@sh tests/setup.sh test
+	@sh tests/run.sh full
+
+torture: ## 200 kills under load; TORTURE_KILLS and TORTURE_SEED choose others
+	@sh tests/setup.sh test
+	@sh tests/run.sh torture
+
+bench: ## speed and memory beside pg_recvlogical and Debezium, into target/bench/*.json
+	@sh tests/setup.sh bench
+	@sh tests/run.sh bench
+
+plugins: ## rebuild the first-party plugins into plugins/dist (ARGS=--check compares only)
+	sh plugins/build.sh $(ARGS)
+
+check: ## formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+dist: ## the binary as it is shipped: small, without test switches
+	$(CARGO) build --profile dist --locked -p offtake --no-default-features
+
+clean: ## remove everything that was built
+	$(CARGO) clean

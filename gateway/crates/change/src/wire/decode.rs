@@ -1,0 +1,276 @@
+//! Reads changes and values in place.
+
+use super::varint::{Field, Reader, unzigzag};
+use super::{FRAME_CHANGES_TAG, WireError};
+use crate::value::{ListRef, ValueRef};
+use crate::{Lsn, Operation, Snapshot, UnknownCode};
+
+/// An encoded `Change`, its fixed fields read and its rows still encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeView<'a> {
+    /// The encoded message.
+    pub encoded: &'a [u8],
+    /// Dense number in the log.
+    pub sequence: u64,
+    /// Log-wide stream id.
+    pub stream: u32,
+    /// Log-wide schema id.
+    pub schema: u32,
+    /// What happened.
+    pub operation: Operation,
+    /// Before image.
+    pub before: Option<RowRef<'a>>,
+    /// After image.
+    pub after: Option<RowRef<'a>>,
+    /// The transaction; none on snapshot rows.
+    pub transaction: Option<TransactionView<'a>>,
+    /// Place in the transaction, from 1.
+    pub order: u64,
+    /// Place among the table's changes in the transaction, from 1.
+    pub order_in_table: u64,
+    /// Where the row stands in the source's log.
+    pub lsn: Lsn,
+    /// Snapshot marker.
+    pub snapshot: Snapshot,
+    /// When the gateway took the change in.
+    pub processed_unix_ns: i64,
+    /// Opaque payload; empty where the schema's form is another.
+    pub payload: &'a [u8],
+}
+
+/// A row image: an encoded `Row`.
+#[derive(Clone, Copy, Debug)]
+pub struct RowRef<'a>(&'a [u8]);
+
+impl<'a> RowRef<'a> {
+    /// The values by the schema's columns. After an error it ends.
+    pub fn values(&self) -> impl Iterator<Item = Result<ValueRef<'a>, WireError>> + use<'a> {
+        values(self.0)
+    }
+}
+
+/// An encoded `Transaction`, read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransactionView<'a> {
+    /// The database's own name of it (UTF-8).
+    pub id: &'a [u8],
+    /// Position of the commit.
+    pub commit: Lsn,
+    /// Position of the commit before it; zero: not known.
+    pub previous_commit: Lsn,
+    /// Commit time, microseconds since the Unix epoch.
+    pub commit_unix_us: i64,
+    /// Replication origin (UTF-8).
+    pub origin: &'a [u8],
+}
+
+/// Iterates over the changes of a run, or of any number of runs laid end to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Changes<'a> {
+    /// Reads the body of a `Frame` that has changes only.
+    pub fn new(run: &'a [u8]) -> Changes<'a> {
+        Changes { reader: Reader::new(run) }
+    }
+
+    fn encoded(&mut self) -> Result<Option<&'a [u8]>, WireError> {
+        match self.reader.field()? {
+            None => Ok(None),
+            Some((1, field)) => field.bytes(1).map(Some),
+            Some((number, _)) => {
+                Err(WireError::WireType { field: number, wire_type: FRAME_CHANGES_TAG & 7 })
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = Result<ChangeView<'a>, WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.encoded() {
+            Ok(None) => None,
+            Ok(Some(encoded)) => Some(ChangeView::parse(encoded)),
+            Err(error) => {
+                self.reader.rest = &[];
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl<'a> ChangeView<'a> {
+    /// Reads an encoded `Change`. Fields that this version does not know are skipped.
+    ///
+    /// # Errors
+    /// Damage, or an operation of a later version.
+    pub fn parse(encoded: &'a [u8]) -> Result<ChangeView<'a>, WireError> {
+        let mut view = ChangeView {
+            encoded,
+            sequence: 0,
+            stream: 0,
+            schema: 0,
+            operation: Operation::Create,
+            before: None,
+            after: None,
+            transaction: None,
+            order: 0,
+            order_in_table: 0,
+            lsn: Lsn::ZERO,
+            snapshot: Snapshot::None,
+            processed_unix_ns: 0,
+            payload: &[],
+        };
+        let mut operation = 0;
+        let mut reader = Reader::new(encoded);
+        while let Some((number, field)) = reader.field()? {
+            match number {
+                1 => view.sequence = field.varint(number)?,
+                2 => view.stream = narrow(field.varint(number)?)?,
+                3 => view.schema = narrow(field.varint(number)?)?,
+                4 => operation = field.varint(number)?,
+                5 => view.before = Some(RowRef(field.bytes(number)?)),
+                6 => view.after = Some(RowRef(field.bytes(number)?)),
+                7 => view.transaction = Some(TransactionView::parse(field.bytes(number)?)?),
+                8 => view.order = field.varint(number)?,
+                9 => view.order_in_table = field.varint(number)?,
+                10 => view.lsn = parse_position(field.bytes(number)?)?,
+                11 => view.snapshot = field.varint(number)?.try_into()?,
+                12 => view.processed_unix_ns = field.varint(number)?.cast_signed(),
+                14 => view.payload = field.bytes(number)?,
+                _ => {}
+            }
+        }
+        view.operation = operation.try_into()?;
+        Ok(view)
+    }
+
+    /// The sequence of an encoded change, without reading the rest.
+    pub fn sequence_of(encoded: &[u8]) -> Result<u64, WireError> {
+        let mut reader = Reader::new(encoded);
+        while let Some((number, field)) = reader.field()? {
+            if number == 1 {
+                return field.varint(number);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Headers: name and value.
+    pub fn headers(&self) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), WireError>> + use<'a> {
+        let mut reader = Reader::new(self.encoded);
+        std::iter::from_fn(move || {
+            loop {
+                match reader.field() {
+                    Ok(None) => return None,
+                    Ok(Some((13, field))) => {
+                        return Some(field.bytes(13).and_then(parse_header));
+                    }
+                    Ok(Some(_)) => {}
+                    Err(error) => {
+                        reader.rest = &[];
+                        return Some(Err(error));
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl<'a> TransactionView<'a> {
+    fn parse(encoded: &'a [u8]) -> Result<TransactionView<'a>, WireError> {
+        let mut view = TransactionView::default();
+        let mut reader = Reader::new(encoded);
+        while let Some((number, field)) = reader.field()? {
+            match number {
+                1 => view.id = field.bytes(number)?,
+                2 => view.commit = parse_position(field.bytes(number)?)?,
+                3 => view.previous_commit = parse_position(field.bytes(number)?)?,
+                4 => view.commit_unix_us = field.varint(number)?.cast_signed(),
+                5 => view.origin = field.bytes(number)?,
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+}
+
+fn parse_position(encoded: &[u8]) -> Result<Lsn, WireError> {
+    let mut lsn = Lsn::ZERO;
+    let mut reader = Reader::new(encoded);
+    while let Some((number, field)) = reader.field()? {
+        if number == 1 {
+            lsn = Lsn(field.varint(number)?);
+        }
+    }
+    Ok(lsn)
+}
+
+fn parse_header(encoded: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    let mut reader = Reader::new(encoded);
+    while let Some((number, field)) = reader.field()? {
+        match number {
+            1 => name = field.bytes(number)?,
+            2 => value = field.bytes(number)?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+/// The values of an encoded `List` or `Row`. After an error it ends.
+pub fn values(encoded: &[u8]) -> impl Iterator<Item = Result<ValueRef<'_>, WireError>> {
+    let mut reader = Reader::new(encoded);
+    std::iter::from_fn(move || {
+        let value = next_value(&mut reader).transpose()?;
+        if value.is_err() {
+            reader.rest = &[];
+        }
+        Some(value)
+    })
+}
+
+fn next_value<'a>(reader: &mut Reader<'a>) -> Result<Option<ValueRef<'a>>, WireError> {
+    while let Some((number, field)) = reader.field()? {
+        if number == 1 {
+            return parse_value(field.bytes(number)?).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn parse_value(encoded: &[u8]) -> Result<ValueRef<'_>, WireError> {
+    // A value with no known kind reads as NULL would lie; as absent it says that it is not known.
+    let mut value = ValueRef::Absent;
+    let mut reader = Reader::new(encoded);
+    while let Some((number, field)) = reader.field()? {
+        value = match (number, field) {
+            (1, Field::Varint(0)) => ValueRef::Null,
+            (1, Field::Varint(1)) => ValueRef::Unchanged,
+            (1, Field::Varint(2)) => ValueRef::Absent,
+            (1, Field::Varint(code)) => {
+                let code = code.cast_signed();
+                return Err(UnknownCode { what: "missing value", code }.into());
+            }
+            (2, Field::Varint(value)) => ValueRef::Boolean(value != 0),
+            (3, Field::Varint(value)) => ValueRef::Integer(unzigzag(value)),
+            (4, Field::Varint(value)) => ValueRef::Unsigned(value),
+            (5, Field::Fixed32(bytes)) => ValueRef::Single(f32::from_le_bytes(bytes)),
+            (6, Field::Fixed64(bytes)) => ValueRef::Number(f64::from_le_bytes(bytes)),
+            (7, Field::Bytes(text)) => ValueRef::Text(text),
+            (8, Field::Bytes(bytes)) => ValueRef::Bytes(bytes),
+            (9, Field::Bytes(list)) => ValueRef::List(ListRef::from_encoded(list)),
+            (1..=9, _) => return Err(WireError::WireType { field: number, wire_type: 255 }),
+            _ => value,
+        };
+    }
+    Ok(value)
+}
+
+fn narrow(value: u64) -> Result<u32, WireError> {
+    u32::try_from(value).map_err(|_| WireError::Varint)
+}

@@ -1,0 +1,492 @@
+//! Every key of the configuration, documented: the one place.
+//!
+//! The parser takes no key that is not here, and `gateway/CONFIGURATION.md` is written from here,
+//! so that the page can neither lack a key nor name one that does not exist. The order is the
+//! page's.
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text.
+    Text,
+    /// Text in which `${env:NAME}` and `${file:path}` are replaced.
+    Secret,
+    /// A list of texts.
+    Texts,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number,
+    /// A duration with its unit.
+    Duration,
+    /// A size with its unit.
+    Size,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// A table whose keys are documented.
+    Table,
+    /// A list of such tables.
+    Tables,
+    /// A table whose keys are not ours.
+    Free,
+}
+
+impl Kind {
+    /// As it is called in an error and on the page.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Kind::Text | Kind::Secret => "a text",
+            Kind::Texts => "a list of texts",
+            Kind::Flag => "true or false",
+            Kind::Number => "a whole number",
+            Kind::Duration => "a duration",
+            Kind::Size => "a size",
+            Kind::Choice(_) => "one of some words",
+            Kind::Table | Kind::Free => "a table",
+            Kind::Tables => "a list of tables",
+        }
+    }
+}
+
+/// One key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The table it stands in, such as `source`; empty at the top.
+    pub(crate) section: &'static str,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What its value may be.
+    pub(crate) kind: Kind,
+    /// Default, as it would be written; `None`: the key must be given.
+    pub(crate) default: Option<&'static str>,
+    /// What is allowed, in words; empty: everything of the kind.
+    pub(crate) range: &'static str,
+    /// An example, as written.
+    pub(crate) example: &'static str,
+    /// The version that has it first.
+    pub(crate) since: &'static str,
+    /// What it does.
+    pub(crate) text: &'static str,
+}
+
+/// A table and what it is for.
+pub(crate) struct Section {
+    /// As in [`Key::section`].
+    pub(crate) path: &'static str,
+    /// As a user writes it.
+    pub(crate) header: &'static str,
+    /// What it is for.
+    pub(crate) text: &'static str,
+}
+
+/// The tables in the order of the page.
+pub(crate) const SECTIONS: &[Section] = &[
+    Section {
+        path: "",
+        header: "Top level",
+        text: "One file describes one pipeline: one source, one log, and what reads from it.",
+    },
+    Section {
+        path: "source",
+        header: "[source]",
+        text: "The database to read from. PostgreSQL 14 to 18.",
+    },
+    Section {
+        path: "plugin",
+        header: "[plugin.NAME]",
+        text: "A WebAssembly component and its limits. Routes call it by its name (letters, digits, \
+               `_` and `-`, up to 64).",
+    },
+    Section {
+        path: "route",
+        header: "[[route]]",
+        text: "Which tables go through which plugins into which stream. For each table the first \
+               matching route wins; with `continue = true` later routes see the table too. A \
+               captured table that no route takes is an error. Without any `[[route]]` every table \
+               goes to its own stream.",
+    },
+    Section {
+        path: "log",
+        header: "[log]",
+        text: "The durable log between the source and everything that reads from it.",
+    },
+    Section {
+        path: "log.retain",
+        header: "[log.retain]",
+        text: "How much the log keeps. Nothing is deleted by age that Kafka has not been given yet. \
+               A log at its size that may delete nothing stops the source (BLOCKED) and goes on by \
+               itself.",
+    },
+    Section {
+        path: "kafka",
+        header: "[kafka]",
+        text: "The Kafka sink. Leave the table out and no Kafka is needed.",
+    },
+    Section {
+        path: "kafka.topics",
+        header: "[kafka.topics]",
+        text: "How a topic that does not exist is created. One that exists is not changed.",
+    },
+    Section {
+        path: "grpc",
+        header: "[grpc]",
+        text: "The gRPC service for subscribers. It is on when the table is left out.",
+    },
+    Section {
+        path: "admin",
+        header: "[admin]",
+        text: "HTTP for operators: `/livez`, `/readyz`, `/metrics`, `/status`. It is on when the \
+               table is left out.",
+    },
+];
+
+/// A key with the values that most have.
+const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+    Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
+}
+
+/// Every key, in the order of the page.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        range: "letters, digits, `_`, `-` and `.`, up to 48",
+        example: "\"shop\"",
+        text: "The pipeline's name: prefix of streams and topics, and part of the default names of \
+               slot and publication. Debezium calls it `topic.prefix`.",
+        ..key("", "name", Kind::Text)
+    },
+    Key {
+        default: Some("\"stay\""),
+        example: "\"exit\"",
+        text: "What happens when the pipeline cannot go on without a decision of yours (HALTED). \
+               `stay`: the process stays up, serves the log to subscribers and answers `/readyz` \
+               with 503. `exit`: it ends with exit status 3.",
+        ..key("", "on_halt", Kind::Choice(&["stay", "exit"]))
+    },
+    key_table("source", "The database; see [source]."),
+    Key {
+        default: Some("none"),
+        ..key_table("plugin", "The plugins, one table each; see [plugin.NAME].")
+    },
+    Key {
+        kind: Kind::Tables,
+        default: Some("one route for every table"),
+        ..key_table("route", "The routes in order; see [[route]].")
+    },
+    Key { default: Some("see there"), ..key_table("log", "The log; see [log].") },
+    Key { default: Some("no Kafka"), ..key_table("kafka", "The Kafka sink; see [kafka].") },
+    Key { default: Some("see there"), ..key_table("grpc", "The gRPC service; see [grpc].") },
+    Key { default: Some("see there"), ..key_table("admin", "The admin listener; see [admin].") },
+    Key {
+        example: "\"postgres\"",
+        text: "The kind of database.",
+        ..key("source", "type", Kind::Choice(&["postgres"]))
+    },
+    Key {
+        range: "`postgres://` or libpq's `key=value` words",
+        example: "\"postgres://offtake@db.example.com/shop?sslmode=verify-full\"",
+        text: "Server, database and user. The password may be in it, best as a reference: \
+               `postgres://offtake:${env:DB_PASSWORD}@db/shop` (percent-encoded for you), or come \
+               from `password`, `password_file` or the environment's PGPASSWORD.",
+        ..key("source", "url", Kind::Secret)
+    },
+    Key {
+        default: Some("none"),
+        example: "\"${env:DB_PASSWORD}\"",
+        text: "The user's password. Not together with `password_file` or a password in `url`.",
+        ..key("source", "password", Kind::Secret)
+    },
+    Key {
+        default: Some("none"),
+        range: "a file of at most 64 KiB",
+        example: "\"/run/secrets/db\"",
+        text: "A file that holds the password; a line end after it does not count.",
+        ..key("source", "password_file", Kind::Text)
+    },
+    Key {
+        range: "at least one pattern `schema.table`",
+        example: "[\"public.*\", \"sales.orders\"]",
+        text: "The tables to capture. `*` stands for any characters, `?` for one; a name with other \
+               characters goes in double quotes: `'public.\"Order.Lines\"'`. Debezium calls it \
+               `table.include.list`, with regular expressions.",
+        ..key("source", "tables", Kind::Texts)
+    },
+    Key {
+        default: Some("[]"),
+        range: "patterns as in `tables`",
+        example: "[\"public.audit_*\"]",
+        text: "Tables to leave out of those.",
+        ..key("source", "exclude", Kind::Texts)
+    },
+    Key {
+        default: Some("\"offtake_NAME\""),
+        range: "lower-case letters, digits and `_`, up to 63",
+        example: "\"offtake_shop\"",
+        text: "The replication slot. Created when it is absent and the log is empty. The default is \
+               made of `name` in lower case, with `_` for `-` and `.`.",
+        ..key("source", "slot", Kind::Text)
+    },
+    Key {
+        default: Some("\"offtake_NAME\""),
+        range: "up to 63 bytes",
+        example: "\"offtake_shop\"",
+        text: "The publication. Created when it is absent, for exactly the captured tables.",
+        ..key("source", "publication", Kind::Text)
+    },
+    Key {
+        default: Some("true"),
+        example: "false",
+        text: "Whether a missing publication is created, and a missing table added to it. With \
+               `false` the gateway never runs DDL.",
+        ..key("source", "create_publication", Kind::Flag)
+    },
+    Key {
+        default: Some("\"initial\""),
+        example: "\"never\"",
+        text: "`initial`: the rows that are there at the first start are read first, then changes. \
+               `never`: changes only.",
+        ..key("source", "snapshot", Kind::Choice(&["initial", "never"]))
+    },
+    Key {
+        default: Some("true"),
+        example: "false",
+        text: "Whether logical messages (`pg_logical_emit_message`) are captured, in the stream \
+               `NAME.message`.",
+        ..key("source", "messages", Kind::Flag)
+    },
+    Key {
+        default: Some("\"64MiB\""),
+        range: "1MiB to 1GiB",
+        example: "\"256MiB\"",
+        text: "The largest row. A larger one halts the pipeline; it is never skipped.",
+        ..key("source", "max_row_bytes", Kind::Size)
+    },
+    Key {
+        range: "`builtin:NAME` or a path",
+        example: "\"builtin:mask\"",
+        text: "The component: one that comes with the gateway, or a `.wasm` file.",
+        ..key("plugin", "wasm", Kind::Text)
+    },
+    Key {
+        default: Some("{}"),
+        example: "{ columns = [\"email\"], keep_last = 4 }",
+        text: "The plugin's own configuration; it receives it as JSON and says itself what is wrong \
+               with it. Dates become text. References are not replaced here, for plugins are given \
+               no secrets.",
+        ..key("plugin", "config", Kind::Free)
+    },
+    Key {
+        default: Some("\"100ms\""),
+        range: "1ms to 60s",
+        example: "\"250ms\"",
+        text: "CPU time that one call (up to 256 changes) may take.",
+        ..key("plugin", "deadline", Kind::Duration)
+    },
+    Key {
+        default: Some("\"64MiB\""),
+        range: "1MiB to 4GiB",
+        example: "\"128MiB\"",
+        text: "Memory of the plugin's instance.",
+        ..key("plugin", "memory", Kind::Size)
+    },
+    Key {
+        default: Some("\"8MiB\""),
+        range: "64KiB to 1GiB",
+        example: "\"32MiB\"",
+        text: "What one call may put out.",
+        ..key("plugin", "output", Kind::Size)
+    },
+    Key {
+        range: "at least one pattern as in `source.tables`",
+        example: "[\"public.customers\"]",
+        text: "The tables that this route takes.",
+        ..key("route", "tables", Kind::Texts)
+    },
+    Key {
+        default: Some("[]"),
+        range: "patterns as in `source.tables`",
+        example: "[\"public.test_*\"]",
+        text: "Tables that it leaves to later routes.",
+        ..key("route", "exclude", Kind::Texts)
+    },
+    Key {
+        default: Some("[]"),
+        range: "names of `[plugin.NAME]`",
+        example: "[\"mask_people\"]",
+        text: "The plugins that changes pass through, in order.",
+        ..key("route", "plugins", Kind::Texts)
+    },
+    Key {
+        default: Some("\"{name}.{schema}.{table}\""),
+        range: "letters, digits, `.`, `_`, `-`, `{name}`, `{schema}`, `{table}`",
+        example: "\"{name}.raw.{table}\"",
+        text: "The stream's name: a Kafka topic and a gRPC subscription at once. Every table needs \
+               a stream of its own.",
+        ..key("route", "stream", Kind::Text)
+    },
+    Key {
+        default: Some("false"),
+        example: "true",
+        text: "Whether later routes see these tables too: one table in two streams.",
+        ..key("route", "continue", Kind::Flag)
+    },
+    Key {
+        default: Some("\"data\""),
+        example: "\"/var/lib/offtake/shop\"",
+        text: "The log's folder, created when it is absent. One pipeline, one folder.",
+        ..key("log", "dir", Kind::Text)
+    },
+    Key {
+        default: Some("see there"),
+        kind: Kind::Table,
+        example: "{ age = \"7d\", size = \"20GiB\" }",
+        text: "How much is kept; see [log.retain].",
+        ..key("log", "retain", Kind::Table)
+    },
+    Key {
+        default: Some("\"64MiB\""),
+        range: "1MiB to 1GiB, at most a quarter of `retain.size`",
+        example: "\"128MiB\"",
+        text: "Size of one file of the log. Retention deletes whole files.",
+        ..key("log", "segment", Kind::Size)
+    },
+    Key {
+        default: Some("\"32MiB\""),
+        range: "1MiB to 16GiB",
+        example: "\"128MiB\"",
+        text: "Memory for blocks of the log that several readers share.",
+        ..key("log", "cache", Kind::Size)
+    },
+    Key {
+        default: Some("\"1MiB\""),
+        range: "64KiB to 1GiB",
+        example: "\"16MiB\"",
+        text: "Disk space held back, so that a full disk still takes what recovery needs.",
+        ..key("log", "reserve", Kind::Size)
+    },
+    Key {
+        default: Some("\"7d\""),
+        range: "at least 1s, or `\"forever\"`",
+        example: "\"24h\"",
+        text: "How long a change is kept.",
+        ..key("log.retain", "age", Kind::Duration)
+    },
+    Key {
+        default: Some("\"20GiB\""),
+        range: "at least 4MiB",
+        example: "\"100GiB\"",
+        text: "The log's largest size.",
+        ..key("log.retain", "size", Kind::Size)
+    },
+    Key {
+        range: "at least one `host:port`",
+        example: "[\"localhost:9092\"]",
+        text: "Brokers to begin with (`bootstrap.servers`).",
+        ..key("kafka", "brokers", Kind::Texts)
+    },
+    Key {
+        default: Some("{}"),
+        range: "keys of librdkafka's CONFIGURATION.md but those that would break a guarantee",
+        example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
+        text: "Passed to librdkafka as they are; references are replaced. Refused with the reason \
+               are those that decide on order, acknowledgement and partitioning.",
+        ..key("kafka", "properties", Kind::Free)
+    },
+    Key {
+        default: Some("see there"),
+        text: "How missing topics are created; see [kafka.topics].",
+        example: "{ partitions = 6 }",
+        ..key("kafka", "topics", Kind::Table)
+    },
+    Key {
+        default: Some("true"),
+        example: "false",
+        text: "Whether missing topics are created.",
+        ..key("kafka.topics", "create", Kind::Flag)
+    },
+    Key {
+        default: Some("1"),
+        range: "1 to 10000",
+        example: "6",
+        text: "Partitions. Changes of one primary key stay in one partition, chosen as Java's \
+               client does.",
+        ..key("kafka.topics", "partitions", Kind::Number)
+    },
+    Key {
+        default: Some("the broker's"),
+        range: "1 to 100",
+        example: "3",
+        text: "Copies (replication factor).",
+        ..key("kafka.topics", "replication", Kind::Number)
+    },
+    Key {
+        default: Some("the broker's"),
+        range: "at least 1s, or `\"forever\"`",
+        example: "\"7d\"",
+        text: "How long Kafka keeps a change (`retention.ms`).",
+        ..key("kafka.topics", "retention", Kind::Duration)
+    },
+    Key {
+        default: Some("{}"),
+        range: "Kafka's topic configuration",
+        example: "{ \"cleanup.policy\" = \"compact\" }",
+        text: "Further topic configuration, passed on as it is.",
+        ..key("kafka.topics", "config", Kind::Free)
+    },
+    enabled("grpc"),
+    listen("grpc", "\"127.0.0.1:7070\"", "\"0.0.0.0:7070\""),
+    insecure("grpc"),
+    enabled("admin"),
+    listen("admin", "\"127.0.0.1:7071\"", "\"0.0.0.0:7071\""),
+    insecure("admin"),
+];
+
+const fn key_table(name: &'static str, text: &'static str) -> Key {
+    Key { text, ..key("", name, Kind::Table) }
+}
+
+const fn enabled(section: &'static str) -> Key {
+    Key {
+        default: Some("true"),
+        example: "false",
+        text: "Whether it runs at all.",
+        ..key(section, "enabled", Kind::Flag)
+    }
+}
+
+const fn listen(section: &'static str, default: &'static str, example: &'static str) -> Key {
+    Key {
+        default: Some(default),
+        range: "an address and a port; port 0 takes a free one",
+        example,
+        text: "Where it listens. Beyond this machine (loopback) only with `insecure = true`.",
+        ..key(section, "listen", Kind::Text)
+    }
+}
+
+const fn insecure(section: &'static str) -> Key {
+    Key {
+        default: Some("false"),
+        example: "true",
+        text: "Allows listening beyond loopback in plain text, where anybody who reaches the port \
+               can read. Put a proxy with TLS and a login in front of it.",
+        ..key(section, "insecure", Kind::Flag)
+    }
+}
+
+/// The keys of one table.
+pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.section == section)
+}
+
+/// A key by its table and name.
+pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    of(section).find(|key| key.name == name)
+}
+
+/// A table as a user writes it.
+pub(crate) fn header(section: &str) -> &'static str {
+    SECTIONS
+        .iter()
+        .find(|known| known.path == section)
+        .map_or("", |known| if known.path.is_empty() { "top level" } else { known.header })
+}

@@ -1,0 +1,33 @@
+//! The configuration file: model, parsing, diagnostics, secrets.
+//!
+//! [`load`] reads a TOML file and gives either a [`Config`], of which everything that can be said
+//! without looking at the world is known to be right, or [`Diagnostics`]: every mistake at once,
+//! each at its place in the file. The keys are documented in one table, from which
+//! `gateway/CONFIGURATION.md` is made. What the database, the plugins and Kafka have to say about
+//! a configuration is not looked at here.
+
+mod diagnostic;
+mod document;
+mod glob;
+mod json;
+mod kafka;
+mod keys;
+mod model;
+mod parse;
+mod reader;
+mod redact;
+mod reference;
+mod routes;
+mod secret;
+mod sections;
+mod suggest;
+mod unit;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use document::configuration_reference;
+pub use model::{
+    Admin, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource, Route,
+    Snapshot, Source, Topics,
+};
+pub use parse::{load, parse};
+pub use secret::Secret;

@@ -1,0 +1,208 @@
+//! What a configuration says, once it is known to be right.
+//!
+//! Every value here was checked: names resolve, sizes are in range, addresses parse, relative
+//! paths are joined to the file's folder and secrets are resolved. Nothing here reads a file. What
+//! each key means to its user stands in `keys.rs`, from which `gateway/CONFIGURATION.md` is made.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::Diagnostics;
+use crate::secret::Secret;
+
+/// A whole configuration: one pipeline.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The pipeline's name: prefix of streams and topics.
+    pub name: String,
+    /// Where changes come from.
+    pub source: Source,
+    /// The plugins, in the order of the file; routes refer to them by index.
+    pub plugins: Vec<Plugin>,
+    /// The routes, in the order of the file; never empty (without `[[route]]` one takes all).
+    pub routes: Vec<Route>,
+    /// The durable log.
+    pub log: LogConfig,
+    /// The Kafka sink, when `[kafka]` is there.
+    pub kafka: Option<Kafka>,
+    /// The gRPC service; `None` only with `enabled = false`.
+    pub grpc: Option<Grpc>,
+    /// The admin listener; `None` only with `enabled = false`.
+    pub admin: Option<Admin>,
+    /// What the process does when the pipeline halts.
+    pub on_halt: OnHalt,
+    /// What is allowed but looks like a mistake; print it.
+    pub warnings: Diagnostics,
+}
+
+/// Where changes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A PostgreSQL database.
+    Postgres(PostgresSource),
+}
+
+/// A PostgreSQL database and what to read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresSource {
+    /// `postgres://…` or libpq's `key=value …`; references are resolved. Secret, for it may hold
+    /// the password.
+    pub url: Secret,
+    /// The password from `password`, `password_file` or, failing those, `PGPASSWORD`. `None` when
+    /// the URL holds it or there is none.
+    pub password: Option<Secret>,
+    /// The file that the password came from, so that it can be read again after a rotation.
+    pub password_file: Option<PathBuf>,
+    /// Globs of the tables to capture, `schema.table`.
+    pub tables: Vec<String>,
+    /// Globs of the tables to leave out.
+    pub exclude: Vec<String>,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// Whether rows that exist already are read first.
+    pub snapshot: Snapshot,
+    /// Whether a missing publication is created, and tables are added to one that lacks them.
+    pub create_publication: bool,
+    /// Whether logical messages (`pg_logical_emit_message`) are captured.
+    pub messages: bool,
+    /// The largest row that is taken, in bytes.
+    pub max_row_bytes: u64,
+}
+
+/// Whether rows that exist already are read first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Read every table once, then stream.
+    Initial,
+    /// Stream only.
+    Never,
+}
+
+/// A plugin: a WebAssembly component and its limits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// The name in `[plugin.NAME]`.
+    pub name: String,
+    /// Where the component is.
+    pub wasm: PluginSource,
+    /// The `config` table as a JSON object, keys sorted; `{}` when left out.
+    pub config_json: String,
+    /// CPU time that one call may take.
+    pub deadline: Duration,
+    /// Memory of one instance, in bytes.
+    pub memory_bytes: u64,
+    /// What one call may put out, in bytes.
+    pub output_bytes: u64,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the configuration's content, which is the user's own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("wasm", &self.wasm)
+            .field("config_json", &format_args!("<{} bytes>", self.config_json.len()))
+            .field("deadline", &self.deadline)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("output_bytes", &self.output_bytes)
+            .finish()
+    }
+}
+
+/// Where a plugin's component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// `builtin:NAME`; whether it exists is the transform crate's to say.
+    Builtin(String),
+    /// A file that existed when the configuration was read.
+    Path(PathBuf),
+}
+
+/// One `[[route]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Globs of the tables that it takes.
+    pub tables: Vec<String>,
+    /// Globs of tables that it leaves to later routes.
+    pub exclude: Vec<String>,
+    /// Indices into [`Config::plugins`], in the order of the chain.
+    pub plugins: Vec<usize>,
+    /// Stream name with `{name}`, `{schema}` and `{table}`.
+    pub stream: String,
+    /// Whether later routes see the tables too.
+    pub continues: bool,
+}
+
+/// The durable log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// How long a change is kept at least as long as nothing else needs room; `None`: for ever.
+    pub retain_age: Option<Duration>,
+    /// The log's largest size in bytes.
+    pub retain_bytes: u64,
+    /// Size at which a segment is closed, in bytes.
+    pub segment_bytes: u64,
+    /// The block cache that readers share, in bytes.
+    pub cache_bytes: u64,
+    /// Disk space that is set aside for control records when the disk is full, in bytes.
+    pub reserve_bytes: u64,
+}
+
+/// The Kafka sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port` of brokers to begin with.
+    pub brokers: Vec<String>,
+    /// librdkafka's own properties. Secrets, for passwords are among them.
+    pub properties: BTreeMap<String, Secret>,
+    /// How missing topics are created.
+    pub topics: Topics,
+}
+
+/// How missing topics are created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// Whether they are created at all.
+    pub create: bool,
+    /// Partitions of a topic, 1 when the file does not say; `None` would be the broker's default,
+    /// which no file can ask for yet.
+    pub partitions: Option<i32>,
+    /// Copies of a topic; `None`: the broker's default.
+    pub replication: Option<i32>,
+    /// Topic configuration; `retention` is in it as `retention.ms`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// The gRPC service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grpc {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether it may listen beyond loopback without TLS.
+    pub insecure: bool,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether it may listen beyond loopback without TLS.
+    pub insecure: bool,
+}
+
+/// What the process does when the pipeline halts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnHalt {
+    /// Stays up and serves the log.
+    Stay,
+    /// Ends with an exit code of its own.
+    Exit,
+}

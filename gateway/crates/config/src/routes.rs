@@ -1,0 +1,262 @@
+//! `[[route]]`, and what routes, plugins and the captured tables mean together.
+//!
+//! The order of routes decides, so the mistakes that order invites are errors: a route that no
+//! table can reach (masking that never happens), two tables in one stream, one table twice in the
+//! same stream. What only the real tables can tell is `offtake check`'s.
+
+use std::ops::Range;
+
+use crate::glob::Glob;
+use crate::model::{Plugin, Route};
+use crate::reader::{At, Section};
+use crate::sections;
+use crate::suggest;
+
+const DEFAULT_STREAM: &str = "{name}.{schema}.{table}";
+const PLACEHOLDERS: &[&str] = &["name", "schema", "table"];
+
+/// A route with what is needed to judge it.
+struct Draft {
+    span: Range<usize>,
+    tables: Vec<At<Glob>>,
+    has_exclude: bool,
+    stream: At<String>,
+    continue_span: Range<usize>,
+    route: Route,
+}
+
+/// The routes; without any, one that takes every table.
+pub(crate) fn routes(
+    top: &Section<'_, '_>,
+    plugins: &[At<Plugin>],
+    captured: &[At<Glob>],
+) -> Vec<Route> {
+    let sections = sections::route_sections(top);
+    let mut used = vec![false; plugins.len()];
+    let drafts: Vec<Draft> =
+        sections.iter().map(|section| draft(section, plugins, &mut used)).collect();
+    for (plugin, _) in plugins.iter().zip(&used).filter(|(_, used)| !**used) {
+        top.context.warning(
+            "CONFIG_PLUGIN_UNUSED",
+            &plugin.span,
+            format!("no route uses the plugin `{}`", plugin.value.name),
+            Some("name it in `plugins` of a [[route]], or remove it".to_owned()),
+        );
+    }
+    for (at, draft) in drafts.iter().enumerate() {
+        judge_alone(top, draft, captured, at + 1 == drafts.len());
+        for (earlier_at, earlier) in drafts[..at].iter().enumerate() {
+            judge_pair(top, earlier_at, earlier, draft);
+        }
+        judge_reach(top, &drafts[..at], draft);
+    }
+    if drafts.is_empty() {
+        return vec![Route {
+            tables: vec!["*.*".to_owned()],
+            exclude: Vec::new(),
+            plugins: Vec::new(),
+            stream: DEFAULT_STREAM.to_owned(),
+            continues: false,
+        }];
+    }
+    drafts.into_iter().map(|draft| draft.route).collect()
+}
+
+fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -> Draft {
+    section.require("tables");
+    let (tables, globs) = sections::patterns(section, "tables", true);
+    let (exclude, _) = sections::patterns(section, "exclude", false);
+    let default = || At { value: DEFAULT_STREAM.to_owned(), span: section.span.clone() };
+    let stream = section.text("stream").filter(|stream| template(section, stream));
+    let stream = stream.unwrap_or_else(default);
+    let continues = section.flag("continue").unwrap_or(false);
+    Draft {
+        span: section.span.clone(),
+        tables: globs,
+        has_exclude: !exclude.is_empty(),
+        continue_span: section.span_of("continue"),
+        route: Route {
+            tables,
+            exclude,
+            plugins: chain(section, plugins, used),
+            stream: stream.value.clone(),
+            continues,
+        },
+        stream,
+    }
+}
+
+/// The plugins of a route by index.
+fn chain(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -> Vec<usize> {
+    let mut chain = Vec::new();
+    for name in section.texts("plugins").map(|list| list.value).unwrap_or_default() {
+        let known = || plugins.iter().map(|plugin| plugin.value.name.as_str());
+        let Some(index) = known().position(|known| known == name.value) else {
+            let near = suggest::nearest(&name.value, known());
+            let help = match (near, plugins.is_empty()) {
+                (Some(near), _) => format!("did you mean \"{near}\"?"),
+                (None, true) => format!("describe it in a table [plugin.{}]", name.value),
+                (None, false) => format!(
+                    "there are {}",
+                    known().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+                ),
+            };
+            let message = format!("there is no plugin `{}`", name.value);
+            section.context.error("CONFIG_UNKNOWN_PLUGIN", &name.span, message, Some(help));
+            continue;
+        };
+        used[index] = true;
+        if chain.contains(&index) {
+            section.context.error(
+                "CONFIG_PLUGIN_TWICE",
+                &name.span,
+                format!("the plugin `{}` stands twice in this route", name.value),
+                Some("remove one of them".to_owned()),
+            );
+        }
+        chain.push(index);
+    }
+    chain
+}
+
+/// Checks a stream template's placeholders and characters.
+fn template(section: &Section<'_, '_>, stream: &At<String>) -> bool {
+    let before = stream.value.as_str();
+    let mut rest = before;
+    let mut literal = String::new();
+    while let Some(open) = rest.find('{') {
+        literal.push_str(&rest[..open]);
+        let Some(close) = rest[open..].find('}') else { break };
+        let name = &rest[open + 1..open + close];
+        if !PLACEHOLDERS.contains(&name) {
+            let written = format!("{{{name}}}");
+            let near = suggest::nearest(name, PLACEHOLDERS.iter().copied());
+            section.context.error(
+                "CONFIG_UNKNOWN_PLACEHOLDER",
+                &section.context.part_of(&stream.span, &written),
+                format!("unknown placeholder `{written}`"),
+                Some(match near {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None => "there are `{name}`, `{schema}` and `{table}`".to_owned(),
+                }),
+            );
+            return false;
+        }
+        rest = &rest[open + close + 1..];
+    }
+    literal.push_str(rest);
+    let wrong =
+        literal.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    if wrong.is_none() && !before.is_empty() {
+        return true;
+    }
+    let message = match wrong {
+        Some(wrong) => format!("`{wrong}` cannot stand in a stream's name"),
+        None => "`stream` is empty".to_owned(),
+    };
+    section.context.error(
+        "CONFIG_BAD_VALUE",
+        &stream.span,
+        message,
+        Some(
+            "letters, digits, `.`, `_` and `-`, as for a Kafka topic, and placeholders".to_owned(),
+        ),
+    );
+    false
+}
+
+/// What can be said of a route by itself.
+fn judge_alone(top: &Section<'_, '_>, draft: &Draft, captured: &[At<Glob>], last: bool) {
+    if draft.route.continues && last {
+        top.context.warning(
+            "CONFIG_CONTINUE_LAST",
+            &draft.continue_span,
+            "`continue = true` has no effect on the last route",
+            Some("remove it, or add the route that is to see these tables too".to_owned()),
+        );
+    }
+    for table in &draft.tables {
+        if !captured.is_empty() && !captured.iter().any(|known| known.value.overlaps(&table.value))
+        {
+            top.context.warning(
+                "CONFIG_ROUTE_EMPTY",
+                &table.span,
+                "no captured table can match this pattern",
+                Some("add it to `tables` in [source], or remove it here".to_owned()),
+            );
+        }
+    }
+    let template = &draft.stream.value;
+    let one_table =
+        draft.tables.len() <= 1 && draft.tables.iter().all(|glob| glob.value.one_table().is_some());
+    let first_schema = draft.tables.first().and_then(|glob| glob.value.one_schema());
+    let one_schema = draft.tables.is_empty()
+        || first_schema.is_some()
+            && draft.tables.iter().all(|glob| glob.value.one_schema() == first_schema);
+    let missing = match (template.contains("{table}"), template.contains("{schema}")) {
+        (false, _) if !one_table => "table",
+        (_, false) if !one_schema => "schema",
+        _ => return,
+    };
+    top.context.error(
+        "CONFIG_STREAM_COLLISION",
+        &draft.stream.span,
+        format!(
+            "this route can take several tables, and `stream` would put them all into one: \
+                 it lacks `{{{missing}}}`"
+        ),
+        Some(format!("for example `stream = \"{DEFAULT_STREAM}\"`, or one route for each table")),
+    );
+}
+
+/// What can be said of two routes.
+fn judge_pair(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: &Draft) {
+    if earlier.stream.value != later.stream.value {
+        return;
+    }
+    let overlap = earlier
+        .tables
+        .iter()
+        .any(|left| later.tables.iter().any(|right| left.value.overlaps(&right.value)));
+    let number = earlier_at + 1;
+    if overlap && earlier.route.continues {
+        top.context.error(
+            "CONFIG_STREAM_TWICE",
+            &later.stream.span,
+            format!("route {number} continues, and both put the same table into the same stream"),
+            Some("give this route a `stream` of its own".to_owned()),
+        );
+    } else if !earlier.stream.value.contains("{table}") {
+        top.context.error(
+            "CONFIG_STREAM_COLLISION",
+            &later.stream.span,
+            format!("route {number} has the same `stream`, so that two tables share it"),
+            Some("give this route a `stream` of its own".to_owned()),
+        );
+    }
+}
+
+/// Whether every table of a route is taken by an earlier one.
+fn judge_reach(top: &Section<'_, '_>, earlier: &[Draft], draft: &Draft) {
+    let taken_by = |table: &Glob| {
+        earlier.iter().position(|earlier| {
+            !earlier.route.continues
+                && !earlier.has_exclude
+                && earlier.tables.iter().any(|glob| glob.value.covers(table))
+        })
+    };
+    let takers: Vec<Option<usize>> = draft.tables.iter().map(|t| taken_by(&t.value)).collect();
+    let all = !takers.is_empty() && takers.iter().all(Option::is_some);
+    for (table, taker) in draft.tables.iter().zip(takers) {
+        let Some(taker) = taker else { continue };
+        let number = taker + 1;
+        let help = format!("put this route before route {number}, or set `continue = true` there");
+        if all {
+            let message = format!("no table reaches this route: route {number} takes them first");
+            top.context.error("CONFIG_ROUTE_UNREACHABLE", &draft.span, message, Some(help));
+            return;
+        }
+        let message = format!("route {number} takes the tables of this pattern first");
+        top.context.warning("CONFIG_PATTERN_UNREACHABLE", &table.span, message, Some(help));
+    }
+}

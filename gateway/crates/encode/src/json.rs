@@ -1,0 +1,270 @@
+//! JSON text as Jackson writes it: strings, base64 and floating point numbers. Appends to a byte
+//! buffer; nothing is allocated but the buffer's growth.
+
+use std::io::Write as _;
+
+/// 0: as it is; `u`: as `\u00XX`; else: the letter after the backslash.
+const ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = b'u';
+        byte += 1;
+    }
+    table[0x08] = b'b';
+    table[0x09] = b't';
+    table[0x0a] = b'n';
+    table[0x0c] = b'f';
+    table[0x0d] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+/// Appends UTF-8 text as a JSON string. Only control characters, the quote and the backslash are
+/// escaped; everything else stays UTF-8.
+pub(crate) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    put_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends the inside of a JSON string.
+pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| ESCAPES[usize::from(byte)] != 0) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = special.split_first() else { return };
+        match ESCAPES[usize::from(byte)] {
+            b'u' => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(byte >> 4)]);
+                out.push(HEX[usize::from(byte & 15)]);
+            }
+            letter => out.extend_from_slice(&[b'\\', letter]),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends bytes as a JSON string of base64 with padding.
+pub(crate) fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letter = |bits: u32| ALPHABET[(bits & 63) as usize];
+    out.reserve(bytes.len().div_ceil(3) * 4 + 2);
+    out.push(b'"');
+    let (groups, tail) = bytes.as_chunks::<3>();
+    for &[first, second, third] in groups {
+        let bits = u32::from_be_bytes([0, first, second, third]);
+        out.extend_from_slice(&[
+            letter(bits >> 18),
+            letter(bits >> 12),
+            letter(bits >> 6),
+            letter(bits),
+        ]);
+    }
+    match *tail {
+        [first] => {
+            let bits = u32::from(first) << 16;
+            out.extend_from_slice(&[letter(bits >> 18), letter(bits >> 12), b'=', b'=']);
+        }
+        [first, second] => {
+            let bits = u32::from(first) << 16 | u32::from(second) << 8;
+            out.extend_from_slice(&[
+                letter(bits >> 18),
+                letter(bits >> 12),
+                letter(bits >> 6),
+                b'=',
+            ]);
+        }
+        _ => {}
+    }
+    out.push(b'"');
+}
+
+/// Appends an integer.
+pub(crate) fn put_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a double as Java's `Double.toString` writes it since Java 19 (the shortest digits that
+/// read back), special values as strings.
+pub(crate) fn put_double(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() {
+        let mut digits = Scientific::default();
+        // Writing to this buffer cannot fail: the longest form has 24 characters.
+        let _ = write!(digits, "{value:e}");
+        put_java_float(out, digits.text());
+    } else {
+        put_special(out, value);
+    }
+}
+
+/// Appends a float as Java's `Float.toString` writes it, see [`put_double`].
+pub(crate) fn put_single(out: &mut Vec<u8>, value: f32) {
+    if value.is_finite() {
+        let mut digits = Scientific::default();
+        let _ = write!(digits, "{value:e}");
+        put_java_float(out, digits.text());
+    } else {
+        put_special(out, value.into());
+    }
+}
+
+fn put_special(out: &mut Vec<u8>, value: f64) {
+    out.extend_from_slice(match value {
+        value if value.is_nan() => b"\"NaN\"",
+        value if value > 0.0 => b"\"Infinity\"",
+        _ => b"\"-Infinity\"",
+    });
+}
+
+/// Room for a number in scientific notation.
+#[derive(Default)]
+struct Scientific {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Scientific {
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl std::io::Write for Scientific {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
+        let len = text.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..len), text.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.len += len;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rust's `d.ddde±n` laid out as Java lays it out: plain from 0.001 up to 10,000,000, else with an
+/// `E`, and always with a digit after the point.
+fn put_java_float(out: &mut Vec<u8>, scientific: &[u8]) {
+    let (negative, number) = match scientific.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, scientific),
+    };
+    let at = number.iter().position(|&byte| byte == b'e').unwrap_or(number.len());
+    let (mantissa, exponent) = number.split_at(at);
+    let exponent: i32 = exponent
+        .get(1..)
+        .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+        .unwrap_or(0);
+    let (first, fraction) = mantissa.split_at(mantissa.len().min(1));
+    let fraction = fraction.get(1..).unwrap_or_default();
+    if negative {
+        out.push(b'-');
+    }
+    if !(-3..7).contains(&exponent) {
+        out.extend_from_slice(first);
+        out.push(b'.');
+        out.extend_from_slice(if fraction.is_empty() { b"0" } else { fraction });
+        out.push(b'E');
+        put_integer(out, exponent);
+    } else if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', exponent.unsigned_abs() as usize - 1));
+        out.extend_from_slice(first);
+        out.extend_from_slice(fraction);
+    } else {
+        let before = exponent.unsigned_abs() as usize;
+        let (integer, rest) = fraction.split_at(fraction.len().min(before));
+        out.extend_from_slice(first);
+        out.extend_from_slice(integer);
+        out.extend(std::iter::repeat_n(b'0', before - integer.len()));
+        out.push(b'.');
+        out.extend_from_slice(if rest.is_empty() { b"0" } else { rest });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_control_characters_quote_and_backslash_are_escaped() {
+        assert_eq!(
+            text(|out| put_string(
+                out,
+                "\u{0}\u{1f}\u{8}\t\n\u{c}\r\"\\/\u{7f}é\u{2028}😀".as_bytes()
+            )),
+            "\"\\u0000\\u001F\\b\\t\\n\\f\\r\\\"\\\\/\u{7f}é\u{2028}😀\""
+        );
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, expected) in [
+            (&b""[..], "\"\""),
+            (b"f", "\"Zg==\""),
+            (b"fo", "\"Zm8=\""),
+            (b"foo", "\"Zm9v\""),
+            (b"foobar", "\"Zm9vYmFy\""),
+            (&[0, 255], "\"AP8=\""),
+        ] {
+            assert_eq!(text(|out| put_base64(out, bytes)), expected);
+        }
+    }
+
+    #[test]
+    fn doubles_are_laid_out_as_java_does() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-3.25, "-3.25"),
+            (100.0, "100.0"),
+            (123_456.789, "123456.789"),
+            (9_999_999.0, "9999999.0"),
+            (10_000_000.0, "1.0E7"),
+            (1.234_567_89e10, "1.23456789E10"),
+            (0.001, "0.001"),
+            (0.012_5, "0.0125"),
+            (0.000_999, "9.99E-4"),
+            (5e-324, "5.0E-324"),
+            (f64::MAX, "1.7976931348623157E308"),
+            (f64::NAN, "\"NaN\""),
+            (f64::INFINITY, "\"Infinity\""),
+            (f64::NEG_INFINITY, "\"-Infinity\""),
+        ] {
+            assert_eq!(text(|out| put_double(out, value)), expected);
+        }
+        assert_eq!(text(|out| put_single(out, 3.3)), "3.3");
+        assert_eq!(text(|out| put_single(out, f32::MAX)), "3.4028235E38");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_reads_back_as_itself(double: f64, single: f32) {
+            if double.is_finite() {
+                let read: f64 = text(|out| put_double(out, double)).parse().unwrap();
+                proptest::prop_assert_eq!(read.to_bits(), double.to_bits());
+            }
+            if single.is_finite() {
+                let read: f32 = text(|out| put_single(out, single)).parse().unwrap();
+                proptest::prop_assert_eq!(read.to_bits(), single.to_bits());
+            }
+        }
+    }
+}

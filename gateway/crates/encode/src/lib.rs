@@ -1,0 +1,40 @@
+//! Encoders from changes to the formats that consumers read. Bytes only: nothing here knows a
+//! broker, a file or a runtime.
+//!
+//! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
+//! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
+//! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
+//! partition that Java's producer would choose.
+
+pub mod debezium;
+mod json;
+mod murmur2;
+
+pub use murmur2::{murmur2, partition_of};
+
+/// Why a change could not be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The encoded change cannot be read.
+    #[error("a change in the log cannot be read: {0}")]
+    Damaged(#[from] offtake_change::wire::WireError),
+}
+
+impl EncodeError {
+    /// A stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
+        }
+    }
+
+    /// What an operator can do.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            EncodeError::Damaged(_) => {
+                "the log was written by a later version or is damaged: run the version that wrote \
+                 it, or restore the log's folder"
+            }
+        }
+    }
+}

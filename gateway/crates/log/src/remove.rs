@@ -1,0 +1,61 @@
+//! Removing a log for good, as `offtake resync` does.
+//!
+//! Only what this crate and the sinks made in the folder is removed; anything else stays, and so
+//! do the folder and the key of the subscribers' tokens.
+
+use std::path::Path;
+
+use crate::error::LogError;
+use crate::{disk::Disk, disk::RealDisk};
+
+/// Removes every file of the log in a folder and gives their number; 0 where there is none.
+///
+/// `meta` goes first: cut off after it, what is left counts as a log that never began.
+///
+/// # Errors
+/// The log is in use, or a file cannot be removed.
+pub fn remove(dir: &Path) -> Result<usize, LogError> {
+    if !dir.exists() {
+        return Ok(0);
+    }
+    let in_folder = || dir.display().to_string();
+    let disk = RealDisk::new(dir).map_err(LogError::io("open", in_folder()))?;
+    let Some(_lock) = disk.lock().map_err(LogError::io("lock", "lock"))? else {
+        return Err(LogError::Locked { dir: in_folder() });
+    };
+    let mut names = disk.list().map_err(LogError::io("list", in_folder()))?;
+    names.retain(|name| belongs_to_log(name));
+    names.sort_by_key(|name| name != "meta");
+    for name in &names {
+        disk.remove(name).map_err(LogError::io("remove", name.clone()))?;
+    }
+    disk.sync_dir().map_err(LogError::io("sync", in_folder()))?;
+    Ok(names.len())
+}
+
+fn belongs_to_log(name: &str) -> bool {
+    let made = [".log", ".idx", ".cursor", ".tmp"].iter().any(|ending| name.ends_with(ending));
+    made || name == "meta" || name == "reserve"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LogOptions, open};
+
+    #[test]
+    fn a_removed_log_is_begun_anew_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(LogOptions::new(folder.path())).unwrap();
+        assert!(matches!(remove(folder.path()), Err(LogError::Locked { .. })));
+        let id = first.log.id();
+        drop(first);
+        std::fs::write(folder.path().join("mine.txt"), "stays").unwrap();
+        assert!(remove(folder.path()).unwrap() > 0);
+        assert!(folder.path().join("mine.txt").exists());
+        let again = open(LogOptions::new(folder.path())).unwrap();
+        assert!(again.recovered.is_empty);
+        assert_ne!(again.log.id(), id);
+        assert_eq!(remove(&folder.path().join("nowhere")).unwrap(), 0);
+    }
+}

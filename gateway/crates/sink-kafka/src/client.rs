@@ -1,0 +1,86 @@
+//! The client library's settings: what order, completeness and bounded memory rest on.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::BaseProducer;
+
+use crate::context::{QuietContext, SinkContext};
+use crate::{KafkaError, KafkaOptions};
+
+/// Memory for messages that are not acknowledged yet, in KiB.
+const QUEUE_KBYTES: &str = "32768";
+/// Messages that are not acknowledged yet.
+const QUEUE_MESSAGES: &str = "100000";
+/// The client's own limit of a message lies above any broker's: the broker decides.
+const MESSAGE_MAX_BYTES: &str = "104857600";
+
+/// The settings of every client of these options.
+pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", format!("offtake-{}", options.pipeline))
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true");
+    for (name, value) in &options.properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", options.brokers.join(","));
+    config
+}
+
+/// A producer that keeps order a partition, never gives a message up by time, and refuses to go on
+/// past a message that failed. `one_by_one`: a message a batch, for a topic whose limit is smaller
+/// than a batch.
+pub(crate) fn producer(
+    options: &KafkaOptions,
+    context: SinkContext,
+    one_by_one: bool,
+) -> Result<BaseProducer<SinkContext>, KafkaError> {
+    let mut config = base(options);
+    let mut default = |name: &str, value: &str| {
+        if !options.properties.contains_key(name) {
+            config.set(name, value);
+        }
+    };
+    default("compression.codec", "lz4");
+    default("linger.ms", "5");
+    default("queue.buffering.max.kbytes", QUEUE_KBYTES);
+    default("queue.buffering.max.messages", QUEUE_MESSAGES);
+    default("message.max.bytes", MESSAGE_MAX_BYTES);
+    default("batch.size", "1000000");
+    config
+        .set("enable.idempotence", "true")
+        .set("enable.gapless.guarantee", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0");
+    if one_by_one {
+        config.set("batch.num.messages", "1");
+    }
+    BaseProducer::from_config_and_context(&config, context).map_err(|error| refused(&error))
+}
+
+/// A client that asks about topics. A consumer, because a producer's question may create the topic
+/// with the broker's defaults.
+pub(crate) fn inspector(options: &KafkaOptions) -> Result<BaseConsumer<QuietContext>, KafkaError> {
+    let mut config = base(options);
+    config.set("allow.auto.create.topics", "false");
+    BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|error| refused(&error))
+}
+
+pub(crate) fn refused(error: &ClientError) -> KafkaError {
+    match error {
+        ClientError::ClientConfig(_, reason, property, _) => KafkaError::Property {
+            property: property.clone(),
+            // The library's text quotes the value of some properties; the name is enough.
+            reason: if reason.contains(' ') {
+                "the client library refuses its value".to_owned()
+            } else {
+                reason.clone()
+            },
+        },
+        other => KafkaError::Client(other.to_string()),
+    }
+}

@@ -1,0 +1,211 @@
+//! What halts the sink or keeps it from starting, with a stable code and a next step for each.
+//!
+//! A broker that cannot be reached is not here: that is a state of [`crate::KafkaStatus`] and ends
+//! by itself.
+
+use offtake_encode::EncodeError;
+use offtake_log::{LogError, ReadError};
+
+/// Why the sink halts or does not start. Texts never hold a key or a value.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// A property is wrong or not the user's to set.
+    #[error("kafka property {property}: {reason}")]
+    Property {
+        /// Its name.
+        property: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The client library cannot be set up.
+    #[error("the Kafka client cannot be set up: {0}")]
+    Client(String),
+    /// The sink's thread cannot be started.
+    #[error("the thread of the Kafka sink cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// The cursor is another log's.
+    #[error("the cursor {file} belongs to log {found}, this is log {expected}")]
+    CursorForeign {
+        /// The cursor's file.
+        file: String,
+        /// The log that wrote it.
+        found: String,
+        /// The log that is read.
+        expected: String,
+    },
+    /// The cursor is another pipeline's.
+    #[error("the cursor {file} belongs to pipeline {found}, this is pipeline {expected}")]
+    CursorPipeline {
+        /// The cursor's file.
+        file: String,
+        /// The pipeline that wrote it.
+        found: String,
+        /// This pipeline.
+        expected: String,
+    },
+    /// The cursor is past the log's end.
+    #[error("the cursor stands at sequence {cursor}, the log ends at {latest}")]
+    CursorAhead {
+        /// The cursor's sequence.
+        cursor: u64,
+        /// The log's last sequence.
+        latest: u64,
+    },
+    /// The log no longer holds what follows the cursor.
+    #[error("the cursor stands at sequence {cursor}, the log begins at {earliest}")]
+    CursorTooOld {
+        /// The cursor's sequence.
+        cursor: u64,
+        /// First sequence that the log holds.
+        earliest: u64,
+    },
+    /// The cursor's file cannot be read or written.
+    #[error("the cursor cannot be kept: {0}")]
+    CursorFile(#[source] LogError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(ReadError),
+    /// The log refers to a schema or stream that it did not announce.
+    #[error("the log refers to {what} {id}, which it did not announce")]
+    Unannounced {
+        /// Schema or stream.
+        what: &'static str,
+        /// Its id.
+        id: u32,
+    },
+    /// A schema of a later version.
+    #[error("schema {id} cannot be read: {reason}")]
+    Schema {
+        /// Its id.
+        id: u32,
+        /// What is not known.
+        reason: String,
+    },
+    /// A change cannot be read.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A message is larger than the topic takes.
+    #[error("a message for topic {topic} after sequence {after} is larger than the broker takes")]
+    MessageTooLarge {
+        /// The topic.
+        topic: String,
+        /// The cursor: the message follows it.
+        after: u64,
+    },
+    /// Not allowed to see or write a topic.
+    #[error("not allowed to write topic {topic}")]
+    TopicDenied {
+        /// The topic.
+        topic: String,
+    },
+    /// Not allowed to write idempotently, or to use the cluster.
+    #[error("the cluster does not allow this user to write: {0}")]
+    ClusterDenied(String),
+    /// A topic is missing and is not to be created.
+    #[error("topic {topic} does not exist")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+    },
+    /// A name that cannot be a topic's.
+    #[error("{topic:?} cannot be the name of a topic")]
+    TopicInvalid {
+        /// The name.
+        topic: String,
+    },
+    /// A topic cannot be created.
+    #[error("topic {topic} cannot be created: {reason}")]
+    TopicCreate {
+        /// The topic.
+        topic: String,
+        /// The broker's reason.
+        reason: String,
+    },
+    /// The broker refuses a message for good.
+    #[error("a message for topic {topic} after sequence {after} is refused: {reason}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// The cursor: the message follows it.
+        after: u64,
+        /// The broker's reason.
+        reason: String,
+    },
+}
+
+impl KafkaError {
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            KafkaError::Property { .. } => "KAFKA_PROPERTY",
+            KafkaError::Client(_) => "KAFKA_CLIENT",
+            KafkaError::Thread(_) => "KAFKA_THREAD",
+            KafkaError::CursorForeign { .. } => "KAFKA_CURSOR_FOREIGN",
+            KafkaError::CursorPipeline { .. } => "KAFKA_CURSOR_PIPELINE",
+            KafkaError::CursorAhead { .. } => "KAFKA_CURSOR_AHEAD",
+            KafkaError::CursorTooOld { .. } => "KAFKA_CURSOR_TOO_OLD",
+            KafkaError::CursorFile(_) => "KAFKA_CURSOR_FILE",
+            KafkaError::Log(error) => error.code(),
+            KafkaError::Unannounced { .. } => "KAFKA_LOG_UNANNOUNCED",
+            KafkaError::Schema { .. } => "KAFKA_SCHEMA_UNKNOWN",
+            KafkaError::Encode(error) => error.code(),
+            KafkaError::MessageTooLarge { .. } => "KAFKA_MESSAGE_TOO_LARGE",
+            KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
+            KafkaError::ClusterDenied(_) => "KAFKA_CLUSTER_DENIED",
+            KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
+            KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
+            KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
+            KafkaError::Refused { .. } => "KAFKA_REFUSED",
+        }
+    }
+
+    /// What an operator can do.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            KafkaError::Property { .. } => "correct the [kafka] section of the configuration",
+            KafkaError::Client(_) => "check [kafka] properties, certificates and files they name",
+            KafkaError::Thread(_) => "raise the limit of threads of this user",
+            KafkaError::CursorForeign { .. } | KafkaError::CursorPipeline { .. } => {
+                "give back the log folder that the cursor belongs to, or delete the cursor to \
+                 publish this log from its beginning"
+            }
+            KafkaError::CursorAhead { .. } => {
+                "the log lost its end: give back a complete log folder, or start over with \
+                 `offtake resync`"
+            }
+            KafkaError::CursorTooOld { .. } => {
+                "changes are gone that Kafka never got: start over with `offtake resync`, or delete \
+                 the cursor to go on with a gap"
+            }
+            KafkaError::CursorFile(error) => error.next_step(),
+            KafkaError::Log(error) => error.next_step(),
+            KafkaError::Encode(error) => error.next_step(),
+            KafkaError::Unannounced { .. } => {
+                "restore the log folder from a copy, or start over with `offtake resync`"
+            }
+            KafkaError::Schema { .. } => {
+                "run the version of offtake that wrote this log, or a later one"
+            }
+            KafkaError::MessageTooLarge { .. } => {
+                "raise the topic's max.message.bytes (and the consumers' fetch limits), then start again"
+            }
+            KafkaError::TopicDenied { .. } => {
+                "grant this user DESCRIBE and WRITE on the topic, then start again"
+            }
+            KafkaError::ClusterDenied(_) => {
+                "grant this user WRITE on the topics (before Kafka 3.0 also IDEMPOTENT_WRITE on the \
+                 cluster), then start again"
+            }
+            KafkaError::TopicMissing { .. } => {
+                "create the topic, or set create = true in [kafka.topics]"
+            }
+            KafkaError::TopicInvalid { .. } => {
+                "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
+            }
+            KafkaError::TopicCreate { .. } => {
+                "create the topic by hand, or correct partitions, replication and config in [kafka.topics]"
+            }
+            KafkaError::Refused { .. } => "see the broker's log for the reason, then start again",
+        }
+    }
+}

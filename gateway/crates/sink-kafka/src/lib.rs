@@ -1,0 +1,33 @@
+//! The Kafka sink: reads the log on a thread of its own, publishes every change at least once and
+//! in order a key, and keeps a cursor of what the brokers have acknowledged.
+//!
+//! What holds, and where it is kept:
+//!
+//! - The cursor stands for a contiguous prefix: every message of every change up to it is
+//!   acknowledged by all in-sync replicas (`deliveries`).
+//! - A restart, a rebuilt producer and a crash all go on from the cursor: what is sent again is
+//!   the same bytes in the same order on the same partitions (`session`).
+//! - A broker that is down, slow or refusing delays this sink and nothing else, without a limit
+//!   and within bounded memory (`client`); only what a person must decide halts it (`error`).
+//! - The log keeps what is not published yet (a pin), until its own size limit blocks loudly.
+//!
+//! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
+
+mod client;
+mod context;
+mod cursor;
+mod deliveries;
+mod error;
+mod flight;
+mod options;
+mod probe;
+mod session;
+mod sink;
+mod status;
+mod topics;
+
+pub use error::KafkaError;
+pub use options::{KafkaOptions, TopicOptions};
+pub use probe::{ProbeItem, ProbeOutcome, probe};
+pub use sink::KafkaSink;
+pub use status::{Halted, KafkaState, KafkaStatus};

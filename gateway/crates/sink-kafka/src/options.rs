@@ -1,0 +1,140 @@
+//! What the sink is told: brokers, client properties, topics, and where the cursor lies.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::KafkaError;
+
+/// How topics are made that do not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicOptions {
+    /// Partitions of a new topic.
+    pub partitions: i32,
+    /// Replicas of a new topic; -1: as the cluster says.
+    pub replication: i32,
+    /// Configuration of a new topic, as the broker names it (`retention.ms`, `cleanup.policy` …).
+    pub config: BTreeMap<String, String>,
+    /// Create topics that are missing. Without it a missing topic halts the sink.
+    pub create: bool,
+}
+
+impl Default for TopicOptions {
+    fn default() -> TopicOptions {
+        TopicOptions { partitions: 1, replication: -1, config: BTreeMap::new(), create: true }
+    }
+}
+
+/// What the sink is told.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// Name of the pipeline: the prefix of its topics and Debezium's `source.name`.
+    pub pipeline: String,
+    /// `host:port` of some brokers.
+    pub brokers: Vec<String>,
+    /// Further properties of the client (librdkafka's names): security, compression, linger.
+    /// Those that would break order or completeness are refused.
+    pub properties: BTreeMap<String, String>,
+    /// How topics are made that do not exist yet.
+    pub topics: TopicOptions,
+    /// The cursor's file; its folder exists.
+    pub cursor_path: PathBuf,
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Properties hold passwords and keys: only their names are shown.
+        out.debug_struct("KafkaOptions")
+            .field("pipeline", &self.pipeline)
+            .field("brokers", &self.brokers)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("topics", &self.topics)
+            .field("cursor_path", &self.cursor_path)
+            .finish()
+    }
+}
+
+/// Properties that this sink sets itself, and why they are not the user's.
+const OWN: &[(&str, &str)] = &[
+    ("bootstrap.servers", "it is the brokers key"),
+    ("metadata.broker.list", "it is the brokers key"),
+    ("enable.idempotence", "order and completeness rest on it"),
+    ("enable.gapless.guarantee", "order and completeness rest on it"),
+    ("acks", "the cursor rests on acks=all"),
+    ("request.required.acks", "the cursor rests on acks=all"),
+    ("message.timeout.ms", "a message that is given up is a lost change"),
+    ("delivery.timeout.ms", "a message that is given up is a lost change"),
+    ("retries", "a message that is given up is a lost change"),
+    ("message.send.max.retries", "a message that is given up is a lost change"),
+    ("max.in.flight", "the idempotent producer bounds it"),
+    ("max.in.flight.requests.per.connection", "the idempotent producer bounds it"),
+    ("transactional.id", "transactions are not offered"),
+    ("partitioner", "keys are placed as Java's producer places them"),
+];
+
+impl KafkaOptions {
+    /// Refuses what cannot work, before anything is started.
+    pub(crate) fn check(&self) -> Result<(), KafkaError> {
+        let refuse = |property: &str, reason: &str| {
+            Err(KafkaError::Property { property: property.to_owned(), reason: reason.to_owned() })
+        };
+        if self.brokers.iter().all(|broker| broker.trim().is_empty()) {
+            return refuse("brokers", "none is named");
+        }
+        for (name, reason) in OWN {
+            if self.properties.contains_key(*name) {
+                return refuse(name, reason);
+            }
+        }
+        if self.topics.partitions < 1 {
+            return refuse("topics.partitions", "at least one is needed");
+        }
+        if self.topics.replication < 1 && self.topics.replication != -1 {
+            return refuse("topics.replication", "at least one is needed, or -1 for the cluster's");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> KafkaOptions {
+        KafkaOptions {
+            pipeline: "shop".to_owned(),
+            brokers: vec!["127.0.0.1:9092".to_owned()],
+            properties: BTreeMap::new(),
+            topics: TopicOptions::default(),
+            cursor_path: PathBuf::from("kafka.cursor"),
+        }
+    }
+
+    #[test]
+    fn a_property_that_would_break_order_is_refused_by_name() {
+        assert!(options().check().is_ok());
+        let mut wrong = options();
+        wrong.properties.insert("acks".to_owned(), "1".to_owned());
+        let error = wrong.check().unwrap_err();
+        assert_eq!(error.code(), "KAFKA_PROPERTY");
+        assert!(error.to_string().contains("acks"));
+    }
+
+    #[test]
+    fn no_broker_and_no_partition_are_refused() {
+        let mut wrong = options();
+        wrong.brokers.clear();
+        assert!(wrong.check().is_err());
+        let mut wrong = options();
+        wrong.topics.partitions = 0;
+        assert!(wrong.check().is_err());
+    }
+
+    #[test]
+    fn a_secret_is_not_in_the_debug_text() {
+        let mut options = options();
+        options.properties.insert("sasl.password".to_owned(), "hush".to_owned());
+        let text = format!("{options:?}");
+        assert!(text.contains("sasl.password") && !text.contains("hush"));
+    }
+}

@@ -1,0 +1,375 @@
+//! Publishing: one producer's life from the cursor to the log's end and on, until it is stopped,
+//! has to be replaced, or halts.
+//!
+//! Whatever ends a session, the next one begins at the cursor and sends the same bytes in the same
+//! order to the same partitions. So a message that failed never leaves a gap: the producer refuses
+//! everything after it, and all of it is sent again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use offtake_change::TableSchema;
+use offtake_encode::EncodeError;
+use offtake_encode::debezium::{Encoder, Plan};
+use offtake_log::{Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer;
+
+use crate::context::{Failure, SinkContext};
+use crate::cursor::Cursor;
+use crate::deliveries::{Covered, Deliveries, Pending};
+use crate::flight::{Break, Broken, Flight, REPORT_WAIT, Target};
+use crate::sink::Stop;
+use crate::status::StatusCell;
+use crate::topics::Topics;
+use crate::{KafkaError, KafkaOptions, client};
+
+/// Waiting for the log, when everything is acknowledged.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Between two looks for a broker or topic that is not there yet.
+const LOOK_WAIT: Duration = Duration::from_millis(200);
+/// Between two questions whether the brokers are back while there is nothing to send.
+const REACH_INTERVAL: Duration = Duration::from_secs(2);
+/// Events taken without waiting after each group; one event reports many messages.
+const POLLS: u32 = 4;
+/// Producers that may fail in a row for an unknown reason, without progress, until that is final.
+const MAX_FRUITLESS_REBUILDS: u32 = 8;
+
+/// How a session ends without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// On request.
+    Stopped,
+    /// The producer has to be replaced.
+    Rebuild {
+        /// Send a message a batch until the cursor has passed the place.
+        one_by_one: bool,
+    },
+}
+
+/// What outlives a producer.
+pub(crate) struct Publisher<'o> {
+    options: &'o KafkaOptions,
+    log: &'o Log,
+    status: &'o Arc<StatusCell>,
+    stop: &'o Stop,
+    cursor: Cursor,
+    pin: &'o Pin,
+    topics: Topics<'o>,
+    encoder: Encoder,
+    plans: HashMap<u32, Arc<Plan>>,
+    fruitless: u32,
+    asked: Instant,
+}
+
+impl<'o> Publisher<'o> {
+    pub(crate) fn new(
+        options: &'o KafkaOptions,
+        log: &'o Log,
+        status: &'o Arc<StatusCell>,
+        stop: &'o Stop,
+        cursor: Cursor,
+        pin: &'o Pin,
+    ) -> Publisher<'o> {
+        Publisher {
+            options,
+            log,
+            status,
+            stop,
+            cursor,
+            pin,
+            topics: Topics::new(options),
+            encoder: Encoder::default(),
+            plans: HashMap::new(),
+            fruitless: 0,
+            asked: Instant::now(),
+        }
+    }
+
+    /// Publishes until it is stopped, building new producers as needed.
+    ///
+    /// # Errors
+    /// What a person must decide.
+    pub(crate) fn run(&mut self) -> Result<(), KafkaError> {
+        let mut one_by_one = false;
+        loop {
+            let began_at = self.cursor.sequence();
+            match self.session(one_by_one)? {
+                Ended::Stopped => return Ok(()),
+                Ended::Rebuild { one_by_one: next } => {
+                    one_by_one = next;
+                    self.status.rebuilds.fetch_add(1, Ordering::Relaxed);
+                    if self.cursor.sequence() > began_at {
+                        self.fruitless = 0;
+                    }
+                    self.fruitless += 1;
+                    self.pause(LOOK_WAIT * self.fruitless.min(10));
+                }
+            }
+        }
+    }
+
+    fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.stop.is_asked() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// One producer's life.
+    fn session(&mut self, one_by_one: bool) -> Result<Ended, KafkaError> {
+        let pending = Arc::new(Pending::new());
+        let context = SinkContext::new(Arc::clone(&pending), Arc::clone(self.status));
+        let mut flight = Flight {
+            producer: client::producer(self.options, context, one_by_one)?,
+            deliveries: Deliveries::new(Arc::clone(&pending)),
+            pending,
+            status: self.status,
+            stop: self.stop,
+            one_by_one,
+            targets: HashMap::new(),
+            source: None,
+        };
+        let began_with = self.log.durable().borrow().sequence;
+        let mut reader = self.reader()?;
+        let outcome = self.publish(&mut flight, &mut reader, began_with);
+        let outcome = outcome.or_else(|broken| self.judge_break(&mut flight, broken));
+        // What was acknowledged in the meantime counts, whatever ended the session.
+        match outcome {
+            Ok(Ended::Stopped) => self.drain(&mut flight)?,
+            _ => self.settle(&mut flight)?,
+        }
+        self.cursor.write(self.log, true)?;
+        outcome
+    }
+
+    fn judge_break(&mut self, flight: &mut Flight<'_>, broken: Break) -> Result<Ended, KafkaError> {
+        let failure = match broken {
+            Break::Error(error) => return Err(error),
+            Break::Failed(failure) => failure,
+            Break::Broken => match flight.broken() {
+                Some(Broken::Stopped) => return Ok(Ended::Stopped),
+                Some(Broken::Failed(failure)) => failure,
+                None => return Ok(Ended::Rebuild { one_by_one: flight.one_by_one }),
+            },
+        };
+        // Reports that came before the failure move the cursor first.
+        self.settle(flight)?;
+        self.judge(&failure, flight.one_by_one)
+    }
+
+    fn reader(&self) -> Result<Reader, KafkaError> {
+        let cursor = self.cursor.sequence();
+        self.log.reader(cursor, Selection::all()).map_err(|error| match error {
+            ReadError::TooOld { earliest } => KafkaError::CursorTooOld { cursor, earliest },
+            ReadError::Ahead { latest } => KafkaError::CursorAhead { cursor, latest },
+            other => KafkaError::Log(other),
+        })
+    }
+
+    fn publish(
+        &mut self,
+        flight: &mut Flight<'_>,
+        reader: &mut Reader,
+        began_with: u64,
+    ) -> Result<Ended, Break> {
+        self.reach(flight)?;
+        loop {
+            self.check(flight)?;
+            self.settle(flight)?;
+            // Batches again, once everything that was there when one was too large is published.
+            let returning = flight.one_by_one && self.cursor.sequence() >= began_with;
+            if returning && flight.deliveries.is_empty() {
+                return Ok(Ended::Rebuild { one_by_one: false });
+            }
+            if returning || flight.deliveries.is_full() {
+                flight.producer.poll(REPORT_WAIT);
+                continue;
+            }
+            match reader.next_group().map_err(KafkaError::Log)? {
+                Some(group) => self.send_group(flight, group)?,
+                None => self.wait(flight, reader)?,
+            }
+        }
+    }
+
+    /// Waits for reports or, when there is nothing on its way, for the log.
+    fn wait(&mut self, flight: &mut Flight<'_>, reader: &mut Reader) -> Result<(), Break> {
+        if flight.deliveries.is_empty() {
+            self.topics.rest();
+            reader.wait_blocking(IDLE_WAIT);
+            if self.status.is_waiting() && self.asked.elapsed() >= REACH_INTERVAL {
+                self.asked = Instant::now();
+                match self.topics.reachable()? {
+                    Ok(()) => self.status.running(),
+                    Err(reason) => self.status.waiting(reason),
+                }
+            }
+        } else if !reader.wait_blocking(REPORT_WAIT) {
+            flight.producer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Waits until a broker answers.
+    fn reach(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
+        loop {
+            self.check(flight)?;
+            match self.topics.reachable()? {
+                Ok(()) => {
+                    self.status.running();
+                    return Ok(());
+                }
+                Err(reason) => self.status.waiting(reason),
+            }
+            flight.producer.poll(LOOK_WAIT);
+        }
+    }
+
+    /// Takes reports, moves the cursor, writes it when it is time.
+    fn settle(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
+        for _ in 0..POLLS {
+            flight.producer.poll(Duration::ZERO);
+        }
+        let acknowledged = flight.pending.take_acknowledged();
+        if acknowledged > 0 {
+            self.status.acknowledged.fetch_add(acknowledged, Ordering::Relaxed);
+            if self.status.is_waiting() {
+                self.status.running();
+            }
+        }
+        if let Some(covered) = flight.deliveries.advance() {
+            self.cursor.advance(covered);
+            self.fruitless = 0;
+            self.pin.advance(self.cursor.sequence());
+            self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
+        }
+        self.cursor.write(self.log, false)
+    }
+
+    /// Waits for what is on its way, until the stop's deadline.
+    fn drain(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
+        while flight.producer.in_flight_count() > 0
+            && !flight.stop.is_overdue()
+            && flight.producer.context().failure().is_none()
+        {
+            flight.producer.poll(REPORT_WAIT);
+            self.settle(flight)?;
+        }
+        self.settle(flight)
+    }
+
+    fn send_group(&mut self, flight: &mut Flight<'_>, group: ReadGroup) -> Result<(), Break> {
+        let ReadGroup { controls, runs, last_sequence, .. } = group;
+        for control in controls {
+            match control {
+                Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
+                Control::PluginActivation(activation) => self.cursor.activated(activation),
+                _ => {}
+            }
+        }
+        for run in &runs {
+            self.send_run(flight, run)?;
+        }
+        let source = flight.source.clone();
+        flight.deliveries.finish_group(Covered { sequence: last_sequence, source });
+        Ok(())
+    }
+
+    fn send_run(&mut self, flight: &mut Flight<'_>, run: &Run) -> Result<(), Break> {
+        let plan = self.plan(run.schema)?;
+        let target = self.target(flight, run.stream)?;
+        for change in run.changes() {
+            let change = change.map_err(EncodeError::from)?;
+            self.encoder
+                .messages(&plan, &change, |message| flight.send(&target, &change, &message))?;
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, id: u32) -> Result<Arc<Plan>, KafkaError> {
+        if let Some(plan) = self.plans.get(&id) {
+            return Ok(Arc::clone(plan));
+        }
+        let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
+        let schema = TableSchema::from_proto(&schema)
+            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })?;
+        let plan = Arc::new(Plan::new(&self.options.pipeline, &schema));
+        self.plans.insert(id, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// The topic of a stream, waiting until it can be written.
+    fn target(&mut self, flight: &mut Flight<'_>, stream: u32) -> Result<Target, Break> {
+        if let Some(target) = flight.targets.get(&stream) {
+            return Ok(target.clone());
+        }
+        let topic = self
+            .log
+            .stream_name(stream)
+            .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
+        loop {
+            match self.topics.step(&topic)? {
+                Ok(partitions) => {
+                    let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
+                    let target = Target { topic, partitions, known };
+                    flight.targets.insert(stream, target.clone());
+                    return Ok(target);
+                }
+                Err(reason) => self.status.waiting(reason),
+            }
+            self.check(flight)?;
+            flight.producer.poll(LOOK_WAIT);
+            self.settle(flight)?;
+        }
+    }
+
+    /// Whether to go on.
+    fn check(&self, flight: &Flight<'_>) -> Result<(), Break> {
+        if flight.broken().is_some() { Err(Break::Broken) } else { Ok(()) }
+    }
+
+    /// What a message that was given up means.
+    fn judge(&mut self, failure: &Failure, one_by_one: bool) -> Result<Ended, KafkaError> {
+        use RDKafkaErrorCode as Code;
+        let topic = failure.topic.clone();
+        let after = self.cursor.sequence();
+        let reason = failure.code.to_string();
+        tracing::warn!(topic, code = ?failure.code, after, "kafka gave a message up");
+        let error = match failure.code {
+            // A batch may be too large where each of its messages is not.
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if !one_by_one => {
+                return Ok(Ended::Rebuild { one_by_one: true });
+            }
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+                KafkaError::MessageTooLarge { topic, after }
+            }
+            Code::TopicAuthorizationFailed => KafkaError::TopicDenied { topic },
+            Code::ClusterAuthorizationFailed => KafkaError::ClusterDenied(reason),
+            Code::InvalidTopic => KafkaError::TopicInvalid { topic },
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                // Deleted or made anew: looked for again, and created if that is wanted.
+                self.topics.forget();
+                self.status.waiting(format!("topic {topic}: {reason}"));
+                return Ok(Ended::Rebuild { one_by_one });
+            }
+            Code::InvalidRecord
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedForMessageFormat => KafkaError::Refused { topic, after, reason },
+            _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
+                KafkaError::Refused { topic, after, reason }
+            }
+            _ => {
+                self.status.waiting(reason);
+                return Ok(Ended::Rebuild { one_by_one });
+            }
+        };
+        Err(error)
+    }
+}

@@ -1,0 +1,166 @@
+//! What the sink says of itself: counters that its thread writes and anybody reads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::KafkaError;
+
+/// What the sink is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KafkaState {
+    /// Looking for the brokers and topics.
+    Connecting,
+    /// Publishing, or caught up.
+    Running,
+    /// Brokers are down, slow or refusing for now; goes on by itself.
+    Waiting,
+    /// A person must decide.
+    Halted(Halted),
+    /// Stopped on request.
+    Stopped,
+}
+
+impl KafkaState {
+    /// The state's name in capitals, as it is shown.
+    pub fn name(&self) -> &'static str {
+        match self {
+            KafkaState::Connecting => "CONNECTING",
+            KafkaState::Running => "RUNNING",
+            KafkaState::Waiting => "WAITING",
+            KafkaState::Halted(_) => "HALTED",
+            KafkaState::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Why the sink halted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted {
+    /// Stable code.
+    pub code: &'static str,
+    /// What happened.
+    pub cause: String,
+    /// What to do.
+    pub next_step: String,
+}
+
+impl From<&KafkaError> for Halted {
+    fn from(error: &KafkaError) -> Halted {
+        Halted {
+            code: error.code(),
+            cause: error.to_string(),
+            next_step: error.next_step().to_owned(),
+        }
+    }
+}
+
+/// A picture of the sink at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaStatus {
+    /// What it is doing.
+    pub state: KafkaState,
+    /// Everything up to this sequence is acknowledged by the brokers.
+    pub cursor: u64,
+    /// Changes between the cursor and the log's durable end.
+    pub lag: u64,
+    /// Messages handed to the client, repetitions included.
+    pub sent: u64,
+    /// Messages that the brokers acknowledged.
+    pub acknowledged: u64,
+    /// Bytes of keys and values handed to the client.
+    pub bytes: u64,
+    /// The last error that no success has followed yet.
+    pub last_error: Option<String>,
+    /// How often the producer was built anew after an error.
+    pub rebuilds: u64,
+}
+
+/// The same while it changes.
+#[derive(Debug)]
+pub(crate) struct StatusCell {
+    pub(crate) cursor: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) rebuilds: AtomicU64,
+    changing: Mutex<Changing>,
+}
+
+#[derive(Debug)]
+struct Changing {
+    state: KafkaState,
+    last_error: Option<String>,
+}
+
+impl StatusCell {
+    pub(crate) fn new() -> StatusCell {
+        StatusCell {
+            cursor: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            rebuilds: AtomicU64::new(0),
+            changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
+        }
+    }
+
+    fn changing(&self) -> std::sync::MutexGuard<'_, Changing> {
+        // A panic while it was held cannot leave it half written.
+        self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.changing().state == KafkaState::Waiting
+    }
+
+    /// Publishing again: forgets the last error.
+    pub(crate) fn running(&self) {
+        let mut changing = self.changing();
+        if changing.state != KafkaState::Running {
+            tracing::info!("kafka sink is running");
+        }
+        changing.state = KafkaState::Running;
+        changing.last_error = None;
+    }
+
+    /// Something that may pass. Kept until the next success.
+    pub(crate) fn waiting(&self, error: String) {
+        let mut changing = self.changing();
+        if matches!(changing.state, KafkaState::Connecting | KafkaState::Running) {
+            tracing::warn!(reason = error, "kafka sink waits");
+            changing.state = KafkaState::Waiting;
+        }
+        changing.last_error = Some(error);
+    }
+
+    pub(crate) fn halted(&self, error: &KafkaError) {
+        let mut changing = self.changing();
+        changing.last_error = Some(error.to_string());
+        changing.state = KafkaState::Halted(error.into());
+    }
+
+    pub(crate) fn stopped(&self) {
+        let mut changing = self.changing();
+        if !matches!(changing.state, KafkaState::Halted(_)) {
+            changing.state = KafkaState::Stopped;
+        }
+    }
+
+    pub(crate) fn snapshot(&self, durable: u64) -> KafkaStatus {
+        let (state, last_error) = {
+            let changing = self.changing();
+            (changing.state.clone(), changing.last_error.clone())
+        };
+        let cursor = self.cursor.load(Ordering::Relaxed);
+        KafkaStatus {
+            state,
+            cursor,
+            lag: durable.saturating_sub(cursor),
+            sent: self.sent.load(Ordering::Relaxed),
+            acknowledged: self.acknowledged.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            last_error,
+            rebuilds: self.rebuilds.load(Ordering::Relaxed),
+        }
+    }
+}

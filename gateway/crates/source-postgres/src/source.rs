@@ -1,0 +1,426 @@
+//! What a run of the source remembers over its connections, and how a connection begins: the
+//! server is looked at, publication and slot are made or checked, and what must be copied is
+//! planned.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use flume::r#async::SendFut;
+use offtake_change::Lsn;
+use offtake_failpoint::crash_point;
+use offtake_proto::v1::{SnapshotProgress, SnapshotState, SourceIdentity};
+use tokio::sync::watch;
+
+use crate::SourceError;
+use crate::assemble::Assembler;
+use crate::catalog::{Server, Table, matching_tables, read_server};
+use crate::copy_both::ReplicationStream;
+use crate::definitions::Definitions;
+use crate::feedback::Feedback;
+use crate::glob::Selection;
+use crate::progress::{Progress, Resume, SnapshotStates, position};
+use crate::publication::{ensure_publication, read_publication};
+use crate::run::{SnapshotMode, SourceEvent, SourceOptions};
+use crate::session::Session;
+use crate::slot::{SlotFacts, SlotKind, create_slot, identify_system, slot_facts};
+use crate::snapshot::{self, Outcome, Prepared};
+use crate::start_checks;
+use crate::status::{SourceState, SourceStatus};
+
+pub(crate) type PreparedFuture =
+    Pin<Box<dyn Future<Output = Result<Prepared, SourceError>> + Send>>;
+pub(crate) type OutcomeFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Where the snapshot of unfinished tables stands. It outlives a connection of the stream.
+pub(crate) enum Phase {
+    /// Nothing to copy.
+    Settled,
+    /// A snapshot is being taken; the stream waits.
+    Preparing(PreparedFuture),
+    /// The stream goes on to the snapshot's place.
+    Approaching(Box<Prepared>),
+    /// The tables are being copied; the stream waits.
+    Copying(OutcomeFuture),
+}
+
+/// A captured table.
+pub(crate) struct Captured {
+    /// The table as it was when the run began.
+    pub(crate) table: Table,
+    /// The log knows nothing of it: it was added to the configuration, or created, since.
+    pub(crate) is_new: bool,
+}
+
+pub(crate) struct Source {
+    pub(crate) options: Arc<SourceOptions>,
+    pub(crate) events: flume::Sender<SourceEvent>,
+    pub(crate) acknowledged: watch::Receiver<Lsn>,
+    pub(crate) status: Arc<SourceStatus>,
+    resume: Resume,
+    pub(crate) states: SnapshotStates,
+    /// By OID; chosen once a run, so that what a transaction has of rows does not change under it.
+    pub(crate) captured: HashMap<u32, Captured>,
+    started: bool,
+    pub(crate) assembler: Assembler,
+    pub(crate) phase: Phase,
+    /// An event that waits for room. Kept over connections: dropping it could lose or double it.
+    pub(crate) outgoing: Option<SendFut<'static, SourceEvent>>,
+    pub(crate) definitions: Definitions,
+    pub(crate) server: Option<Server>,
+    /// The open stream, kept here so that a last message can be sent when the run is stopped.
+    pub(crate) stream: Option<(ReplicationStream, Feedback)>,
+}
+
+impl Source {
+    pub(crate) fn new(
+        options: Arc<SourceOptions>,
+        resume: Resume,
+        events: flume::Sender<SourceEvent>,
+        acknowledged: watch::Receiver<Lsn>,
+        status: Arc<SourceStatus>,
+    ) -> Result<Source, SourceError> {
+        let progress = Progress::from_position(resume.position.as_ref());
+        let database = options.connect.database.clone();
+        let definitions = Definitions::new(&database, &resume.schemas);
+        Ok(Source {
+            states: SnapshotStates::new(&resume.snapshots),
+            assembler: Assembler::new(progress, &database, definitions.clone())?,
+            definitions,
+            captured: HashMap::new(),
+            started: false,
+            phase: Phase::Settled,
+            outgoing: None,
+            server: None,
+            stream: None,
+            options,
+            events,
+            acknowledged,
+            status,
+            resume,
+        })
+    }
+
+    /// One connection, from its beginning to its end.
+    pub(crate) async fn connect_and_stream(&mut self) -> Result<(), SourceError> {
+        self.stream = None;
+        if self.phase_is_settled() {
+            self.status.set_state(SourceState::Connecting);
+        }
+        let mut replication =
+            Session::connect_for_replication(&self.options.connect, self.options.message_limit())
+                .await?;
+        let mut catalogue = Session::connect(&self.options.connect).await?;
+        let server = read_server(&mut catalogue).await?;
+        server.check()?;
+        let system = identify_system(&mut replication).await?;
+        start_checks::check_identity(&self.options, self.resume.position.as_ref(), &system)?;
+        let identity = SourceIdentity {
+            kind: "postgres".to_owned(),
+            system_id: system.system_id.clone(),
+            timeline: system.timeline,
+            database: server.database.clone(),
+            slot: self.options.slot.clone(),
+            publication: self.options.publication.clone(),
+        };
+        let first_of_run = !self.started;
+        if first_of_run {
+            self.choose_tables(&mut catalogue).await?;
+        }
+        let facts = slot_facts(&mut catalogue, server.version, &self.options.slot).await?;
+        let announced = self.check_slot(facts.as_ref(), &mut catalogue, &server).await?;
+        self.ensure_published(&mut catalogue, &server).await?;
+        if first_of_run {
+            self.start(identity, &mut catalogue).await?;
+        }
+        self.server = Some(server.clone());
+        if facts.is_none() {
+            self.create_slot(replication, &mut catalogue, &server, system.end).await?;
+            replication = Session::connect_for_replication(
+                &self.options.connect,
+                self.options.message_limit(),
+            )
+            .await?;
+        } else if announced {
+            self.adopt_announced_slot(facts.as_ref()).await?;
+        }
+        self.plan_snapshot(&server).await?;
+        self.assembler.reconnected()?;
+        let start = self.assembler.progress.start();
+        let stream = self.start_stream(replication, start).await?;
+        let durable = start_checks::durable(self.resume.position.as_ref());
+        let acknowledged = (*self.acknowledged.borrow_and_update()).max(durable);
+        let feedback =
+            Feedback::new(self.options.status_interval, server.wal_sender_timeout_ms, acknowledged);
+        tracing::info!(slot = self.options.slot, start = %start, "streaming");
+        self.stream = Some((stream, feedback));
+        self.stream_changes(&mut catalogue).await
+    }
+
+    /// Tells the server what is durable and leaves, so that the slot is free at once.
+    pub(crate) async fn farewell(&mut self) {
+        let Some((mut stream, mut feedback)) = self.stream.take() else { return };
+        feedback.acknowledged(*self.acknowledged.borrow());
+        let message = feedback.message(crate::run::unix_now_ns() / 1_000);
+        if stream.send(&message).await.is_ok() {
+            stream.close().await;
+        }
+    }
+
+    fn phase_is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Settled)
+    }
+
+    async fn choose_tables(&mut self, catalogue: &mut Session) -> Result<(), SourceError> {
+        let selection = Selection::new(&self.options.tables, &self.options.exclude)?;
+        let tables = matching_tables(catalogue, &selection).await?;
+        if tables.is_empty() {
+            return Err(SourceError::NoTables {
+                database: self.options.connect.database.clone(),
+                globs: self.options.tables.join(", "),
+            });
+        }
+        self.captured = tables
+            .into_iter()
+            .map(|table| {
+                let is_new = self.states.get(&table.namespace, &table.name).is_none();
+                (table.oid, Captured { table, is_new })
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// Captured tables by schema and name.
+    fn tables(&self) -> Vec<Table> {
+        let mut tables: Vec<Table> =
+            self.captured.values().map(|captured| captured.table.clone()).collect();
+        tables.sort_by(|left, right| {
+            (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name))
+        });
+        tables
+    }
+
+    /// Whether the slot fits the log. `true`: a slot was announced and not yet confirmed.
+    async fn check_slot(
+        &mut self,
+        facts: Option<&SlotFacts>,
+        catalogue: &mut Session,
+        server: &Server,
+    ) -> Result<bool, SourceError> {
+        let announced = self.assembler.progress.end == Lsn::ZERO && self.states.announce_a_slot();
+        let empty = self.resume.log_is_empty && self.states.is_empty();
+        let durable =
+            start_checks::durable(self.resume.position.as_ref()).max(*self.acknowledged.borrow());
+        start_checks::check_slot(&self.options, facts, empty, announced, durable)?;
+        if facts.is_some() {
+            start_checks::wait_until_free(catalogue, server.version, &self.options.slot).await?;
+        }
+        Ok(announced)
+    }
+
+    async fn ensure_published(
+        &mut self,
+        catalogue: &mut Session,
+        server: &Server,
+    ) -> Result<(), SourceError> {
+        let name = &self.options.publication;
+        if self.started {
+            // Tables were chosen and published at the start of the run. Adding one again that was
+            // taken out meanwhile would hide the gap.
+            let found = read_publication(catalogue, server.version, name).await?;
+            let missing: Vec<String> = self
+                .tables()
+                .iter()
+                .filter(|table| {
+                    found
+                        .as_ref()
+                        .is_none_or(|found| found.table(&table.namespace, &table.name).is_none())
+                })
+                .map(Table::qualified_name)
+                .collect();
+            if !missing.is_empty() {
+                tracing::warn!(
+                    tables = missing.join(", "),
+                    "captured tables are published no more"
+                );
+            }
+            return Ok(());
+        }
+        ensure_publication(catalogue, server.version, name, &self.tables()).await?;
+        Ok(())
+    }
+
+    async fn start(
+        &mut self,
+        identity: SourceIdentity,
+        catalogue: &mut Session,
+    ) -> Result<(), SourceError> {
+        let mut schemas = Vec::with_capacity(self.captured.len());
+        for table in self.tables() {
+            let columns: Vec<String> = table
+                .columns
+                .iter()
+                .filter(|column| !column.generated)
+                .map(|column| column.name.clone())
+                .collect();
+            let relation = self.definitions.of_table(catalogue, &table, &columns).await?;
+            schemas.push(Arc::clone(&relation.schema));
+        }
+        self.emit(SourceEvent::Started { identity, tables: schemas }).await?;
+        self.started = true;
+        Ok(())
+    }
+
+    /// Creates the lasting slot. The log says so before it happens: a slot that is found after a
+    /// crash in between is then known to be ours.
+    async fn create_slot(
+        &mut self,
+        mut replication: Session,
+        catalogue: &mut Session,
+        server: &Server,
+        now_at: Lsn,
+    ) -> Result<(), SourceError> {
+        self.status.set_state(SourceState::Preparing);
+        self.announce_tables(None).await?;
+        self.emit_idle(now_at).await?;
+        self.wait_until_acknowledged(now_at).await?;
+        // The time that took is time in which another gateway may have created it.
+        let found = slot_facts(catalogue, server.version, &self.options.slot).await?;
+        if found.is_some() {
+            return Err(SourceError::SlotExists { slot: self.options.slot.clone() });
+        }
+        crash_point("source.before_slot_create");
+        let kind = match self.options.snapshot {
+            SnapshotMode::Initial => SlotKind::Lasting,
+            SnapshotMode::Never => SlotKind::LastingWithoutSnapshot,
+        };
+        let created =
+            create_slot(&mut replication, server.version, &self.options.slot, kind).await?;
+        crash_point("source.after_slot_create");
+        let point = created.consistent_point;
+        tracing::info!(slot = self.options.slot, consistent_point = %point, "slot created");
+        // The position first: with it the slot is known, whatever else is cut off.
+        self.emit_idle(point).await?;
+        self.announce_tables(Some(point)).await?;
+        if let Some(snapshot) = created.snapshot {
+            let tables = self.unsettled();
+            match snapshot::prepare(
+                &self.options,
+                server,
+                tables,
+                &self.definitions,
+                &snapshot,
+                point,
+            )
+            .await
+            {
+                Ok(prepared) => self.phase = Phase::Approaching(Box::new(prepared)),
+                // The slot stays; a temporary one will export another snapshot.
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(error = %error, "the snapshot is taken again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        replication.close().await;
+        Ok(())
+    }
+
+    /// The process ended between creating the slot and noting it.
+    async fn adopt_announced_slot(&mut self, facts: Option<&SlotFacts>) -> Result<(), SourceError> {
+        let Some(facts) = facts else { return Ok(()) };
+        let point = facts.confirmed_flush;
+        tracing::info!(slot = self.options.slot, confirmed = %point, "slot of a cut-off start found");
+        self.emit_idle(point).await?;
+        self.announce_tables(Some(point)).await
+    }
+
+    /// Says of every table that is not settled what will become of it.
+    async fn announce_tables(&mut self, point: Option<Lsn>) -> Result<(), SourceError> {
+        let state = match self.options.snapshot {
+            SnapshotMode::Initial => SnapshotState::Pending,
+            SnapshotMode::Never => SnapshotState::Skipped,
+        };
+        for table in self.tables() {
+            let known = self.states.get(&table.namespace, &table.name);
+            if known.is_some_and(|known| {
+                known.state() == SnapshotState::Done
+                    || known.state() == state && known.consistent_point.is_some()
+            }) {
+                continue;
+            }
+            let progress = SnapshotProgress {
+                namespace: table.namespace.clone(),
+                table: table.name.clone(),
+                state: state.into(),
+                rows: 0,
+                consistent_point: point.map(position),
+                estimate: table.estimated_rows,
+            };
+            self.states.set(progress.clone());
+            self.emit(SourceEvent::Snapshot(progress)).await?;
+        }
+        Ok(())
+    }
+
+    /// Captured tables that are still to be copied.
+    pub(crate) fn unsettled(&self) -> Vec<Table> {
+        let mut tables = self.tables();
+        tables.retain(|table| !self.states.is_settled(&table.namespace, &table.name));
+        tables
+    }
+
+    /// Tables that are new or were cut off are copied from a temporary slot's snapshot.
+    async fn plan_snapshot(&mut self, server: &Server) -> Result<(), SourceError> {
+        if !self.phase_is_settled() || self.unsettled().is_empty() {
+            return Ok(());
+        }
+        let start = self.assembler.progress.start();
+        self.announce_tables(Some(start)).await?;
+        let tables = self.unsettled();
+        if !tables.is_empty() {
+            tracing::info!(tables = tables.len(), "tables to be copied at a later place");
+            self.phase = Phase::Preparing(Box::pin(snapshot::prepare_by_temporary_slot(
+                Arc::clone(&self.options),
+                server.clone(),
+                tables,
+                self.definitions.clone(),
+            )));
+        }
+        Ok(())
+    }
+
+    async fn start_stream(
+        &mut self,
+        replication: Session,
+        start: Lsn,
+    ) -> Result<ReplicationStream, SourceError> {
+        let options = &self.options;
+        ReplicationStream::start(replication, &options.slot, &options.publication, start)
+            .await
+            .map_err(|error| start_checks::explain(error, &options.slot))
+    }
+
+    /// Hands over an event, and first what waits for room.
+    pub(crate) async fn emit(&mut self, event: SourceEvent) -> Result<(), SourceError> {
+        if let Some(waiting) = &mut self.outgoing {
+            waiting.await.map_err(|_| SourceError::Closed)?;
+            self.outgoing = None;
+        }
+        let sent = self.outgoing.insert(self.events.clone().into_send_async(event)).await;
+        self.outgoing = None;
+        sent.map_err(|_| SourceError::Closed)
+    }
+
+    /// Hands over that there is nothing for us before this place.
+    async fn emit_idle(&mut self, place: Lsn) -> Result<(), SourceError> {
+        self.assembler.progress.idle = self.assembler.progress.idle.max(place);
+        self.emit(SourceEvent::Idle(place)).await
+    }
+
+    async fn wait_until_acknowledged(&mut self, place: Lsn) -> Result<(), SourceError> {
+        let waited = self.acknowledged.wait_for(|&acknowledged| acknowledged >= place).await;
+        waited.map(|_| ()).map_err(|_| SourceError::Closed)
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether server and slot are the ones that the log was written from. Every mismatch halts: what
+//! would follow is a silent gap or a second truth, and only a person knows which.
+
+use std::time::Duration;
+
+use offtake_change::Lsn;
+use offtake_proto::v1::SourcePosition;
+
+use crate::SourceError;
+use crate::progress::lsn;
+use crate::run::SourceOptions;
+use crate::session::Session;
+use crate::slot::{SlotFacts, SystemIdentity, slot_facts};
+
+/// How long a slot may be in use by somebody else: a walsender whose client is gone ends within
+/// moments, another gateway does not.
+const ACTIVE_DEADLINE: Duration = Duration::from_secs(20);
+const ACTIVE_POLL: Duration = Duration::from_millis(100);
+
+/// How far the log is durable.
+pub(crate) fn durable(position: Option<&SourcePosition>) -> Lsn {
+    let Some(position) = position else { return Lsn::ZERO };
+    lsn(position.end.as_ref()).max(lsn(position.idle.as_ref()))
+}
+
+/// Compares server, database, slot and publication with those in the log.
+pub(crate) fn check_identity(
+    options: &SourceOptions,
+    position: Option<&SourcePosition>,
+    system: &SystemIdentity,
+) -> Result<(), SourceError> {
+    let Some(expected) = position.and_then(|position| position.source.as_ref()) else {
+        return Ok(());
+    };
+    if expected.system_id != system.system_id {
+        return Err(SourceError::SystemMismatch {
+            expected: expected.system_id.clone(),
+            found: system.system_id.clone(),
+        });
+    }
+    if expected.timeline != system.timeline {
+        return Err(SourceError::TimelineMismatch {
+            expected: expected.timeline,
+            found: system.timeline,
+        });
+    }
+    for (what, expected, found) in [
+        ("database", &expected.database, &options.connect.database),
+        ("slot", &expected.slot, &options.slot),
+        ("publication", &expected.publication, &options.publication),
+    ] {
+        if expected != found {
+            return Err(SourceError::IdentityMismatch {
+                what,
+                expected: expected.clone(),
+                found: found.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Compares the slot with the log. `announced`: the log says that the slot is about to be created.
+pub(crate) fn check_slot(
+    options: &SourceOptions,
+    facts: Option<&SlotFacts>,
+    log_is_empty: bool,
+    announced: bool,
+    durable: Lsn,
+) -> Result<(), SourceError> {
+    let slot = options.slot.clone();
+    let Some(facts) = facts else {
+        return if log_is_empty || announced {
+            Ok(())
+        } else {
+            Err(SourceError::SlotMissing { slot })
+        };
+    };
+    if log_is_empty {
+        return Err(SourceError::SlotExists { slot });
+    }
+    if facts.plugin != "pgoutput" {
+        let reason = match facts.plugin.as_str() {
+            "" => "it is a physical slot".to_owned(),
+            plugin => format!("its output plugin is {plugin}, pgoutput is needed"),
+        };
+        return Err(SourceError::SlotUnusable { slot, reason });
+    }
+    if facts.database != options.connect.database {
+        let reason = format!("it belongs to database {}", facts.database);
+        return Err(SourceError::SlotUnusable { slot, reason });
+    }
+    if facts.wal_status == "lost" || !facts.invalidation_reason.is_empty() {
+        let reason = match facts.invalidation_reason.as_str() {
+            "" => "the server removed the log that it needs".to_owned(),
+            reason => format!("the server invalidated it ({reason})"),
+        };
+        return Err(SourceError::SlotLost { slot, reason });
+    }
+    if !announced && facts.confirmed_flush > durable {
+        return Err(SourceError::SlotAhead { slot, confirmed: facts.confirmed_flush, durable });
+    }
+    Ok(())
+}
+
+/// Waits for a walsender to leave the slot.
+pub(crate) async fn wait_until_free(
+    session: &mut Session,
+    server_version: u32,
+    slot: &str,
+) -> Result<(), SourceError> {
+    let deadline = tokio::time::Instant::now() + ACTIVE_DEADLINE;
+    loop {
+        let facts = slot_facts(session, server_version, slot).await?;
+        let Some(pid) = facts.and_then(|facts| facts.active_pid) else { return Ok(()) };
+        if tokio::time::Instant::now() >= deadline {
+            return Err(SourceError::SlotActive { slot: slot.to_owned(), pid });
+        }
+        tokio::time::sleep(ACTIVE_POLL).await;
+    }
+}
+
+/// What the server says when a stream cannot start, as the error that it means.
+pub(crate) fn explain(error: SourceError, slot: &str) -> SourceError {
+    let SourceError::Server { doing, error } = error else { return error };
+    let slot = slot.to_owned();
+    match error.sqlstate.as_str() {
+        "42704" if error.message.contains("replication slot") => SourceError::SlotMissing { slot },
+        // object_not_in_prerequisite_state: invalidated or without its log.
+        "55000" => SourceError::SlotLost { slot, reason: error.message },
+        "58P01" => SourceError::SlotLost { slot, reason: error.message },
+        _ => SourceError::Server { doing, error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::ConnectOptions;
+
+    fn options() -> SourceOptions {
+        let connect: ConnectOptions = "postgres://me@h/shop".parse().unwrap();
+        SourceOptions::new(connect, "shop")
+    }
+
+    fn facts(confirmed: u64) -> SlotFacts {
+        SlotFacts {
+            plugin: "pgoutput".to_owned(),
+            database: "shop".to_owned(),
+            confirmed_flush: Lsn(confirmed),
+            ..SlotFacts::default()
+        }
+    }
+
+    fn code(facts: Option<&SlotFacts>, empty: bool, announced: bool) -> &'static str {
+        check_slot(&options(), facts, empty, announced, Lsn(100))
+            .map_or_else(|error| error.code(), |()| "")
+    }
+
+    #[test]
+    fn a_slot_must_fit_the_log() {
+        assert_eq!(code(None, true, false), "");
+        assert_eq!(code(None, false, true), "");
+        assert_eq!(code(None, false, false), "PG_SLOT_MISSING");
+        assert_eq!(code(Some(&facts(1)), true, false), "PG_SLOT_EXISTS");
+        assert_eq!(code(Some(&facts(100)), false, false), "");
+        assert_eq!(code(Some(&facts(101)), false, false), "PG_SLOT_AHEAD");
+        assert_eq!(code(Some(&facts(101)), false, true), "");
+        let lost = SlotFacts { wal_status: "lost".to_owned(), ..facts(1) };
+        assert_eq!(code(Some(&lost), false, false), "PG_SLOT_LOST");
+        let other = SlotFacts { database: "other".to_owned(), ..facts(1) };
+        assert_eq!(code(Some(&other), false, false), "PG_SLOT_UNUSABLE");
+        let other = SlotFacts { plugin: "test_decoding".to_owned(), ..facts(1) };
+        assert_eq!(code(Some(&other), false, false), "PG_SLOT_UNUSABLE");
+    }
+}

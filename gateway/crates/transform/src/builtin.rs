@@ -1,0 +1,16 @@
+//! The plugins that come with the gateway, so that a user needs no WebAssembly toolchain.
+//!
+//! They are ordinary components, built from `plugins/` and committed; nothing but their way into
+//! the process sets them apart from a user's own.
+
+/// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
+pub const BUILTIN_NAMES: &[&str] = &["mask", "filter"];
+
+/// The component of a plugin that comes with the gateway.
+pub fn builtin(name: &str) -> Option<&'static [u8]> {
+    match name {
+        "mask" => Some(include_bytes!("../../../../plugins/dist/mask.wasm")),
+        "filter" => Some(include_bytes!("../../../../plugins/dist/filter.wasm")),
+        _ => None,
+    }
+}

@@ -1,0 +1,145 @@
+//! The deadline of a call, in the calling thread's CPU time.
+//!
+//! A machine that is busy with other work makes wall time pass while a plugin makes no step; such a
+//! plugin is not at fault. So the deadline counts the CPU time of the thread. When the engine's
+//! epoch says that the deadline may have passed, the clock is read, and the call goes on with what
+//! is left of it. Behind it stands a wall limit that only a plugin can reach that is hardly ever
+//! scheduled.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// The wall limit is this many deadlines, and at least [`WALL_FLOOR`].
+const WALL_FACTOR: u32 = 50;
+/// Least wall limit.
+const WALL_FLOOR: Duration = Duration::from_secs(5);
+/// What one tick of the engine's epoch stands for.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// CPU time that the calling thread has used.
+pub(crate) fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+/// The deadline of the call in progress.
+#[derive(Debug)]
+pub(crate) struct CallClock {
+    deadline: Duration,
+    cpu_start: Duration,
+    wall_start: Instant,
+}
+
+/// A call used up its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeadlineSpent {
+    /// CPU time.
+    Cpu(Duration),
+    /// Wall time, with CPU time to spare.
+    Wall(Duration),
+}
+
+impl fmt::Display for DeadlineSpent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeadlineSpent::Cpu(limit) => {
+                write!(out, "a call used more than {} ms of CPU time", limit.as_millis())
+            }
+            DeadlineSpent::Wall(limit) => {
+                write!(out, "a call was not done after {} ms", limit.as_millis())
+            }
+        }
+    }
+}
+
+impl std::error::Error for DeadlineSpent {}
+
+impl CallClock {
+    /// Starts counting on the calling thread.
+    pub(crate) fn start(deadline: Duration) -> CallClock {
+        CallClock { deadline, cpu_start: thread_cpu(), wall_start: Instant::now() }
+    }
+
+    /// Ticks until the deadline can have passed at the earliest.
+    pub(crate) fn ticks(&self) -> u64 {
+        ticks(self.deadline)
+    }
+
+    /// Whether the call may go on, and for how many ticks before it is asked again.
+    pub(crate) fn extend(&self) -> Result<u64, DeadlineSpent> {
+        let cpu = thread_cpu().saturating_sub(self.cpu_start);
+        decide(self.deadline, cpu, self.wall_start.elapsed())
+    }
+}
+
+fn ticks(time: Duration) -> u64 {
+    // One more, for the first tick comes anywhere between now and a whole tick later.
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos()))
+        .unwrap_or(u64::MAX / 2)
+        .saturating_add(1)
+}
+
+/// The decision, apart from the clocks.
+fn decide(deadline: Duration, cpu: Duration, wall: Duration) -> Result<u64, DeadlineSpent> {
+    if cpu >= deadline {
+        return Err(DeadlineSpent::Cpu(deadline));
+    }
+    let wall_limit = deadline.saturating_mul(WALL_FACTOR).max(WALL_FLOOR);
+    if wall >= wall_limit {
+        return Err(DeadlineSpent::Wall(wall_limit));
+    }
+    // The thread cannot use CPU time faster than time passes.
+    Ok(ticks((deadline - cpu).min(wall_limit - wall)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_busy_machine_extends_the_call() {
+        // 3 s passed, and the plugin got 40 ms of them.
+        let left = decide(DEADLINE, Duration::from_millis(40), Duration::from_secs(3));
+        assert_eq!(left, Ok(61));
+    }
+
+    #[test]
+    fn spent_cpu_time_ends_the_call() {
+        let spent = decide(DEADLINE, DEADLINE, DEADLINE);
+        assert_eq!(spent, Err(DeadlineSpent::Cpu(DEADLINE)));
+    }
+
+    #[test]
+    fn the_wall_limit_has_a_floor_and_ends_a_call_that_never_runs() {
+        let cpu = Duration::from_micros(10);
+        let short = Duration::from_millis(1);
+        assert!(decide(short, cpu, Duration::from_millis(4_999)).is_ok());
+        assert_eq!(decide(short, cpu, WALL_FLOOR), Err(DeadlineSpent::Wall(WALL_FLOOR)));
+        let long = Duration::from_secs(1);
+        assert!(decide(long, cpu, Duration::from_secs(49)).is_ok());
+        assert!(decide(long, cpu, Duration::from_secs(50)).is_err());
+    }
+
+    #[test]
+    fn a_sleeping_thread_uses_no_cpu_time() {
+        let clock = CallClock::start(Duration::from_millis(20));
+        // Wall time passes the deadline while the thread waits for a signal that never comes.
+        let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+        let _ = receiver.recv_timeout(Duration::from_millis(60));
+        assert!(clock.extend().is_ok(), "60 ms of sleep are not 20 ms of work");
+    }
+
+    #[test]
+    fn a_working_thread_uses_its_cpu_time_up() {
+        let clock = CallClock::start(Duration::from_millis(5));
+        let begin = Instant::now();
+        while clock.extend().is_ok() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "the clock stands still");
+        }
+        assert_eq!(clock.extend(), Err(DeadlineSpent::Cpu(Duration::from_millis(5))));
+    }
+}

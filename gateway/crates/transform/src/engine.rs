@@ -1,0 +1,89 @@
+//! The compiler and its settings, shared by all plugins of a process.
+
+use std::path::PathBuf;
+
+use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
+
+use crate::cache::CodeCache;
+use crate::{PluginError, ticker};
+
+/// Stack of a plugin.
+const STACK_BYTES: usize = 512 << 10;
+
+/// What of WebAssembly a plugin cannot use: what is young, what leaves determinism, and what the
+/// gateway has no need of.
+const REFUSED: WasmFeatures = WasmFeatures::THREADS
+    .union(WasmFeatures::SHARED_EVERYTHING_THREADS)
+    .union(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::GC)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS)
+    .union(WasmFeatures::STACK_SWITCHING)
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+    .union(WasmFeatures::CM_ASYNC)
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_THREADING)
+    .union(WasmFeatures::CM_ERROR_CONTEXT)
+    .union(WasmFeatures::CM_GC);
+
+/// Settings of an [`Engine`].
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// Folder for compiled code, made when absent and closed to other users. `None`: every plugin
+    /// is compiled at every start (60 ms for a small one, seconds for a large one).
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Compiles plugins. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    pub(crate) cache: Option<CodeCache>,
+}
+
+impl Engine {
+    /// Sets the compiler up, and the cache. A cache that cannot be used is reported and left out,
+    /// for a plugin can always be compiled.
+    ///
+    /// # Errors
+    /// The machine cannot run WebAssembly, or gives no thread.
+    pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
+        let wasmtime = wasmtime::Engine::new(&config())
+            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
+        ticker::register(&wasmtime).map_err(|error| PluginError::Engine(error.to_string()))?;
+        let cache = options.cache_dir.and_then(|dir| match CodeCache::open(&dir) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "compiled plugins are not cached");
+                None
+            }
+        });
+        Ok(Engine { wasmtime, cache })
+    }
+
+    /// Plugins that were found compiled in the cache so far.
+    pub fn cache_hits(&self) -> u64 {
+        self.cache.as_ref().map_or(0, CodeCache::hits)
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_features(REFUSED, false)
+        .epoch_interruption(true)
+        .consume_fuel(false)
+        .max_wasm_stack(STACK_BYTES)
+        // A replay must give the same bytes on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .memory_init_cow(true)
+        // Names of functions are enough; source lines would need a lookup in the guest's own data.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .parallel_compilation(true);
+    config
+}

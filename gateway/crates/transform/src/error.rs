@@ -1,0 +1,137 @@
+//! Why a plugin cannot be used at all: what is found before the first change reaches it.
+
+use std::sync::Arc;
+
+use crate::Fault;
+
+/// A plugin could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The bytes are a core module, or no WebAssembly.
+    #[error("plugin {plugin}: {found}, not a WebAssembly component")]
+    NotAComponent {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// What it is instead.
+        found: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The bytes are code that some wasmtime compiled; to run it would be to trust it entirely.
+    #[error("plugin {plugin}: compiled machine code is not accepted, only a WebAssembly component")]
+    Precompiled {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+    /// The component is larger than a component may be.
+    #[error("plugin {plugin}: the component has {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// Its size.
+        bytes: usize,
+        /// The largest that is accepted.
+        limit: usize,
+    },
+    /// The component is damaged, or uses what is not offered.
+    #[error("plugin {plugin}: the component cannot be compiled: {message}")]
+    Invalid {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// The compiler's words.
+        message: String,
+    },
+    /// The component wants something that a plugin may not have.
+    #[error("plugin {plugin}: imports {import}, which a plugin may not have")]
+    ImportRefused {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// The import's name.
+        import: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The component does not export the plugin interface, or not in the right shape.
+    #[error("plugin {plugin}: does not export offtake:transform/plugin as it must: {message}")]
+    ExportMissing {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// What is missing.
+        message: String,
+    },
+    /// The plugin wants kept state.
+    #[error("plugin {plugin}: needs kept state, which this release does not offer")]
+    StateUnsupported {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+    /// The plugin refused its configuration.
+    #[error("plugin {plugin}: refused its configuration: {message}")]
+    ConfigRefused {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// The plugin's words.
+        message: String,
+    },
+    /// The configuration is no JSON.
+    #[error("plugin {plugin}: its configuration is no JSON: {message}")]
+    ConfigNotJson {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The plugin failed while it was started.
+    #[error("while it was started: {0}")]
+    Fault(Fault),
+    /// The host itself could not be set up.
+    #[error("the WebAssembly engine cannot be set up: {0}")]
+    Engine(String),
+}
+
+impl PluginError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PluginError::NotAComponent { .. } => "PLUGIN_NOT_A_COMPONENT",
+            PluginError::Precompiled { .. } => "PLUGIN_PRECOMPILED",
+            PluginError::TooLarge { .. } => "PLUGIN_TOO_LARGE",
+            PluginError::Invalid { .. } => "PLUGIN_INVALID",
+            PluginError::ImportRefused { .. } => "PLUGIN_IMPORT_REFUSED",
+            PluginError::ExportMissing { .. } => "PLUGIN_EXPORT_MISSING",
+            PluginError::StateUnsupported { .. } => "PLUGIN_STATE_UNSUPPORTED",
+            PluginError::ConfigRefused { .. } => "PLUGIN_CONFIG_REFUSED",
+            PluginError::ConfigNotJson { .. } => "PLUGIN_CONFIG_NOT_JSON",
+            PluginError::Fault(fault) => fault.code(),
+            PluginError::Engine(_) => "PLUGIN_ENGINE",
+        }
+    }
+
+    /// What an operator can do about it.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            PluginError::NotAComponent { hint, .. } | PluginError::ImportRefused { hint, .. } => {
+                hint
+            }
+            PluginError::Precompiled { .. } => {
+                "give the .wasm file that it was compiled from; compiled code is cached by itself"
+            }
+            PluginError::TooLarge { .. } => "build it smaller: optimise for size and strip it",
+            PluginError::Invalid { .. } => {
+                "build the plugin anew; threads, 64-bit memory, garbage collection and exceptions are not offered"
+            }
+            PluginError::ExportMissing { .. } => {
+                "build the plugin for the world `transform` of offtake:transform@0.2.0"
+            }
+            PluginError::StateUnsupported { .. } => {
+                "use a plugin without state, or a later release"
+            }
+            PluginError::ConfigRefused { .. } => {
+                "correct the plugin's `config` as its message says"
+            }
+            PluginError::ConfigNotJson { .. } => "correct the plugin's `config`",
+            PluginError::Fault(fault) => fault.next_step(),
+            PluginError::Engine(_) => "see the message; memory or address space may be short",
+        }
+    }
+}

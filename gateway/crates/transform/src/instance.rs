@@ -1,0 +1,317 @@
+//! An instance at work: schemas told once, rows gathered, verdicts applied.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use offtake_change::{Batch, Operation, TableSchema};
+
+use crate::bindings as wit;
+use crate::gather::{Gathered, wanted_bytes};
+use crate::host::{CustomMetric, Phase};
+use crate::interest::{self, protection_lost};
+use crate::runner::Runner;
+use crate::verdict::{Applier, Rejected};
+use crate::{CALL_ROWS, Fault, FaultCode, Info, Interest};
+
+/// Wanted values in one call, at most; a single row may be larger.
+const CALL_BYTES: usize = 1 << 20;
+/// Below this size a batch need not be measured row by row.
+const SMALL_BATCH_BYTES: usize = CALL_BYTES;
+/// Schemas that are remembered; the plugin is told one again that was forgotten.
+const TABLES: usize = 8192;
+
+/// What an instance has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls with changes.
+    pub calls: u64,
+    /// Changes in these calls.
+    pub rows: u64,
+    /// Changes that the plugin dropped.
+    pub dropped: u64,
+    /// Wall time of gathering, calling and applying, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Faults.
+    pub faults: u64,
+}
+
+/// A plugin that runs, owned by one thread.
+pub struct Instance {
+    runner: Runner,
+    info: Info,
+    tables: Tables,
+    gathered: Gathered,
+    applier: Applier,
+    /// Rows of the call in preparation, as indices into the batch.
+    call_rows: Vec<u32>,
+    counters: Counters,
+}
+
+impl fmt::Debug for Instance {
+    /// The store and what lies in it, rows among it, are left out.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Instance")
+            .field("plugin", &self.info.name)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(runner: Runner, info: Info) -> Instance {
+        Instance {
+            runner,
+            info,
+            tables: Tables::default(),
+            gathered: Gathered::default(),
+            applier: Applier::default(),
+            call_rows: Vec::with_capacity(CALL_ROWS),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What this instance has done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Metrics that the plugin registered.
+    pub fn custom_metrics(&self) -> &[CustomMetric] {
+        self.runner.metrics()
+    }
+
+    /// Linear memory that the instance holds, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.runner.memory_bytes()
+    }
+
+    /// Whether a fault made the instance unusable.
+    pub fn is_poisoned(&self) -> bool {
+        self.runner.is_poisoned()
+    }
+
+    /// Tells the plugin a table's definition, unless it knows it, and gives what it wants to see.
+    ///
+    /// # Errors
+    /// The plugin failed, answered what makes no sense, or leaves a protected column uncovered.
+    pub fn on_schema(&mut self, schema: &Arc<TableSchema>) -> Result<Interest, Fault> {
+        let at = self.table(schema)?;
+        Ok(self.tables.entries[at].interest.clone())
+    }
+
+    /// Runs the plugin over rows of a batch and applies what it answers. `rows` are indices into
+    /// the batch's rows in source order; rows that an earlier plugin dropped are left out, and so
+    /// are definitions. Neighbours of one schema share calls of at most [`CALL_ROWS`].
+    ///
+    /// # Errors
+    /// The first fault. The verdicts of earlier calls are applied, that of the failed one is not.
+    pub fn process(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<(), Fault> {
+        let begin = Instant::now();
+        let result = self.process_rows(batch, rows);
+        let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.counters.nanoseconds = self.counters.nanoseconds.saturating_add(nanoseconds);
+        if result.is_err() {
+            self.counters.faults += 1;
+        }
+        result
+    }
+
+    fn process_rows(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<(), Fault> {
+        let mut rest = rows;
+        while let Some(&first) = rest.first() {
+            let Some(schema_index) = batch.rows.get(first as usize).map(|row| row.schema) else {
+                rest = &rest[1..];
+                continue;
+            };
+            let same = |&row: &u32| {
+                batch.rows.get(row as usize).is_some_and(|row| row.schema == schema_index)
+            };
+            let run = rest.iter().position(|row| !same(row)).unwrap_or(rest.len());
+            let (now, later) = rest.split_at(run);
+            rest = later;
+            let Some(schema) = batch.schemas.get(schema_index as usize).map(Arc::clone) else {
+                continue;
+            };
+            let located = |mut fault: Fault, batch: &Batch| {
+                fault.table.get_or_insert_with(|| table_name(&schema));
+                fault.lsn = fault.lsn.or_else(|| Some(batch.rows.get(first as usize)?.lsn));
+                fault
+            };
+            let table = self.table(&schema).map_err(|fault| located(fault, batch))?;
+            if self.tables.entries[table].interest.subscribe {
+                self.process_run(batch, table, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of one schema, divided into calls by number and size.
+    fn process_run(&mut self, batch: &mut Batch, table: usize, rows: &[u32]) -> Result<(), Fault> {
+        let measure = batch.size_bytes() > SMALL_BATCH_BYTES;
+        let mut bytes = 0;
+        self.call_rows.clear();
+        for &index in rows {
+            let Some(row) = batch.rows.get(index as usize) else { continue };
+            if row.dropped || row.operation == Operation::Define {
+                continue;
+            }
+            let size = if measure {
+                wanted_bytes(batch, row, &self.tables.entries[table].interest)
+            } else {
+                0
+            };
+            let full = self.call_rows.len() == CALL_ROWS || bytes + size > CALL_BYTES;
+            if full && !self.call_rows.is_empty() {
+                self.call(batch, table)?;
+                self.call_rows.clear();
+                bytes = 0;
+            }
+            bytes += size;
+            self.call_rows.push(index);
+        }
+        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table) }
+    }
+
+    /// One call with the rows in `call_rows`, and its verdict.
+    fn call(&mut self, batch: &mut Batch, table: usize) -> Result<(), Fault> {
+        let entry = &self.tables.entries[table];
+        let outcome = self.try_call(batch, &Arc::clone(&entry.schema));
+        self.gathered.trim();
+        outcome.map_err(|mut fault| {
+            let row = fault.row.or_else(|| self.call_rows.first().copied());
+            fault.lsn = row.and_then(|row| batch.rows.get(row as usize)).map(|row| row.lsn);
+            fault.table = Some(table_name(&self.tables.entries[table].schema));
+            fault
+        })
+    }
+
+    fn try_call(&mut self, batch: &mut Batch, schema: &Arc<TableSchema>) -> Result<(), Fault> {
+        let table = self.table(schema)?;
+        let entry = &self.tables.entries[table];
+        self.gathered
+            .fill(batch, &self.call_rows, schema, &entry.interest, entry.id)
+            .map_err(|message| self.runner.poison(FaultCode::Host, message))?;
+        let input = self.gathered.batch();
+        let answer = self.runner.call(Phase::Process, |component, store| {
+            component.offtake_transform_plugin().call_process(store, input)
+        })?;
+        self.counters.calls += 1;
+        self.counters.rows += self.call_rows.len() as u64;
+        let verdict =
+            answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
+        let limit = self.runner.output_bytes();
+        match self.applier.apply(batch, &self.call_rows, schema, &verdict, limit) {
+            Ok(dropped) => {
+                self.counters.dropped += dropped;
+                Ok(())
+            }
+            Err(Rejected::Verdict(code, message)) => Err(self.runner.poison(code, message)),
+            Err(Rejected::Row(row, failure)) => {
+                let mut fault = self.runner.declared(FaultCode::RowFailure, failure);
+                fault.row = Some(row);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Index of a table that the plugin knows; it is told first where it does not.
+    fn table(&mut self, schema: &Arc<TableSchema>) -> Result<usize, Fault> {
+        if let Some(at) = self.tables.find(schema) {
+            return Ok(at);
+        }
+        self.introduce(schema).map_err(|mut fault| {
+            fault.table = Some(table_name(schema));
+            fault
+        })
+    }
+
+    fn introduce(&mut self, schema: &Arc<TableSchema>) -> Result<usize, Fault> {
+        let previous = self.tables.latest_of(schema);
+        if self.info.protects
+            && let Some(lost) = previous
+                .and_then(|old| protection_lost(&self.info.required_columns, &old.schema, schema))
+        {
+            return Err(self.runner.poison(FaultCode::Unprotected, lost));
+        }
+        if self.tables.entries.len() >= TABLES {
+            self.tables.forget();
+        }
+        let id = self.tables.next_id;
+        self.tables.next_id = self.tables.next_id.wrapping_add(1);
+        let described: wit::Schema = interest::describe(schema, id);
+        let answer = self.runner.call(Phase::Schema, |component, store| {
+            component.offtake_transform_plugin().call_on_schema(store, &described)
+        })?;
+        let answer =
+            answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
+        let interest = interest::check(&self.info, schema, answer)
+            .map_err(|(code, message)| self.runner.poison(code, message))?;
+        Ok(self.tables.add(Table { schema: Arc::clone(schema), id, interest }))
+    }
+}
+
+/// A table that the plugin knows.
+struct Table {
+    schema: Arc<TableSchema>,
+    /// The id that the plugin knows it by.
+    id: u32,
+    interest: Interest,
+}
+
+/// The tables that the plugin knows, found by the schema's address: it is kept alive here, so the
+/// address stays its own.
+#[derive(Default)]
+struct Tables {
+    entries: Vec<Table>,
+    by_address: HashMap<usize, usize>,
+    next_id: u32,
+}
+
+impl Tables {
+    fn find(&mut self, schema: &Arc<TableSchema>) -> Option<usize> {
+        let address = Arc::as_ptr(schema).addr();
+        if let Some(&at) = self.by_address.get(&address) {
+            return Some(at);
+        }
+        // An equal schema that was read anew, for example after a reconnection.
+        let at = self.entries.iter().position(|table| table.schema == *schema)?;
+        let old = Arc::as_ptr(&self.entries[at].schema).addr();
+        self.by_address.remove(&old);
+        self.by_address.insert(address, at);
+        self.entries[at].schema = Arc::clone(schema);
+        Some(at)
+    }
+
+    /// The newest definition known of the same table.
+    fn latest_of(&self, schema: &TableSchema) -> Option<&Table> {
+        self.entries.iter().rev().find(|table| {
+            table.schema.namespace == schema.namespace
+                && table.schema.table == schema.table
+                && table.schema.subject == schema.subject
+        })
+    }
+
+    fn add(&mut self, table: Table) -> usize {
+        let at = self.entries.len();
+        self.by_address.insert(Arc::as_ptr(&table.schema).addr(), at);
+        self.entries.push(table);
+        at
+    }
+
+    /// Forgets the older half.
+    fn forget(&mut self) {
+        self.entries.drain(..self.entries.len() / 2);
+        self.by_address = (self.entries.iter().enumerate())
+            .map(|(at, table)| (Arc::as_ptr(&table.schema).addr(), at))
+            .collect();
+    }
+}
+
+fn table_name(schema: &TableSchema) -> String {
+    match schema.subject {
+        offtake_change::Subject::Table => schema.qualified_name(),
+        offtake_change::Subject::Message => "logical messages".to_owned(),
+    }
+}

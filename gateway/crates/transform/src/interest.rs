@@ -1,0 +1,152 @@
+//! What a plugin is told of a table, and what it answers that it wants to see.
+
+use offtake_change::{Column, Kind, Subject, TableSchema};
+
+use crate::bindings as wit;
+use crate::{FaultCode, Info};
+
+/// What a plugin wants to see of a table, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// False: the plugin is never called for this table.
+    pub subscribe: bool,
+    /// Ordinals of the columns that are sent, each once.
+    pub columns: Vec<u32>,
+    /// Whether before images are sent too.
+    pub before_image: bool,
+    /// Whether text and bytes are sent as one run with offsets.
+    pub packed_text: bool,
+    /// Whether headers of earlier plugins are sent.
+    pub headers: bool,
+    /// Whether positions and snapshot markers are sent.
+    pub positions: bool,
+    /// Whether commit times are sent.
+    pub commit_times: bool,
+    /// Whether transactions and the place in them are sent.
+    pub transactions: bool,
+}
+
+impl Interest {
+    /// Whether a call carries anything beside columns.
+    pub(crate) fn wants_metadata(&self) -> bool {
+        self.headers || self.positions || self.commit_times || self.transactions
+    }
+}
+
+/// Why an answer to a schema cannot stand.
+pub(crate) type Refusal = (FaultCode, String);
+
+/// Checks what a plugin answered to a schema.
+pub(crate) fn check(
+    info: &Info,
+    schema: &TableSchema,
+    answer: wit::Interest,
+) -> Result<Interest, Refusal> {
+    refuse_unsupported(&answer)?;
+    let malformed = |message| Err((FaultCode::MalformedVerdict, message));
+    let count = schema.columns.len();
+    let mut seen = vec![false; count];
+    for &ordinal in &answer.columns {
+        match seen.get_mut(ordinal as usize) {
+            None => return malformed(format!("it asks for column {ordinal} of {count}")),
+            Some(true) => return malformed(format!("it asks for column {ordinal} twice")),
+            Some(slot) => *slot = true,
+        }
+    }
+    if info.protects && schema.subject == Subject::Table {
+        for name in &info.required_columns {
+            let Some(ordinal) = schema.ordinal(name) else { continue };
+            if !answer.subscribe || !seen[ordinal] {
+                let message =
+                    format!("it promised to cover the column {name:?} and does not ask for it");
+                return Err((FaultCode::Unprotected, message));
+            }
+        }
+    }
+    let wants = |flag| answer.wants.contains(flag);
+    Ok(Interest {
+        subscribe: answer.subscribe,
+        // A secret lies in the old image as well as in the new one.
+        before_image: info.protects || wants(wit::Wants::BEFORE_IMAGE),
+        packed_text: wants(wit::Wants::PACKED_TEXT),
+        headers: wants(wit::Wants::HEADERS),
+        positions: wants(wit::Wants::POSITIONS),
+        commit_times: wants(wit::Wants::COMMIT_TIMES),
+        transactions: wants(wit::Wants::TRANSACTIONS),
+        columns: answer.columns,
+    })
+}
+
+fn refuse_unsupported(answer: &wit::Interest) -> Result<(), Refusal> {
+    let feature = if answer.shape.is_some() {
+        "a changed shape"
+    } else if !matches!(answer.form, wit::Form::Envelope) {
+        "a form other than the envelope"
+    } else if !answer.outputs.is_empty() {
+        "further outputs"
+    } else if !answer.extra.is_empty() {
+        "extras of a later version of the contract"
+    } else {
+        return Ok(());
+    };
+    let message = format!("it asks for {feature}, which this release does not offer yet");
+    Err((FaultCode::FeatureUnsupported, message))
+}
+
+/// Says which of the columns that a plugin must cover a table had under `previous` and has no more
+/// under `next`, or has with another type. `None`: all is well.
+///
+/// An instance asks this for the definitions that it sees; the caller asks it for those that the
+/// log remembers from before a restart.
+pub fn protection_lost(
+    required: &[String],
+    previous: &TableSchema,
+    next: &TableSchema,
+) -> Option<String> {
+    required.iter().find_map(|name| {
+        let before = &previous.columns[previous.ordinal(name)?];
+        match next.ordinal(name).map(|ordinal| &next.columns[ordinal]) {
+            None => Some(format!("the protected column {name:?} is no longer in the table")),
+            Some(now) if now.kind != before.kind || now.logical != before.logical => Some(format!(
+                "the protected column {name:?} changed its type from {} to {}",
+                before.logical, now.logical
+            )),
+            Some(_) => None,
+        }
+    })
+}
+
+/// A schema as the plugin is told it.
+pub(crate) fn describe(schema: &TableSchema, id: u32) -> wit::Schema {
+    wit::Schema {
+        id,
+        subject: match schema.subject {
+            Subject::Table => wit::Subject::Table,
+            Subject::Message => wit::Subject::Message,
+        },
+        database: schema.database.clone(),
+        namespace: schema.namespace.clone(),
+        table: schema.table.clone(),
+        version: schema.version,
+        columns: schema.columns.iter().map(describe_column).collect(),
+        key: schema.key.clone(),
+        extra: Vec::new(),
+    }
+}
+
+fn describe_column(column: &Column) -> wit::ColumnInfo {
+    wit::ColumnInfo {
+        name: column.name.clone(),
+        kind: match column.kind {
+            Kind::Boolean => wit::Kind::Boolean,
+            Kind::Integer => wit::Kind::Int64,
+            Kind::Unsigned => wit::Kind::Uint64,
+            Kind::Single | Kind::Number => wit::Kind::Float64,
+            Kind::Text | Kind::List => wit::Kind::Text,
+            Kind::Bytes => wit::Kind::Bytes,
+        },
+        logical: column.logical.clone(),
+        native: column.native.clone(),
+        nullable: column.nullable,
+    }
+}

@@ -1,0 +1,49 @@
+//! The WebAssembly host: runs plugins over batches of changes within limits.
+//!
+//! A plugin is a component of the world `offtake:transform/transform` (`sdk/wit/transform.wit`). An
+//! [`Engine`] compiles it, or takes its own earlier work from a cache; a [`Plugin`] is the compiled
+//! and configured component; an [`Instance`] is one that runs, owned by one thread. An instance is
+//! given a batch and the rows of it that the plugin is to see, gathers the columns that the plugin
+//! asked for, calls it, checks the whole verdict and only then applies it to the batch in place.
+//!
+//! What a plugin does wrong ends as a [`Fault`]: the batch is as it was before that call, and the
+//! instance is spent. What follows from a fault (stop, skip, set aside) is the caller's matter. A
+//! plugin reaches nothing of the machine: no file, no network, no clock, no randomness. This crate
+//! alone knows wasmtime.
+
+mod bindings;
+mod builtin;
+mod cache;
+mod classify;
+mod clock;
+mod column;
+mod component;
+mod engine;
+mod error;
+mod fault;
+mod fits;
+mod gather;
+mod host;
+mod instance;
+mod interest;
+mod limits;
+mod list_text;
+mod mac;
+mod operation;
+mod plugin;
+mod runner;
+mod ticker;
+mod verdict;
+
+pub use builtin::{BUILTIN_NAMES, builtin};
+pub use engine::{Engine, EngineOptions};
+pub use error::PluginError;
+pub use fault::{Fault, FaultCode};
+pub use host::{CustomMetric, MetricKind};
+pub use instance::{Counters, Instance};
+pub use interest::{Interest, protection_lost};
+pub use limits::Limits;
+pub use plugin::{Info, Plugin, PluginSpec};
+
+/// Changes in one call of a plugin, at most.
+pub const CALL_ROWS: usize = 256;

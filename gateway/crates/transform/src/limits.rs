@@ -1,0 +1,135 @@
+//! What a plugin may take: the limits of an instance, and the part that wasmtime asks for.
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// Elements of all of an instance's tables together.
+const TABLE_ELEMENTS: usize = 200_000;
+/// Core instances, tables and memories that one component may be made of.
+const CORE_PARTS: usize = 64;
+
+/// Limits of one instance of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time of the calling thread that one call with changes may take.
+    pub deadline: Duration,
+    /// CPU time that starting, configuring and answering one schema may take, each.
+    pub setup_deadline: Duration,
+    /// Linear memory, all of the instance's memories together.
+    pub memory_bytes: usize,
+    /// What the plugin may hand to the host in one verdict or one host call, in bytes of the host's
+    /// representation.
+    pub output_bytes: usize,
+    /// Calls of the host (log lines, metrics) during one call of the plugin.
+    pub host_calls: u32,
+    /// Log lines a second; the rest is counted and left out.
+    pub log_lines_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            deadline: Duration::from_millis(100),
+            setup_deadline: Duration::from_secs(2),
+            memory_bytes: 64 << 20,
+            output_bytes: 16 << 20,
+            host_calls: 10_000,
+            log_lines_per_second: 100,
+        }
+    }
+}
+
+/// The plugin wanted more memory than it may have.
+#[derive(Debug)]
+pub(crate) struct MemoryExceeded {
+    wanted: usize,
+    limit: usize,
+}
+
+impl fmt::Display for MemoryExceeded {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "it wanted {} bytes of memory, and may have {}", self.wanted, self.limit)
+    }
+}
+
+impl std::error::Error for MemoryExceeded {}
+
+/// Counts what an instance holds. wasmtime's own limiter bounds each memory alone; a component may
+/// have several, so this one bounds their sum.
+#[derive(Debug)]
+pub(crate) struct MemoryLimiter {
+    limit: usize,
+    used: usize,
+    table_elements: usize,
+}
+
+impl MemoryLimiter {
+    pub(crate) fn new(limit: usize) -> MemoryLimiter {
+        MemoryLimiter { limit, used: 0, table_elements: 0 }
+    }
+
+    /// Bytes that are held now.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.limit {
+            return Err(MemoryExceeded { wanted, limit: self.limit }.into());
+        }
+        self.used = wanted;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if wanted > TABLE_ELEMENTS {
+            let bytes = wanted.saturating_mul(size_of::<usize>());
+            let limit = TABLE_ELEMENTS * size_of::<usize>();
+            return Err(MemoryExceeded { wanted: bytes, limit }.into());
+        }
+        self.table_elements = wanted;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        CORE_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        CORE_PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_are_bounded_together() {
+        let mut limiter = MemoryLimiter::new(1 << 20);
+        assert!(limiter.memory_growing(0, 600 << 10, None).is_ok());
+        assert!(limiter.memory_growing(600 << 10, 700 << 10, None).is_ok());
+        assert!(limiter.memory_growing(0, 400 << 10, None).is_err(), "a second memory");
+        assert!(limiter.memory_growing(0, 300 << 10, None).is_ok());
+    }
+}

@@ -1,0 +1,151 @@
+//! One running component in its store, and the guard around every call of it.
+
+use std::sync::Arc;
+
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings as wit;
+use crate::classify::{self, CallContext};
+use crate::clock::CallClock;
+use crate::fault::guest_text;
+use crate::host::{CustomMetric, HostState, Phase};
+use crate::plugin::Loaded;
+use crate::ticker::CallInProgress;
+use crate::{Fault, FaultCode, Info, PluginError};
+
+/// Text in place of a plugin's own where the plugin keeps secrets.
+const WITHHELD: &str = "the plugin protects data, so its own words are withheld";
+
+/// A store with one instance in it.
+pub(crate) struct Runner {
+    loaded: Arc<Loaded>,
+    store: Store<HostState>,
+    component: wit::Transform,
+    protects: bool,
+    poisoned: bool,
+}
+
+impl Runner {
+    /// Instantiates and configures.
+    pub(crate) fn start(loaded: &Arc<Loaded>) -> Result<(Runner, Info), PluginError> {
+        let limits = &loaded.limits;
+        let clock = CallClock::start(limits.setup_deadline);
+        let mut store = Store::new(&loaded.engine.wasmtime, HostState::new(&loaded.name, limits));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.output_bytes);
+        store.epoch_deadline_callback(|context| {
+            Ok(UpdateDeadline::Continue(context.data().clock.extend()?))
+        });
+        store.set_epoch_deadline(clock.ticks());
+        let running = CallInProgress::begin();
+        let component = loaded.pre.instantiate(&mut store).map_err(|error| {
+            let context = CallContext { phase: Phase::Configure, last_error: None };
+            PluginError::Fault(classify::fault(&loaded.name, &error, &context))
+        })?;
+        drop(running);
+        let loaded = Arc::clone(loaded);
+        let mut runner = Runner { loaded, store, component, protects: false, poisoned: false };
+        let info = runner.configure()?;
+        Ok((runner, info))
+    }
+
+    fn configure(&mut self) -> Result<Info, PluginError> {
+        let loaded = Arc::clone(&self.loaded);
+        let answer = self
+            .call(Phase::Configure, |component, store| {
+                component.offtake_transform_plugin().call_configure(store, &loaded.config_json)
+            })
+            .map_err(PluginError::Fault)?;
+        let plugin = || Arc::clone(&loaded.name);
+        let info = answer.map_err(|failure| PluginError::ConfigRefused {
+            plugin: plugin(),
+            message: guest_text(&failure.message),
+        })?;
+        if info.stateful {
+            return Err(PluginError::StateUnsupported { plugin: plugin() });
+        }
+        if !info.protects && !info.required_columns.is_empty() {
+            return Err(PluginError::ConfigRefused {
+                plugin: plugin(),
+                message:
+                    "it names columns that it must cover and does not declare that it protects"
+                        .to_owned(),
+            });
+        }
+        self.protects = info.protects;
+        if info.protects {
+            self.store.data_mut().keep_secret();
+        }
+        Ok(Info {
+            name: guest_text(&info.name),
+            version: guest_text(&info.version),
+            protects: info.protects,
+            required_columns: info.required_columns,
+        })
+    }
+
+    /// Calls the plugin under the limits of `phase`. After an error the instance is spent.
+    pub(crate) fn call<R>(
+        &mut self,
+        phase: Phase,
+        call: impl FnOnce(&wit::Transform, &mut Store<HostState>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        if self.poisoned {
+            let message = "the instance had a fault before and cannot be used again";
+            return Err(Fault::new(FaultCode::Poisoned, &self.loaded.name, message));
+        }
+        let limits = &self.loaded.limits;
+        let deadline = match phase {
+            Phase::Process => limits.deadline,
+            Phase::Configure | Phase::Schema => limits.setup_deadline,
+        };
+        let clock = CallClock::start(deadline);
+        self.store.set_epoch_deadline(clock.ticks());
+        self.store.data_mut().begin(phase, clock, limits);
+        let running = CallInProgress::begin();
+        let result = call(&self.component, &mut self.store);
+        drop(running);
+        result.map_err(|error| {
+            self.poisoned = true;
+            let quiet = self.protects && phase == Phase::Process;
+            let last_error = self.store.data_mut().last_error.take().filter(|_| !quiet);
+            classify::fault(&self.loaded.name, &error, &CallContext { phase, last_error })
+        })
+    }
+
+    /// A fault that the host found in an answer. The instance is spent.
+    pub(crate) fn poison(&mut self, code: FaultCode, message: impl Into<String>) -> Fault {
+        self.poisoned = true;
+        Fault::new(code, &self.loaded.name, message)
+    }
+
+    /// A failure that the plugin declared. The instance goes on: it did what it should.
+    pub(crate) fn declared(&self, code: FaultCode, failure: &wit::Failure) -> Fault {
+        // Only a call with changes can repeat a value of one.
+        let message = if self.protects && self.store.data().phase == Phase::Process {
+            format!("it declared a failure ({WITHHELD})")
+        } else {
+            format!("it declared a failure: {}", guest_text(&failure.message))
+        };
+        let mut fault = Fault::new(code, &self.loaded.name, message);
+        fault.permanent = failure.permanent;
+        fault
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.loaded.limits.output_bytes
+    }
+
+    pub(crate) fn metrics(&self) -> &[CustomMetric] {
+        &self.store.data().metrics
+    }
+
+    /// Linear memory that the instance has now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used()
+    }
+}

@@ -1,0 +1,185 @@
+//! A plugin's verdict: checked as a whole, then applied as a whole.
+//!
+//! Checking copies the new values into the batch's arena and stages cells that point there; only
+//! when nothing is left to object to do rows change. So a malformed verdict leaves the batch as it
+//! was, but for some bytes that nothing refers to.
+
+use offtake_change::{Batch, TableSchema};
+
+use crate::bindings as wit;
+use crate::column::{self, Staged, target_count};
+use crate::operation;
+use crate::{CALL_ROWS, FaultCode};
+
+/// Headers that a row can have.
+const ROW_HEADERS: usize = 64;
+/// Longest name of a header, in bytes.
+const HEADER_NAME_BYTES: usize = 255;
+
+/// Why a verdict was not applied.
+pub(crate) enum Rejected<'v> {
+    /// It makes no sense, or asks for what there is not.
+    Verdict(FaultCode, String),
+    /// It declares a row failed. The row is an index into the batch's rows.
+    Row(u32, &'v wit::Failure),
+}
+
+fn malformed<'v>(message: impl Into<String>) -> Rejected<'v> {
+    Rejected::Verdict(FaultCode::MalformedVerdict, message.into())
+}
+
+/// Applies verdicts; keeps its buffers from one to the next.
+#[derive(Default)]
+pub(crate) struct Applier {
+    staged: Vec<Staged>,
+}
+
+impl Applier {
+    /// Applies a verdict on `rows` (indices into the batch's rows) and gives the number of rows
+    /// dropped.
+    pub(crate) fn apply<'v>(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        schema: &TableSchema,
+        verdict: &'v wit::Verdict,
+        output_bytes: usize,
+    ) -> Result<u64, Rejected<'v>> {
+        refuse_unsupported(verdict)?;
+        let target = |row: u32| {
+            rows.get(row as usize)
+                .copied()
+                .ok_or_else(|| malformed(format!("it names row {row} of {}", rows.len())))
+        };
+        for failure in &verdict.failures {
+            target(failure.row)?;
+        }
+        if let Some(failure) = verdict.failures.iter().min_by_key(|failure| failure.row) {
+            return Err(Rejected::Row(target(failure.row)?, &failure.failure));
+        }
+        for &row in &verdict.drop {
+            target(row)?;
+        }
+        let mut changed = [false; CALL_ROWS];
+        for change in &verdict.ops {
+            operation::check(batch, target(change.row)?, change.op, schema).map_err(malformed)?;
+            match changed.get_mut(change.row as usize) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return Err(malformed(format!("it changes row {} twice", change.row))),
+            }
+        }
+        check_headers(&verdict.routes, rows.len(), output_bytes)?;
+        self.staged.clear();
+        for patch in &verdict.set {
+            column::stage(batch, rows, schema, patch, &mut self.staged).map_err(malformed)?;
+        }
+        Ok(self.commit(batch, rows, schema, verdict))
+    }
+
+    /// Applies a verdict that was checked.
+    fn commit(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        schema: &TableSchema,
+        verdict: &wit::Verdict,
+    ) -> u64 {
+        let mut dropped = 0;
+        let target = |row: u32| rows.get(row as usize).copied();
+        for row in verdict.drop.iter().filter_map(|&row| target(row)) {
+            if let Some(head) = batch.rows.get_mut(row as usize)
+                && !head.dropped
+            {
+                head.dropped = true;
+                dropped += 1;
+            }
+        }
+        for value in self.staged.drain(..) {
+            if !batch.rows[value.row as usize].dropped {
+                batch.set(value.image, value.ordinal as usize, value.cell);
+            }
+        }
+        for change in &verdict.ops {
+            if let Some(row) = target(change.row) {
+                operation::apply(batch, row, change.op, schema);
+            }
+        }
+        for route in &verdict.routes {
+            apply_headers(batch, rows, route);
+        }
+        dropped
+    }
+}
+
+fn refuse_unsupported<'v>(verdict: &wit::Verdict) -> Result<(), Rejected<'v>> {
+    let routed = |route: &wit::Route| route.stream.is_some() || !route.partitions.is_empty();
+    let feature = if verdict.routes.iter().any(routed) {
+        "a stream or partition of its own"
+    } else if !verdict.emit.is_empty() {
+        "further rows"
+    } else if !verdict.extra.is_empty() {
+        "extras of a later version of the contract"
+    } else {
+        return Ok(());
+    };
+    let message = format!("it asks for {feature}, which this release does not offer yet");
+    Err(Rejected::Verdict(FaultCode::FeatureUnsupported, message))
+}
+
+/// Checks the headers that are added: one header may be meant for every row, so their total is
+/// bounded apart from the size of the verdict.
+fn check_headers<'v>(
+    routes: &[wit::Route],
+    rows: usize,
+    output_bytes: usize,
+) -> Result<(), Rejected<'v>> {
+    let mut total = 0_usize;
+    for route in routes {
+        let count = target_count(&route.rows, rows).map_err(malformed)?;
+        if route.add_headers.len() > ROW_HEADERS {
+            return Err(malformed(format!("it adds more than {ROW_HEADERS} headers to a row")));
+        }
+        let mut bytes = 0;
+        for header in &route.add_headers {
+            if header.name.is_empty() || header.name.len() > HEADER_NAME_BYTES {
+                return Err(malformed(format!(
+                    "a header's name is empty or longer than {HEADER_NAME_BYTES} bytes"
+                )));
+            }
+            bytes += header.name.len() + header.value.len();
+        }
+        total = total.saturating_add(bytes.saturating_mul(count));
+    }
+    if total > output_bytes {
+        let message = format!("its headers take {total} bytes over all rows, more than it may");
+        return Err(Rejected::Verdict(FaultCode::Output, message));
+    }
+    Ok(())
+}
+
+/// Removes and adds headers. An added header takes the place of one of the same name, and beyond
+/// [`ROW_HEADERS`] the oldest of a row give way.
+fn apply_headers(batch: &mut Batch, rows: &[u32], route: &wit::Route) {
+    if route.add_headers.is_empty() && route.remove_headers.is_empty() {
+        return;
+    }
+    let all = if route.rows.is_empty() { rows.len() } else { 0 };
+    let targets = (0..all).chain(route.rows.iter().map(|&row| row as usize));
+    for index in targets.filter_map(|at| rows.get(at).copied()) {
+        let index = index as usize;
+        let replaced = |name: &[u8]| {
+            route.remove_headers.iter().any(|removed| removed.as_bytes() == name)
+                || route.add_headers.iter().any(|added| added.name.as_bytes() == name)
+        };
+        let mut headers: Vec<(String, Vec<u8>)> = batch
+            .headers(batch.rows[index].headers)
+            .filter(|(name, _)| !replaced(name))
+            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+            .collect();
+        let added = route.add_headers.iter();
+        headers.extend(added.map(|header| (header.name.clone(), header.value.clone())));
+        headers.drain(..headers.len().saturating_sub(ROW_HEADERS));
+        let borrowed = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        batch.set_headers(index, borrowed);
+    }
+}

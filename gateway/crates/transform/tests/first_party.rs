@@ -1,0 +1,463 @@
+//! The plugins that come with the gateway, on the host that runs them in production.
+//!
+//! The committed components are loaded as a pipeline loads them, so these tests cover the Rust
+//! source, the SDK and the host at once. Every case runs at batch sizes 1, 2, 7 and 256 and must
+//! give the same result: a plugin may not depend on how changes are cut into calls.
+
+use std::sync::Arc;
+
+use offtake_change::{
+    Batch, Cell, Column, Form, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Snapshot,
+    Subject, TableSchema, ValueRef,
+};
+use offtake_transform::{
+    Engine, EngineOptions, Fault, Instance, Limits, Plugin, PluginSpec, builtin,
+};
+
+use Operation::{Create, Delete, Message, Read, Truncate, Update};
+use V::{Absent, Boolean, Integer, Null, Number, Text, Unchanged};
+
+/// A value of a test row.
+#[derive(Clone, Debug, PartialEq)]
+enum V {
+    Null,
+    Unchanged,
+    Absent,
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+/// A change of a test, and what a batch holds of one afterwards; a dropped one has no images.
+#[derive(Clone, Debug, PartialEq)]
+struct Change {
+    operation: Operation,
+    before: Option<Vec<V>>,
+    after: Option<Vec<V>>,
+    dropped: bool,
+}
+
+fn change(operation: Operation, before: Option<Vec<V>>, after: Option<Vec<V>>) -> Change {
+    Change { operation, before, after, dropped: false }
+}
+
+fn dropped(operation: Operation) -> Change {
+    Change { operation, before: None, after: None, dropped: true }
+}
+
+fn text(value: &str) -> V {
+    Text(value.to_owned())
+}
+
+fn schema(columns: &[(&str, Kind, &str)]) -> Arc<TableSchema> {
+    Arc::new(TableSchema {
+        database: "shop".to_owned(),
+        namespace: "public".to_owned(),
+        table: "customers".to_owned(),
+        version: 1,
+        columns: columns.iter().map(|&(name, kind, ty)| Column::new(name, kind, ty)).collect(),
+        key: vec![0],
+        replica_identity: ReplicaIdentity::Full,
+        form: Form::Envelope,
+        changed_by: Vec::new(),
+        content_type: String::new(),
+        subject: Subject::Table,
+    })
+}
+
+fn cell(batch: &mut Batch, value: &V) -> Cell {
+    match value {
+        Null => Cell::NULL,
+        Unchanged => Cell::UNCHANGED,
+        Absent => Cell::ABSENT,
+        Boolean(value) => Cell::boolean(*value),
+        Integer(value) => Cell::integer(*value),
+        Number(value) => Cell::number(*value),
+        Text(value) => batch.text(value.as_bytes()),
+    }
+}
+
+fn image(batch: &mut Batch, values: Option<&Vec<V>>) -> Image {
+    let Some(values) = values else { return Image::NONE };
+    let cells: Vec<Cell> = values.iter().map(|value| cell(batch, value)).collect();
+    let begin = batch.begin_image();
+    cells.into_iter().for_each(|cell| batch.push_cell(cell));
+    batch.end_image(begin)
+}
+
+fn filled(schema: &Arc<TableSchema>, changes: &[Change]) -> Batch {
+    let mut batch = Batch::new();
+    let schema = batch.schema_index(schema);
+    for (order, change) in (1..).zip(changes) {
+        let before = image(&mut batch, change.before.as_ref());
+        let after = image(&mut batch, change.after.as_ref());
+        batch.rows.push(Row {
+            schema,
+            transaction: offtake_change::NO_TRANSACTION,
+            operation: change.operation,
+            snapshot: Snapshot::None,
+            dropped: false,
+            before,
+            after,
+            lsn: Lsn(order),
+            order,
+            order_in_table: order,
+            headers: Default::default(),
+        });
+    }
+    batch
+}
+
+fn values(batch: &Batch, image: Image) -> Option<Vec<V>> {
+    image.is_some().then(|| {
+        batch
+            .values(image)
+            .map(|value| match value {
+                ValueRef::Null => Null,
+                ValueRef::Unchanged => Unchanged,
+                ValueRef::Absent => Absent,
+                ValueRef::Boolean(value) => Boolean(value),
+                ValueRef::Integer(value) => Integer(value),
+                ValueRef::Number(value) => Number(value),
+                ValueRef::Text(value) => Text(String::from_utf8(value.to_vec()).unwrap()),
+                other => panic!("no test has such a value: {other:?}"),
+            })
+            .collect()
+    })
+}
+
+fn read(batch: &Batch) -> Vec<Change> {
+    let read = |row: &Row| match row.dropped {
+        true => dropped(row.operation),
+        false => change(row.operation, values(batch, row.before), values(batch, row.after)),
+    };
+    batch.rows.iter().map(read).collect()
+}
+
+fn load(component: &[u8], config: &str) -> Result<Plugin, offtake_transform::PluginError> {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let spec = PluginSpec {
+        name: "under_test".to_owned(),
+        component: component.to_vec(),
+        config_json: config.to_owned(),
+        limits: Limits::default(),
+    };
+    Plugin::load(&engine, spec)
+}
+
+fn instance(name: &str, config: &str) -> Instance {
+    load(builtin(name).unwrap(), config).unwrap().instance().unwrap()
+}
+
+/// Runs changes through a plugin at every batch size and checks that the result is one.
+fn run(plugin: &Plugin, schema: &Arc<TableSchema>, changes: &[Change]) -> Vec<Change> {
+    let at_size = |size: usize| {
+        let mut batch = filled(schema, changes);
+        let mut instance = plugin.instance().unwrap();
+        let rows: Vec<u32> = (0..changes.len() as u32).collect();
+        for rows in rows.chunks(size) {
+            instance.process(&mut batch, rows).unwrap();
+        }
+        read(&batch)
+    };
+    let whole = at_size(256);
+    for size in [1, 2, 7] {
+        assert_eq!(at_size(size), whole, "at batch size {size}");
+    }
+    whole
+}
+
+/// As [`run`], and more: among 600 changes, each in turn with the others around it.
+fn expect(name: &str, config: &str, schema: &Arc<TableSchema>, cases: &[(Change, Change)]) {
+    let plugin = load(builtin(name).unwrap(), config).unwrap();
+    let repeated = || cases.iter().cycle().take(600.max(cases.len()));
+    let changes: Vec<Change> = repeated().map(|(given, _)| given.clone()).collect();
+    let expected: Vec<Change> = repeated().map(|(_, expected)| expected.clone()).collect();
+    let result = run(&plugin, schema, &changes);
+    for (index, (result, expected)) in result.iter().zip(&expected).enumerate() {
+        assert_eq!(result, expected, "change {index}: {:?}", changes[index]);
+    }
+    assert_eq!(result.len(), expected.len());
+}
+
+fn refusal(result: Result<Plugin, offtake_transform::PluginError>) -> String {
+    let Err(error) = result else { panic!("the configuration was accepted") };
+    assert_eq!(error.code(), "PLUGIN_CONFIG_REFUSED");
+    error.to_string()
+}
+
+const MASK: &str = r#"{"columns":["email","note"],"keep_last":4}"#;
+
+fn people() -> Arc<TableSchema> {
+    schema(&[
+        ("email", Kind::Text, "text"),
+        ("id", Kind::Integer, "int8"),
+        ("note", Kind::Text, "varchar(80)"),
+        ("name", Kind::Text, "text"),
+    ])
+}
+
+#[test]
+fn mask_covers_both_images_of_every_operation() {
+    let plain =
+        |id| Some(vec![text("ada@example.com"), Integer(id), text("ring twice"), text("Ada")]);
+    let masked =
+        |id| Some(vec![text("***********.com"), Integer(id), text("******wice"), text("Ada")]);
+    let cases = [
+        (change(Create, None, plain(1)), change(Create, None, masked(1))),
+        (change(Read, None, plain(2)), change(Read, None, masked(2))),
+        (change(Update, plain(3), plain(4)), change(Update, masked(3), masked(4))),
+        (change(Delete, plain(5), None), change(Delete, masked(5), None)),
+        (change(Truncate, None, None), change(Truncate, None, None)),
+    ];
+    expect("mask", MASK, &people(), &cases);
+}
+
+#[test]
+fn mask_counts_characters_and_covers_short_values_whole() {
+    let case = |given: &str, expected: &str| {
+        let row = |email: &str| Some(vec![text(email), Integer(1), Null, Null]);
+        (change(Create, None, row(given)), change(Create, None, row(expected)))
+    };
+    let cases = [
+        case("", ""),
+        case("ab", "**"),
+        case("abcd", "****"),
+        case("abcde", "*bcde"),
+        case("Zo\u{eb}\u{1f600}", "****"),
+        case("Gr\u{fc}\u{df}e an Zo\u{eb}", "******** Zo\u{eb}"),
+        case("\u{65e5}\u{672c}\u{8a9e}\u{30c6}\u{30ad}", "*\u{672c}\u{8a9e}\u{30c6}\u{30ad}"),
+        // An accent of its own is a character of its own.
+        case("ne\u{301}e", "****"),
+        case("ne\u{301}es", "*e\u{301}es"),
+    ];
+    expect("mask", MASK, &people(), &cases);
+}
+
+#[test]
+fn mask_leaves_null_unchanged_and_absent_as_they_are() {
+    let cases = [
+        (
+            change(
+                Update,
+                Some(vec![text("ada@example.com"), Integer(1), Absent, Absent]),
+                Some(vec![Null, Integer(1), Unchanged, Unchanged]),
+            ),
+            change(
+                Update,
+                Some(vec![text("***********.com"), Integer(1), Absent, Absent]),
+                Some(vec![Null, Integer(1), Unchanged, Unchanged]),
+            ),
+        ),
+        (
+            change(Delete, Some(vec![Absent, Integer(1), Null, Absent]), None),
+            change(Delete, Some(vec![Absent, Integer(1), Null, Absent]), None),
+        ),
+        (
+            change(Create, None, Some(vec![text("secret text"), Integer(1), Null, Null])),
+            change(Create, None, Some(vec![text("*******text"), Integer(1), Null, Null])),
+        ),
+    ];
+    expect("mask", MASK, &people(), &cases);
+}
+
+#[test]
+fn mask_promises_its_columns_and_is_not_called_for_tables_without_them() {
+    let plugin = load(builtin("mask").unwrap(), MASK).unwrap();
+    assert!(plugin.info().protects);
+    assert_eq!(plugin.info().required_columns, ["email", "note"]);
+    let mut mask = plugin.instance().unwrap();
+    let interest = mask.on_schema(&people()).unwrap();
+    assert!(interest.subscribe && interest.before_image && interest.packed_text);
+    assert_eq!(interest.columns, [0, 2]);
+    let orders = TableSchema { table: "orders".to_owned(), ..TableSchema::clone(&orders()) };
+    assert!(!mask.on_schema(&Arc::new(orders)).unwrap().subscribe);
+}
+
+#[test]
+fn mask_stops_when_a_table_loses_or_retypes_a_column_that_it_covers() {
+    let varchar = ("note", Kind::Text, "varchar(80)");
+    for later in [&[varchar][..], &[varchar, ("email", Kind::Text, "uuid")]] {
+        let mut mask = instance("mask", MASK);
+        mask.on_schema(&people()).unwrap();
+        assert_eq!(mask.on_schema(&schema(later)).unwrap_err().code(), "PLUGIN_UNPROTECTED");
+    }
+}
+
+#[test]
+fn mask_takes_another_character_and_keeps_nothing_by_default() {
+    let row = |email: &str| Some(vec![text(email), Integer(1), Null, Null]);
+    let cases = [(change(Create, None, row("ada")), change(Create, None, row("•••")))];
+    expect("mask", r#"{"columns":["email"],"with":"•"}"#, &people(), &cases);
+}
+
+#[test]
+fn mask_refuses_columns_that_are_no_free_text() {
+    let types = [
+        (Kind::Integer, "int8"),
+        (Kind::Bytes, "bytea"),
+        (Kind::Boolean, "bool"),
+        (Kind::Number, "float8"),
+        (Kind::Text, "decimal(12,2)"),
+        (Kind::Text, "uuid"),
+        (Kind::Text, "json"),
+        (Kind::Text, "enum"),
+        (Kind::List, "list<text>"),
+    ];
+    for (kind, logical) in types {
+        let table = schema(&[("id", Kind::Integer, "int8"), ("email", kind, logical)]);
+        let fault: Fault = instance("mask", MASK).on_schema(&table).expect_err(logical);
+        assert_eq!(fault.code(), "PLUGIN_REFUSED", "{logical}");
+        assert_eq!(fault.table.as_deref(), Some("public.customers"));
+    }
+}
+
+#[test]
+fn mask_refuses_a_wrong_configuration_by_key() {
+    let refused = |config: &str| refusal(load(builtin("mask").unwrap(), config));
+    assert!(refused("{}").contains("`columns` must name at least one column"));
+    assert!(refused(r#"{"columns":["a"],"keeplast":2}"#).contains("unknown key `keeplast`"));
+    assert!(refused(r#"{"columns":"a"}"#).contains("`columns` must be an array of strings"));
+    assert!(refused(r#"{"columns":["a"],"keep_last":-1}"#).contains("`keep_last` must be"));
+}
+
+/// Columns: id, status, is_test, score.
+fn orders() -> Arc<TableSchema> {
+    schema(&[
+        ("id", Kind::Integer, "int8"),
+        ("status", Kind::Text, "text"),
+        ("is_test", Kind::Boolean, "bool"),
+        ("score", Kind::Number, "float8"),
+    ])
+}
+
+fn order(status: &str) -> Option<Vec<V>> {
+    Some(vec![Integer(1), text(status), Boolean(false), Null])
+}
+
+const CANCELLED: &str = r#"{"drop":[{"column":"status","equals":"cancelled"}]}"#;
+
+#[test]
+fn filter_turns_updates_across_the_line_into_deletes_and_creates() {
+    let (seen, unseen) = (|| order("paid"), || order("cancelled"));
+    let key_only = || Some(vec![Integer(1), Absent, Absent, Absent]);
+    let same = |given: Change| (given.clone(), given);
+    let cases = [
+        same(change(Create, None, seen())),
+        (change(Create, None, unseen()), dropped(Create)),
+        same(change(Read, None, seen())),
+        (change(Read, None, unseen()), dropped(Read)),
+        same(change(Delete, seen(), None)),
+        (change(Delete, unseen(), None), dropped(Delete)),
+        same(change(Delete, key_only(), None)),
+        same(change(Update, seen(), seen())),
+        (change(Update, unseen(), unseen()), dropped(Update)),
+        (change(Update, seen(), unseen()), change(Delete, seen(), None)),
+        (change(Update, unseen(), seen()), change(Create, None, seen())),
+        same(change(Update, None, seen())),
+        (change(Update, None, unseen()), dropped(Update)),
+        (change(Update, key_only(), unseen()), dropped(Update)),
+        same(change(Truncate, None, None)),
+    ];
+    expect("filter", CANCELLED, &orders(), &cases);
+}
+
+#[test]
+fn filter_takes_an_unchanged_value_from_the_before_image_and_else_passes() {
+    let unchanged = || Some(vec![Integer(1), Unchanged, Boolean(false), Null]);
+    let cases = [
+        (change(Update, order("cancelled"), unchanged()), dropped(Update)),
+        (change(Update, order("paid"), unchanged()), change(Update, order("paid"), unchanged())),
+        (change(Update, None, unchanged()), change(Update, None, unchanged())),
+    ];
+    expect("filter", CANCELLED, &orders(), &cases);
+}
+
+#[test]
+fn filter_combines_conditions_of_every_kind() {
+    let row = |status: V, is_test: V, score: V| {
+        change(Create, None, Some(vec![Integer(1), status, is_test, score]))
+    };
+    let rows = [
+        row(text("a"), Boolean(true), Number(2.5)),
+        row(text("a"), Boolean(false), Number(2.5)),
+        row(Null, Boolean(true), Number(0.0)),
+        row(text(""), Null, Null),
+    ];
+    let passes = |config: &str| -> Vec<bool> {
+        let plugin = load(builtin("filter").unwrap(), config).unwrap();
+        run(&plugin, &orders(), &rows).iter().map(|change| !change.dropped).collect()
+    };
+    let both = r#"[{"column":"status","equals":"a"},{"column":"is_test","equals":true}]"#;
+    assert_eq!(passes(&format!(r#"{{"drop":{both}}}"#)), [false, true, true, true]);
+    assert_eq!(passes(&format!(r#"{{"keep":{both}}}"#)), [true, false, false, false]);
+    let any = format!(r#"{{"keep":{both},"match":"any"}}"#);
+    assert_eq!(passes(&any), [true, true, true, false]);
+    let score = r#"{"drop":[{"column":"score","equals":2.5}]}"#;
+    assert_eq!(passes(score), [false, false, true, true]);
+    let null = r#"{"drop":[{"column":"status","is_null":true}]}"#;
+    assert_eq!(passes(null), [true, true, false, true]);
+    let value = r#"{"drop":[{"column":"score","is_null":false}]}"#;
+    assert_eq!(passes(value), [false, false, false, true]);
+    let empty = r#"{"drop":[{"column":"status","equals":""}]}"#;
+    assert_eq!(passes(empty), [true, true, true, false]);
+    let id = r#"{"keep":[{"column":"id","equals":1}]}"#;
+    assert_eq!(passes(id), [true, true, true, true]);
+    let missing = r#"{"keep":[{"column":"no_such_column","equals":1}]}"#;
+    assert_eq!(passes(missing), [true, true, true, true]);
+}
+
+#[test]
+fn filter_refuses_a_literal_that_the_column_cannot_equal() {
+    let refused = |condition: &str| {
+        let config = format!(r#"{{"drop":[{condition}]}}"#);
+        instance("filter", &config).on_schema(&orders()).expect_err(condition).message
+    };
+    let message = refused(r#"{"column":"id","equals":"1"}"#);
+    assert!(message.contains("public.customers.id has type int8"), "{message}");
+    refused(r#"{"column":"id","equals":1.5}"#);
+    refused(r#"{"column":"is_test","equals":1}"#);
+    let message = refused(r#"{"column":"status","equals":1}"#);
+    assert!(message.contains("in quotes"), "{message}");
+}
+
+#[test]
+fn filter_passes_logical_messages_and_is_not_called_for_them() {
+    let messages = Arc::new(TableSchema {
+        namespace: String::new(),
+        table: String::new(),
+        subject: Subject::Message,
+        ..TableSchema::clone(&schema(&[
+            ("prefix", Kind::Text, "text"),
+            ("content", Kind::Bytes, "bytes"),
+        ]))
+    });
+    let config = r#"{"drop":[{"column":"prefix","equals":"audit"}]}"#;
+    assert!(!instance("filter", config).on_schema(&messages).unwrap().subscribe);
+    let mask = r#"{"columns":["prefix"]}"#;
+    assert!(!instance("mask", mask).on_schema(&messages).unwrap().subscribe);
+    let given = change(Message, None, Some(vec![text("audit"), Absent]));
+    expect("filter", config, &messages, &[(given.clone(), given)]);
+}
+
+#[test]
+#[ignore = "needs target/wasm/rebuilt/template.wasm, which plugins/build.sh --check builds"]
+fn the_template_of_the_sdk_trims_its_column() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/wasm/rebuilt/template.wasm");
+    let component = std::fs::read(path).expect("plugins/build.sh --check builds it");
+    let plugin = load(&component, r#"{"column":"name"}"#).unwrap();
+    assert_eq!(plugin.info().name, "trim");
+    let row = |name: V| Some(vec![text("e"), Integer(1), Null, name]);
+    let given = [
+        change(Create, None, row(text("  Ada \t"))),
+        change(Update, row(text(" Zoë")), row(Null)),
+        change(Delete, row(text("Bob")), None),
+    ];
+    let expected = [
+        change(Create, None, row(text("Ada"))),
+        change(Update, row(text("Zoë")), row(Null)),
+        change(Delete, row(text("Bob")), None),
+    ];
+    assert_eq!(run(&plugin, &people(), &given), expected);
+}

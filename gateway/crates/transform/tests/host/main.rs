@@ -1,0 +1,11 @@
+//! The host against components that behave, and against components that do not.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod batches;
+mod bundled;
+mod faults;
+mod loading;
+mod secrets;
+mod values;
+mod zoo;

@@ -1,0 +1,77 @@
+//! What a plugin says in its log lines: shown where it may be, withheld where it may hold a secret.
+
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::batches::{batch, customers, schema};
+use crate::zoo::{Guest, instance};
+
+/// Keeps the text of every event.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<String>>);
+
+impl Subscriber for Captured {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("offtake_transform")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = self.0.lock().unwrap();
+        write!(text, "{} ", event.metadata().level()).unwrap();
+        event.record(&mut Fields(&mut text));
+        text.push('\n');
+    }
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = write!(self.0, "{}={value:?} ", field.name());
+    }
+}
+
+/// What is logged while a plugin that logs `lines` times handles a change.
+fn logged(protects: bool, lines: u32) -> String {
+    let mut guest = Guest { protects, ..Guest::doing("") };
+    let at = guest.layout.put(b"row of jane@example.com");
+    let line = format!("(call $log (i32.const 2) (i32.const {at}) (i32.const 23))");
+    guest.process = format!("{} (i32.const 512)", line.repeat(lines as usize));
+    let captured = Captured::default();
+    tracing::subscriber::with_default(captured.clone(), || {
+        let mut plugin = instance(&guest);
+        let mut batch = batch(&schema(), &customers(1));
+        plugin.process(&mut batch, &[0]).unwrap();
+    });
+    captured.0.lock().unwrap().clone()
+}
+
+#[test]
+fn a_plugins_lines_appear_at_the_debug_level_and_at_a_limited_rate() {
+    let text = logged(false, 1);
+    assert!(text.starts_with("DEBUG ") && text.contains("jane@example.com"), "{text}");
+    assert!(text.contains("plugin=\"zoo\"") && text.contains("level=\"info\""), "{text}");
+    // Ten a second are allowed; fifty take far less than four seconds.
+    let count = logged(false, 50).lines().count();
+    assert!((10..50).contains(&count), "{count} lines");
+}
+
+#[test]
+fn lines_of_a_plugin_that_protects_are_withheld_while_it_sees_changes() {
+    let text = logged(true, 1);
+    assert!(!text.contains("jane"), "{text}");
+    assert!(text.contains("withheld") && text.contains("bytes=23"), "{text}");
+}

@@ -1,0 +1,203 @@
+//! The Prometheus page: every metric once, with its help text, from one status.
+//!
+//! Names are listed in `gateway/CONFIGURATION.md`; a label is a name from the configuration, never
+//! a value of a row.
+
+use std::fmt::Write;
+
+use super::status::Status;
+use crate::pipeline::BOUNDS_SECONDS;
+
+/// Renders the page in Prometheus's text format.
+pub fn render(status: &Status) -> String {
+    let mut page = Page { text: String::with_capacity(8 << 10) };
+    pipeline(&mut page, status);
+    source(&mut page, status);
+    log(&mut page, status);
+    plugins(&mut page, status);
+    sinks(&mut page, status);
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.text.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{open}{label}=\"{text}\"");
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+fn pipeline(page: &mut Page, status: &Status) {
+    page.family("offtake_state", "gauge", "1 for the state that the pipeline is in.");
+    for state in ["STARTING", "SNAPSHOT", "RUNNING", "HALTED", "STOPPING"] {
+        page.sample("offtake_state", &[("state", state)], u8::from(status.state.name() == state));
+    }
+    page.one(
+        "offtake_source_changes_total",
+        "counter",
+        "Changes taken from the source.",
+        status.changes.source,
+    );
+    page.one(
+        "offtake_logged_changes_total",
+        "counter",
+        "Changes that entered the log, after plugins.",
+        status.changes.logged,
+    );
+    page.one(
+        "offtake_transactions_total",
+        "counter",
+        "Source transactions taken in whole.",
+        status.changes.transactions,
+    );
+    let name = "offtake_commit_to_log_seconds";
+    page.family(name, "histogram", "From commit in the source to durable in the log.");
+    let mut cumulative = 0;
+    for (index, count) in status.commit_to_log.counts.iter().enumerate() {
+        cumulative += count;
+        let bound = BOUNDS_SECONDS.get(index).map_or("+Inf".to_owned(), f64::to_string);
+        page.sample(&format!("{name}_bucket"), &[("le", &bound)], cumulative);
+    }
+    page.sample(&format!("{name}_sum"), &[], status.commit_to_log.sum_seconds);
+    page.sample(&format!("{name}_count"), &[], cumulative);
+}
+
+fn source(page: &mut Page, status: &Status) {
+    let source = &status.source;
+    page.one(
+        "offtake_slot_lag_bytes",
+        "gauge",
+        "Write-ahead log between the server's end and what is confirmed.",
+        source.slot_lag_bytes,
+    );
+    page.one(
+        "offtake_slot_lag_seconds",
+        "gauge",
+        "Age of the newest durable transaction while the source is ahead; 0 when caught up.",
+        source.slot_lag_seconds,
+    );
+    page.one(
+        "offtake_slot_retained_wal_bytes",
+        "gauge",
+        "Write-ahead log that the slot keeps on the database's disk.",
+        source.retained_wal_bytes,
+    );
+    page.family("offtake_slot_wal_status", "gauge", "1 for the slot's wal_status.");
+    page.sample("offtake_slot_wal_status", &[("wal_status", &source.wal_status)], 1);
+    page.one(
+        "offtake_source_reconnects_total",
+        "counter",
+        "Times that the connection to the source was made again.",
+        source.reconnects,
+    );
+    if let Some(snapshot) = &source.snapshot {
+        let labels = [("table", snapshot.table.as_str())];
+        page.family("offtake_snapshot_rows", "gauge", "Rows of the table copied so far.");
+        page.sample("offtake_snapshot_rows", &labels, snapshot.rows);
+        page.family("offtake_snapshot_rows_estimate", "gauge", "The server's estimate.");
+        page.sample("offtake_snapshot_rows_estimate", &labels, snapshot.estimate);
+    }
+}
+
+fn log(page: &mut Page, status: &Status) {
+    let log = &status.log;
+    page.one("offtake_log_bytes", "gauge", "Size of the log on disk.", log.bytes);
+    page.one("offtake_log_segments", "gauge", "Segments of the log.", log.segments);
+    page.one(
+        "offtake_log_last_sequence",
+        "gauge",
+        "Sequence of the last durable change.",
+        log.last_sequence,
+    );
+    page.one(
+        "offtake_log_earliest_sequence",
+        "gauge",
+        "First sequence that the log still holds.",
+        log.earliest_sequence,
+    );
+    page.one(
+        "offtake_log_blocked",
+        "gauge",
+        "1 while the log takes nothing (size limit or no disk space).",
+        u8::from(log.blocked.is_some()),
+    );
+    page.one("offtake_log_fsyncs_total", "counter", "Times that data was synced.", log.fsyncs);
+    page.one(
+        "offtake_log_fsync_seconds_total",
+        "counter",
+        "Time spent syncing.",
+        log.fsync_seconds,
+    );
+}
+
+fn plugins(page: &mut Page, status: &Status) {
+    page.family("offtake_plugin_changes_total", "counter", "Changes handed to the plugin.");
+    for plugin in &status.plugins {
+        page.sample("offtake_plugin_changes_total", &[("plugin", &plugin.name)], plugin.changes);
+    }
+    page.family(
+        "offtake_plugin_nanoseconds_total",
+        "counter",
+        "Time in the plugin, copying included; divided by changes: nanoseconds a change.",
+    );
+    for plugin in &status.plugins {
+        let labels = [("plugin", plugin.name.as_str())];
+        page.sample("offtake_plugin_nanoseconds_total", &labels, plugin.nanoseconds);
+    }
+}
+
+fn sinks(page: &mut Page, status: &Status) {
+    if let Some(kafka) = &status.kafka {
+        page.one(
+            "offtake_kafka_cursor_sequence",
+            "gauge",
+            "Everything up to this sequence is acknowledged by Kafka.",
+            kafka.sequence,
+        );
+        page.one(
+            "offtake_kafka_lag_changes",
+            "gauge",
+            "Changes in the log that Kafka has not acknowledged.",
+            kafka.lag_changes,
+        );
+        page.one(
+            "offtake_kafka_records_total",
+            "counter",
+            "Records acknowledged by Kafka.",
+            kafka.acknowledged,
+        );
+        page.one("offtake_kafka_halted", "gauge", "1 when the sink has halted.", u8::from(kafka.halt.is_some()));
+    }
+    page.one(
+        "offtake_subscribers",
+        "gauge",
+        "Open gRPC subscriptions.",
+        status.subscribers.len(),
+    );
+    page.family("offtake_subscriber_lag_changes", "gauge", "Changes that a subscriber has not been sent.");
+    for subscriber in &status.subscribers {
+        let id = subscriber.id.to_string();
+        let labels = [("subscriber", id.as_str()), ("peer", subscriber.peer.as_str())];
+        page.sample("offtake_subscriber_lag_changes", &labels, subscriber.lag_changes);
+    }
+}

@@ -1,0 +1,10 @@
+//! The admin listener: health, metrics and status over HTTP.
+//!
+//! It only reads what the pipeline tells about itself; nothing can be changed through it.
+
+mod http;
+mod metrics;
+mod status;
+
+pub use http::AdminServer;
+pub use status::Observed;

@@ -1,0 +1,346 @@
+//! One picture of the whole process, as `/status` gives it and `offtake status` prints it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use offtake_log::Log;
+use offtake_sink_grpc::GrpcStatus;
+use offtake_sink_kafka::{KafkaSink, KafkaState, KafkaStatus};
+use offtake_source_postgres::SourceStatus;
+use serde::Serialize;
+
+use crate::pipeline::{Histogram, PluginCounters, State, StateCell, WorkerCounters, lsn};
+
+/// What the admin server looks at. Everything is shared; nothing is owned.
+pub struct Observed {
+    /// The pipeline's name.
+    pub name: String,
+    /// What it is doing.
+    pub state: StateCell,
+    /// The log.
+    pub log: Log,
+    /// The source, as it tells about itself.
+    pub source: Arc<SourceStatus>,
+    /// The slot's name.
+    pub slot: String,
+    /// The worker's counters.
+    pub counters: Arc<WorkerCounters>,
+    /// Commit to log.
+    pub commit_to_log: Arc<Histogram>,
+    /// Name, digest and counters of every plugin.
+    pub plugins: Vec<(String, String, Arc<PluginCounters>)>,
+    /// The Kafka sink, where there is one.
+    pub kafka: Arc<Mutex<Option<KafkaSink>>>,
+    /// The gRPC service, where there is one.
+    pub grpc: Option<Arc<GrpcStatus>>,
+    /// When the process began.
+    pub started: Instant,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The pipeline's name.
+    pub name: String,
+    /// The gateway's version.
+    pub version: &'static str,
+    /// What it is doing; with code, cause and next step when halted.
+    #[serde(flatten)]
+    pub state: State,
+    /// Since the process began.
+    pub uptime_seconds: u64,
+    /// The source and its slot.
+    pub source: SourceView,
+    /// The log.
+    pub log: LogView,
+    /// What went through.
+    pub changes: ChangesView,
+    /// From commit to log.
+    pub commit_to_log: HistogramView,
+    /// The plugins.
+    pub plugins: Vec<PluginView>,
+    /// The Kafka sink.
+    pub kafka: Option<KafkaView>,
+    /// Open subscriptions.
+    pub subscribers: Vec<SubscriberView>,
+}
+
+/// The source and its slot.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SourceView {
+    /// `connecting`, `snapshot`, `streaming`, …
+    pub state: String,
+    /// The slot's name.
+    pub slot: String,
+    /// The server's end of the write-ahead log, as last heard.
+    pub server_lsn: String,
+    /// The last position received.
+    pub received_lsn: String,
+    /// The position that is durable in the log.
+    pub durable_lsn: String,
+    /// What the server has confirmed.
+    pub confirmed_flush_lsn: String,
+    /// Server's end less what is durable.
+    pub slot_lag_bytes: u64,
+    /// Age of the newest durable transaction while the source is ahead.
+    pub slot_lag_seconds: f64,
+    /// What the slot keeps on the database's disk.
+    pub retained_wal_bytes: u64,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: String,
+    /// Times that the connection was made again.
+    pub reconnects: u64,
+    /// The last error that was overcome by reconnecting.
+    pub last_error: Option<String>,
+    /// The table being copied.
+    pub snapshot: Option<SnapshotView>,
+}
+
+/// A table being copied.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotView {
+    /// Schema and table.
+    pub table: String,
+    /// Rows copied.
+    pub rows: u64,
+    /// The server's estimate.
+    pub estimate: u64,
+    /// Rows a second since the snapshot began.
+    pub rows_per_second: f64,
+    /// Tables not yet done, this one included.
+    pub tables_left: u64,
+}
+
+/// The log.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogView {
+    /// Hexadecimal id.
+    pub id: String,
+    /// Size on disk.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// First sequence still held.
+    pub earliest_sequence: u64,
+    /// Last durable sequence.
+    pub last_sequence: u64,
+    /// Why it takes nothing now.
+    pub blocked: Option<String>,
+    /// Times that data was synced.
+    pub fsyncs: u64,
+    /// Time spent syncing.
+    pub fsync_seconds: f64,
+}
+
+/// What went through.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangesView {
+    /// From the source.
+    pub source: u64,
+    /// Into the log.
+    pub logged: u64,
+    /// Transactions.
+    pub transactions: u64,
+}
+
+/// A histogram.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistogramView {
+    /// Counts a bucket, the last one beyond every bound.
+    pub counts: Vec<u64>,
+    /// Sum of all observations.
+    pub sum_seconds: f64,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginView {
+    /// Name in the configuration.
+    pub name: String,
+    /// SHA-256 of the component.
+    pub digest: String,
+    /// Changes handed to it.
+    pub changes: u64,
+    /// Time spent in it.
+    pub nanoseconds: u64,
+}
+
+/// The Kafka sink.
+#[derive(Clone, Debug, Serialize)]
+pub struct KafkaView {
+    /// `running`, `waiting`, `halted`, …
+    pub state: String,
+    /// Everything up to here is acknowledged.
+    pub sequence: u64,
+    /// Changes in the log beyond that.
+    pub lag_changes: u64,
+    /// Records acknowledged.
+    pub acknowledged: u64,
+    /// Why it waits, when it does.
+    pub last_error: Option<String>,
+    /// Why it has halted.
+    pub halt: Option<String>,
+}
+
+/// A subscription.
+#[derive(Clone, Debug, Serialize)]
+pub struct SubscriberView {
+    /// Number of the subscription in this process.
+    pub id: u64,
+    /// The client's address.
+    pub peer: String,
+    /// What it chose.
+    pub streams: Vec<String>,
+    /// Everything up to here has been sent.
+    pub sequence: u64,
+    /// Durable changes beyond that, of all streams.
+    pub lag_changes: u64,
+}
+
+impl Observed {
+    /// The picture now.
+    pub fn status(&self) -> Status {
+        let last_sequence = self.log.durable().borrow().sequence;
+        let (counts, sum_seconds) = self.commit_to_log.snapshot();
+        Status {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: self.state.get(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            source: self.source_view(),
+            log: self.log_view(last_sequence),
+            changes: ChangesView {
+                source: self.counters.source_changes.load(Ordering::Relaxed),
+                logged: self.counters.logged_changes.load(Ordering::Relaxed),
+                transactions: self.counters.transactions.load(Ordering::Relaxed),
+            },
+            commit_to_log: HistogramView { counts, sum_seconds },
+            plugins: self.plugins.iter().map(plugin_view).collect(),
+            kafka: self.kafka_view(),
+            subscribers: self.subscriber_views(last_sequence),
+        }
+    }
+}
+
+impl Observed {
+    fn source_view(&self) -> SourceView {
+        let report = self.source.report();
+        let durable = self.log.durable();
+        let (end, idle, last_commit_unix_us) = match &durable.borrow().position {
+            Some(position) => (
+                lsn(position.end.as_ref()),
+                lsn(position.idle.as_ref()),
+                position.last_commit_unix_us,
+            ),
+            None => Default::default(),
+        };
+        let durable_lsn = end.max(idle);
+        let slot = report.slot.unwrap_or_default();
+        let server_end = report.server_end.max(slot.server_end);
+        let slot_lag_bytes = server_end.bytes_since(durable_lsn);
+        let snapshot = report.snapshot.map(|snapshot| SnapshotView {
+            table: snapshot.table,
+            rows: snapshot.rows,
+            estimate: snapshot.estimate,
+            rows_per_second: snapshot.rows_per_second,
+            tables_left: snapshot.tables.saturating_sub(snapshot.tables_done) as u64,
+        });
+        SourceView {
+            state: format!("{:?}", report.state).to_lowercase(),
+            slot: self.slot.clone(),
+            server_lsn: server_end.to_string(),
+            received_lsn: report.received.to_string(),
+            durable_lsn: durable_lsn.to_string(),
+            confirmed_flush_lsn: report.confirmed.max(slot.confirmed_flush).to_string(),
+            slot_lag_bytes,
+            slot_lag_seconds: lag_seconds(server_end > durable_lsn && report.received > durable_lsn, last_commit_unix_us),
+            retained_wal_bytes: slot.retained_bytes,
+            wal_status: slot.wal_status,
+            reconnects: report.reconnects,
+            last_error: (!report.last_error.is_empty()).then_some(report.last_error),
+            snapshot,
+        }
+    }
+
+    fn log_view(&self, last_sequence: u64) -> LogView {
+        let stats = self.log.stats();
+        LogView {
+            id: self.log.id().iter().map(|byte| format!("{byte:02x}")).collect(),
+            bytes: stats.bytes,
+            segments: stats.segments as u64,
+            earliest_sequence: self.log.earliest_sequence(),
+            last_sequence,
+            blocked: stats.blocked.map(|blocked| blocked_text(&blocked)),
+            fsyncs: stats.sync.count,
+            fsync_seconds: stats.sync.nanos as f64 / 1e9,
+        }
+    }
+
+    fn kafka_view(&self) -> Option<KafkaView> {
+        let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
+        kafka.as_ref().map(|kafka| kafka_view(kafka.status()))
+    }
+
+    fn subscriber_views(&self, last_sequence: u64) -> Vec<SubscriberView> {
+        let Some(grpc) = &self.grpc else { return Vec::new() };
+        let view = |subscriber: offtake_sink_grpc::SubscriberStatus| SubscriberView {
+            id: subscriber.id,
+            peer: subscriber.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string()),
+            streams: subscriber.streams,
+            sequence: subscriber.sequence,
+            lag_changes: last_sequence.saturating_sub(subscriber.sequence),
+        };
+        grpc.subscribers().into_iter().map(view).collect()
+    }
+}
+
+fn blocked_text(blocked: &offtake_log::Blocked) -> String {
+    let seconds = blocked.since.elapsed().unwrap_or_default().as_secs();
+    let reason = match &blocked.reason {
+        offtake_log::BlockedReason::DiskFull => {
+            "the disk is full; it goes on by itself when space returns".to_owned()
+        }
+        offtake_log::BlockedReason::RetainBytes { pin } => format!(
+            "the log has its full size ([log] retain size) and {pin} has not read its oldest part; \
+             it goes on by itself when that is read"
+        ),
+    };
+    format!("for {seconds} s: {reason}")
+}
+
+fn kafka_view(status: KafkaStatus) -> KafkaView {
+    let halt = match &status.state {
+        KafkaState::Halted(halted) => {
+            Some(format!("{}: {}; next: {}", halted.code, halted.cause, halted.next_step))
+        }
+        _ => None,
+    };
+    KafkaView {
+        state: status.state.name().to_owned(),
+        sequence: status.cursor,
+        lag_changes: status.lag,
+        acknowledged: status.acknowledged,
+        last_error: status.last_error,
+        halt,
+    }
+}
+
+fn plugin_view((name, digest, counters): &(String, String, Arc<PluginCounters>)) -> PluginView {
+    PluginView {
+        name: name.clone(),
+        digest: digest.clone(),
+        changes: counters.changes.load(Ordering::Relaxed),
+        nanoseconds: counters.nanoseconds.load(Ordering::Relaxed),
+    }
+}
+
+/// Age of the newest durable transaction, while more has been received than is durable.
+fn lag_seconds(behind: bool, last_commit_unix_us: i64) -> f64 {
+    if !behind || last_commit_unix_us == 0 {
+        return 0.0;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    ((now - last_commit_unix_us) as f64 / 1e6).max(0.0)
+}

@@ -1,0 +1,205 @@
+//! `offtake demo`: a throw-away database, an application writing to it, the gateway on the TOML
+//! that the README shows, and what a subscriber receives.
+
+mod postgres;
+mod shop;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use self::postgres::Postgres;
+use self::shop::Shop;
+use super::tail::{self, TailArgs};
+use super::{Exit, http};
+use crate::pipeline::Halt;
+
+/// How long the gateway may take to be ready.
+const READY: Duration = Duration::from_secs(30);
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// End by itself after that many changes.
+    #[arg(long, value_name = "N")]
+    changes: Option<u64>,
+    /// Where the demo keeps its files; removed at the end.
+    #[arg(long, default_value = "target/demo", value_name = "FOLDER")]
+    dir: PathBuf,
+}
+
+/// Runs `demo`.
+pub fn execute(args: &DemoArgs) -> Exit {
+    match Demo::start(args) {
+        Ok(demo) => demo.follow(args),
+        Err(halt) => Exit::failed(&halt),
+    }
+}
+
+/// Everything that the demo started; ended in the order of the fields when dropped.
+struct Demo {
+    shop: Option<Shop>,
+    gateway: Gateway,
+    postgres: Postgres,
+    folder: Folder,
+    grpc: String,
+}
+
+/// The demo's folder, removed when dropped.
+struct Folder(PathBuf);
+
+/// The gateway as a process of its own, as a user would run it.
+struct Gateway(Child);
+
+impl Demo {
+    fn start(args: &DemoArgs) -> Result<Demo, Halt> {
+        let folder = Folder::make(&args.dir)?;
+        println!("Starting a throw-away PostgreSQL in {} …", folder.0.display());
+        let postgres = Postgres::start(&folder.0)?;
+        Shop::create(&postgres)?;
+        let grpc = format!("127.0.0.1:{}", port_or_free(7070)?);
+        let admin = format!("127.0.0.1:{}", port_or_free(7071)?);
+        let config = folder.0.join("offtake.toml");
+        std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
+            .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
+        let gateway = Gateway::start(&config, &folder.0)?;
+        gateway.wait_until_ready(&admin, &folder.0)?;
+        println!("{}", introduction(postgres.port, &grpc, &admin, &config));
+        let shop = Some(Shop::open(&postgres)?);
+        Ok(Demo { shop, gateway, postgres, folder, grpc })
+    }
+
+    /// Prints what a subscriber receives, until enough or Ctrl-C.
+    fn follow(mut self, args: &DemoArgs) -> Exit {
+        let exit = tail::execute(&TailArgs::for_demo(&self.grpc, args.changes));
+        println!("\nCleaning up …");
+        self.shop = None;
+        self.gateway.stop();
+        drop((self.postgres, self.folder));
+        exit
+    }
+}
+
+impl Folder {
+    /// An empty folder at `wanted`, or, where the server's user cannot reach that, a temporary one.
+    fn make(wanted: &Path) -> Result<Folder, Halt> {
+        let in_the_way = |error: std::io::Error| {
+            failed(&format!("cannot make an empty folder at {}: {error}", wanted.display()))
+        };
+        let make_empty = |folder: &Path| -> std::io::Result<PathBuf> {
+            if folder.exists() {
+                if !folder.join(".offtake-demo").exists() {
+                    return Err(std::io::Error::other("it exists and is not of an earlier demo"));
+                }
+                std::fs::remove_dir_all(folder)?;
+            }
+            std::fs::create_dir_all(folder)?;
+            std::fs::write(folder.join(".offtake-demo"), "removed when the demo ends\n")?;
+            folder.canonicalize()
+        };
+        let folder = make_empty(wanted).map_err(in_the_way)?;
+        if postgres::can_reach(&folder) {
+            return Ok(Folder(folder));
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+        let elsewhere = std::env::temp_dir().join(format!("offtake-demo-{}", std::process::id()));
+        make_empty(&elsewhere).map(Folder).map_err(in_the_way)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Gateway {
+    fn start(config: &Path, folder: &Path) -> Result<Gateway, Halt> {
+        let log = std::fs::File::create(folder.join("gateway.log"))
+            .map_err(|error| failed(&error.to_string()))?;
+        let program = std::env::current_exe().map_err(|error| failed(&error.to_string()))?;
+        Command::new(program)
+            .args(["run", "-c"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map(Gateway)
+            .map_err(|error| failed(&error.to_string()))
+    }
+
+    fn wait_until_ready(&self, admin: &str, folder: &Path) -> Result<(), Halt> {
+        let deadline = Instant::now() + READY;
+        let address = admin.parse().map_err(|_| failed("no admin address"))?;
+        while Instant::now() < deadline {
+            if http::get(address, "/readyz").is_ok_and(|body| body == "ok\n") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let log = std::fs::read_to_string(folder.join("gateway.log")).unwrap_or_default();
+        Err(failed(&format!("the gateway did not become ready:\n{log}")))
+    }
+
+    /// As a user would: SIGTERM, then patience.
+    fn stop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let deadline = Instant::now() + Duration::from_secs(6);
+        while Instant::now() < deadline {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The wanted port, or a free one where somebody listens on it.
+fn port_or_free(wanted: u16) -> Result<u16, Halt> {
+    match TcpListener::bind(("127.0.0.1", wanted)) {
+        Ok(_) => Ok(wanted),
+        Err(_) => postgres::free_port(),
+    }
+}
+
+/// The README's configuration for this shop.
+fn configuration(port: u16, grpc: &str, admin: &str) -> String {
+    include_str!("shop.toml")
+        .replace("{port}", &port.to_string())
+        .replace("{grpc}", grpc)
+        .replace("{admin}", admin)
+}
+
+fn introduction(port: u16, grpc: &str, admin: &str, config: &Path) -> String {
+    format!(
+        "\nRunning now:\n  \
+         PostgreSQL   127.0.0.1:{port}, database shop, with an application writing to it\n  \
+         Offtake      gRPC {grpc}, admin http://{admin} (/status, /metrics)\n\n\
+         Try next, in another terminal:\n  \
+         1. offtake tail --address {grpc} --stream 'shop.public.customers'\n  \
+         2. psql -h 127.0.0.1 -p {port} -U postgres shop -c \"insert into customers (name, email) \
+         values ('You', 'you@example.com')\"\n  \
+         3. edit {}, then: offtake check -c {0}\n\n\
+         What a subscriber receives, e-mail and card numbers masked by a WebAssembly plugin, \
+         cancelled test orders\nleft out by another (Ctrl-C stops and removes everything):\n",
+        config.display()
+    )
+}
+
+fn failed(why: &str) -> Halt {
+    Halt::new("DEMO", why.trim(), "put right what it says, then run the demo again")
+}

@@ -1,0 +1,81 @@
+//! The command line: what a user can ask for. One file a subcommand.
+
+mod confirm;
+mod demo;
+mod exit;
+mod http;
+mod logging;
+mod progress;
+mod render;
+mod resync;
+mod run;
+mod slot;
+mod status;
+mod tail;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, ExitCode};
+
+/// Reads a database's own log, runs your WebAssembly over every change, and hands the result to
+/// Kafka and gRPC subscribers: complete, in order.
+#[derive(Debug, Parser)]
+#[command(name = "offtake", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit status:
+  0  done, or stopped as told
+  1  failed while running; for `check`: warnings only
+  2  wrong configuration or usage; for `check`: errors
+  3  halted, with on_halt = \"exit\"
+
+Examples:
+  offtake demo                       see it work, with a throw-away database
+  offtake check -c offtake.toml      look at everything, touch nothing
+  offtake run -c offtake.toml        run the pipeline
+  offtake tail --stream '*.orders'   print changes as they come";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline until it is told to stop.
+    Run(run::RunArgs),
+    /// Print changes as a subscriber receives them.
+    Tail(tail::TailArgs),
+    /// Show what a running gateway is doing.
+    Status(status::StatusArgs),
+    /// Start over: new slot, new snapshot, new log.
+    Resync(resync::ResyncArgs),
+    /// Work on the replication slot.
+    #[command(subcommand)]
+    Slot(slot::SlotCommand),
+    /// A throw-away database, an application writing to it, and this gateway at work.
+    Demo(demo::DemoArgs),
+}
+
+/// The configuration file, for every subcommand that reads it.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file.
+    #[arg(short, long, default_value = "offtake.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn execute(self) -> Exit {
+        match self.command {
+            Command::Run(args) => run::execute(&args),
+            Command::Tail(args) => tail::execute(&args),
+            Command::Status(args) => status::execute(&args),
+            Command::Resync(args) => resync::execute(&args),
+            Command::Slot(command) => slot::execute(&command),
+            Command::Demo(args) => demo::execute(&args),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `offtake resync`: start over with a new slot, a new snapshot and a new log.
+//!
+//! The way out of a halt that says that the stream has a gap. The log goes first and the slot
+//! after it: cut off in between, the next `resync` finishes, and a `run` halts rather than guess.
+
+use clap::Args;
+
+use super::{ConfigArgs, Exit, ExitCode, confirm, slot};
+use crate::pipeline::{log_halt, source_options};
+
+/// Arguments of `resync`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The gateway must not be running. Subscribers' cursors end with CURSOR_FROM_ANOTHER_LOG; the next
+`offtake run` reads every table again. The publication stays.")]
+pub struct ResyncArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs `resync`.
+pub fn execute(args: &ResyncArgs) -> Exit {
+    let config = match super::run::load(&args.config) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let options = match source_options(&config) {
+        Ok(options) => options,
+        Err(halt) => return Exit::failed(&halt),
+    };
+    let what = format!(
+        "Removes the log in {} and drops replication slot {}. The next `offtake run` starts over: new \
+         slot, new\nsnapshot, new log. What consumers have not read from the log is gone.",
+        config.log.dir.display(),
+        options.slot,
+    );
+    if !confirm::confirmed(args.yes, &what, &config.name) {
+        return Exit::code(ExitCode::Failed);
+    }
+    match offtake_log::remove(&config.log.dir) {
+        Ok(files) => println!("removed {files} files of the log in {}", config.log.dir.display()),
+        Err(error) => return Exit::failed(&log_halt(&error)),
+    }
+    match slot::drop_slot(&options) {
+        Ok(true) => println!("dropped slot {}", options.slot),
+        Ok(false) => println!("there was no slot {}", options.slot),
+        Err(halt) => return Exit::failed(&halt),
+    }
+    println!("next: offtake run");
+    Exit::done()
+}

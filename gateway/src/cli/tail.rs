@@ -1,0 +1,271 @@
+//! `offtake tail`: an ordinary subscriber that prints.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use offtake_proto::v1;
+use offtake_proto::v1::frame::Control;
+use offtake_proto::v1::offtake_client::OfftakeClient;
+use prost::Message;
+
+use super::{ConfigArgs, Exit, ExitCode, render};
+use crate::pipeline::{Halt, chain_text};
+
+/// Arguments of `tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  offtake tail                                   from now on, all streams
+  offtake tail --from earliest --count 10        the first ten changes that are still there
+  offtake tail --stream 'shop.public.*' --format json | jq .after")]
+pub struct TailArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The gateway's gRPC address; default: [grpc] listen of the configuration file.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// A stream's name or glob; may be given several times. Default: all streams.
+    #[arg(short, long, value_name = "GLOB")]
+    stream: Vec<String>,
+    /// Where to begin: `latest`, `earliest`, or a cursor that `--cursors` printed.
+    #[arg(long, default_value = "latest", value_name = "PLACE")]
+    from: String,
+    /// End after that many changes.
+    #[arg(short = 'n', long, value_name = "N")]
+    count: Option<u64>,
+    /// How to print; default: readable on a terminal, JSON lines elsewhere.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Print the cursor after the last change to standard error at the end.
+    #[arg(long)]
+    cursors: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line.
+    Json,
+    /// One readable line a change.
+    Text,
+}
+
+impl TailArgs {
+    /// What the demo shows: all streams from the beginning, readable.
+    pub fn for_demo(address: &str, count: Option<u64>) -> TailArgs {
+        TailArgs {
+            config: ConfigArgs { config: "offtake.toml".into() },
+            address: Some(address.to_owned()),
+            stream: Vec::new(),
+            from: "earliest".to_owned(),
+            count,
+            format: Some(Format::Text),
+            cursors: false,
+        }
+    }
+}
+
+/// Runs `tail`.
+pub fn execute(args: &TailArgs) -> Exit {
+    let address = match &args.address {
+        Some(address) => address.clone(),
+        None => match super::run::load(&args.config) {
+            Ok(config) => match &config.grpc {
+                Some(grpc) => grpc.listen.to_string(),
+                None => {
+                    return Exit::configuration(
+                        "this configuration has no [grpc] listener; name one with --address",
+                    );
+                }
+            },
+            Err(exit) => return exit,
+        },
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Exit::with(ExitCode::Failed, "cannot start the runtime");
+    };
+    runtime.block_on(async {
+        let mut tail = Tail::new(args);
+        tokio::select! {
+            outcome = tail.follow(&address) => match outcome {
+                Ok(()) => Exit::done(),
+                Err(halt) => Exit::failed(&halt),
+            },
+            _ = tokio::signal::ctrl_c() => Exit::done(),
+        }
+    })
+}
+
+struct Tail<'a> {
+    args: &'a TailArgs,
+    format: Format,
+    color: bool,
+    token: Bytes,
+    streams: HashMap<u32, String>,
+    schemas: HashMap<u32, v1::Schema>,
+    parts: Vec<u8>,
+    left: Option<u64>,
+}
+
+impl<'a> Tail<'a> {
+    fn new(args: &'a TailArgs) -> Tail<'a> {
+        let terminal = std::io::stdout().is_terminal();
+        let default = if terminal { Format::Text } else { Format::Json };
+        Tail {
+            args,
+            format: args.format.unwrap_or(default),
+            color: terminal,
+            token: Bytes::new(),
+            streams: HashMap::new(),
+            schemas: HashMap::new(),
+            parts: Vec::new(),
+            left: args.count,
+        }
+    }
+
+    async fn follow(&mut self, address: &str) -> Result<(), Halt> {
+        let unreachable = |cause: String| {
+            Halt::new(
+                "TAIL_UNREACHABLE",
+                format!("no gateway answers at {address}: {cause}"),
+                "start it with `offtake run`, or name its address with --address",
+            )
+        };
+        let mut client = OfftakeClient::connect(format!("http://{address}"))
+            .await
+            .map_err(|error| unreachable(chain_text(&error)))?
+            .max_decoding_message_size(64 << 20);
+        let request = v1::SubscribeRequest {
+            streams: self.args.stream.clone(),
+            start: Some(start(&self.args.from)?),
+            ..Default::default()
+        };
+        let mut frames = client
+            .subscribe(request)
+            .await
+            .map_err(|status| unreachable(status.message().to_owned()))?
+            .into_inner();
+        let mut out = std::io::stdout().lock();
+        loop {
+            let frame = frames.message().await.map_err(|status| {
+                Halt::new(
+                    "TAIL_ENDED",
+                    format!("the subscription ended: {} ({})", status.message(), status.code()),
+                    "run `offtake tail` again",
+                )
+            })?;
+            let Some(frame) = frame else { return Ok(()) };
+            if self.take(frame, &mut out)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Prints what a frame holds; true: enough was printed.
+    fn take(&mut self, frame: v1::Frame, out: &mut impl Write) -> Result<bool, Halt> {
+        match frame.control {
+            Some(Control::Opened(opened)) => self.token = opened.token,
+            Some(Control::Token(token)) => self.token = token.token,
+            Some(Control::Stream(stream)) => {
+                self.streams.insert(stream.id, stream.name);
+            }
+            Some(Control::Schema(schema)) => {
+                self.schemas.insert(schema.id, schema);
+            }
+            Some(Control::Part(part)) => {
+                self.parts.extend_from_slice(&part.bytes);
+                if part.index + 1 == part.of {
+                    let whole = std::mem::take(&mut self.parts);
+                    let change = v1::Change::decode(whole.as_slice()).map_err(|error| {
+                        Halt::new("TAIL_MALFORMED", error.to_string(), "report this as a defect")
+                    })?;
+                    return Ok(self.print(&change, out));
+                }
+            }
+            Some(Control::Ended(ended)) => {
+                let hint = ended.earliest.map_or(0, |earliest| earliest.sequence);
+                return Err(Halt::new(
+                    ended.code,
+                    ended.text,
+                    format!("the log still holds what follows sequence {hint}: --from earliest"),
+                ));
+            }
+            Some(Control::Progress(_) | Control::Snapshot(_) | Control::Notice(_)) | None => {}
+        }
+        for change in &frame.changes {
+            if self.print(change, out) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn print(&mut self, change: &v1::Change, out: &mut impl Write) -> bool {
+        let empty = v1::Schema::default();
+        let schema = self.schemas.get(&change.schema).unwrap_or(&empty);
+        let stream = self.streams.get(&change.stream).map_or("?", String::as_str);
+        let line = match self.format {
+            Format::Json => render::json_line(change, schema, stream),
+            Format::Text => render::readable_line(change, schema, stream, self.color),
+        };
+        // A closed pipe (`| head`) is the reader's way to say enough.
+        if writeln!(out, "{line}").is_err() || out.flush().is_err() {
+            return true;
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+        }
+        let enough = self.left == Some(0);
+        if enough && self.args.cursors {
+            eprintln!("cursor: {}", cursor_text(&self.token, change.sequence));
+        }
+        enough
+    }
+}
+
+fn cursor_text(token: &[u8], sequence: u64) -> String {
+    let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{token}:{sequence}")
+}
+
+fn start(from: &str) -> Result<v1::subscribe_request::Start, Halt> {
+    use v1::subscribe_request::Start;
+    match from {
+        "latest" => Ok(Start::Latest(true)),
+        "earliest" => Ok(Start::Earliest(true)),
+        cursor => parse_cursor(cursor).map(Start::After).ok_or_else(|| {
+            Halt::new(
+                "TAIL_FROM",
+                format!("{cursor:?} is no place to begin"),
+                "use latest, earliest, or a cursor that --cursors printed",
+            )
+        }),
+    }
+}
+
+fn parse_cursor(text: &str) -> Option<v1::Cursor> {
+    let (token, sequence) = text.split_once(':')?;
+    let digits: Vec<char> = token.chars().collect();
+    let token = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).ok())
+        .collect::<Option<Vec<u8>>>()?;
+    Some(v1::Cursor { token: token.into(), sequence: sequence.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_cursor_reads_back() {
+        let text = cursor_text(&[0, 255, 16], 42);
+        assert_eq!(
+            parse_cursor(&text),
+            Some(v1::Cursor { token: Bytes::from_static(&[0, 255, 16]), sequence: 42 })
+        );
+        assert_eq!(parse_cursor("nonsense"), None);
+        assert_eq!(parse_cursor("zz:1"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! From a configuration to parts: the log opened, plugins loaded, routes resolved.
+//!
+//! Everything that can be wrong without touching the source is found here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
+use offtake_log::{Log, LogOptions, LogWriter, Recovered};
+use offtake_source_postgres::{ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions};
+use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
+
+use super::chain::{PluginCounters, plugin_halt};
+use super::halt::Halt;
+use super::router::{Route, Router};
+use super::worker::log_halt;
+
+/// Bytes of a batch between source and worker. Large enough that a channel send is nothing a
+/// change, small enough that a handful in flight is little memory.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// What a pipeline is made of, ready to run.
+pub struct Parts {
+    /// The source's options.
+    pub source: SourceOptions,
+    /// Routes.
+    pub router: Router,
+    /// Plugins with their counters, in the order of the configuration.
+    pub plugins: Vec<(Plugin, Arc<PluginCounters>)>,
+    /// The log's writing end.
+    pub writer: LogWriter,
+    /// The log's shared handle.
+    pub log: Log,
+    /// What the log held.
+    pub recovered: Recovered,
+}
+
+impl Parts {
+    /// Opens and loads everything but the source.
+    ///
+    /// # Errors
+    /// What the user has to put right: a plugin, a route, the log's folder.
+    pub fn open(config: &Config) -> Result<Parts, Halt> {
+        let source = source_options(config)?;
+        let router = router(config)?;
+        let plugins = load_plugins(config)?;
+        let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
+        Ok(Parts {
+            source,
+            router,
+            plugins,
+            writer: opened.writer,
+            log: opened.log,
+            recovered: opened.recovered,
+        })
+    }
+}
+
+/// The PostgreSQL source's options from the configuration.
+///
+/// # Errors
+/// A URL that cannot be read.
+pub fn source_options(config: &Config) -> Result<SourceOptions, Halt> {
+    let Source::Postgres(postgres) = &config.source;
+    Ok(SourceOptions {
+        tables: postgres.tables.clone(),
+        exclude: postgres.exclude.clone(),
+        slot: postgres.slot.clone(),
+        publication: postgres.publication.clone(),
+        snapshot: match postgres.snapshot {
+            Snapshot::Initial => SnapshotMode::Initial,
+            Snapshot::Never => SnapshotMode::Never,
+        },
+        batch_bytes: BATCH_BYTES,
+        max_row_bytes: usize::try_from(postgres.max_row_bytes).unwrap_or(usize::MAX),
+        ..SourceOptions::new(connect_options(postgres)?, &config.name)
+    })
+}
+
+fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
+    let mut connect: ConnectOptions = postgres
+        .url
+        .expose()
+        .parse()
+        .map_err(|error: SourceError| source_halt(&error))?;
+    if let Some(password) = &postgres.password {
+        connect.password = Some(offtake_source_postgres::Secret::new(password.expose()));
+    }
+    Ok(connect)
+}
+
+/// A source's error as a halt.
+pub fn source_halt(error: &SourceError) -> Halt {
+    Halt::new(error.code(), super::halt::chain(error), error.next_step())
+}
+
+/// The log's options from the configuration.
+pub fn log_options(config: &Config) -> LogOptions {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    LogOptions {
+        segment_bytes: config.log.segment_bytes,
+        retain_age: config.log.retain_age,
+        retain_bytes: config.log.retain_bytes,
+        cache_bytes: bytes(config.log.cache_bytes),
+        reserve_bytes: config.log.reserve_bytes,
+        ..LogOptions::new(&config.log.dir)
+    }
+}
+
+/// The routes, with their globs compiled.
+///
+/// # Errors
+/// A glob that cannot be read (the configuration was checked, so this is a defect).
+pub fn router(config: &Config) -> Result<Router, Halt> {
+    let mut routes = Vec::with_capacity(config.routes.len());
+    for route in &config.routes {
+        routes.push(Route {
+            tables: Selection::new(&route.tables, &route.exclude).map_err(|error| {
+                Halt::new("ROUTE_TABLES", error.to_string(), "correct the route's tables")
+            })?,
+            plugins: route.plugins.clone(),
+            stream: route.stream.clone(),
+            continues: route.continues,
+        });
+    }
+    Ok(Router::new(&config.name, routes))
+}
+
+/// Loads and configures every plugin; compiled code is cached beside the log.
+///
+/// # Errors
+/// The first plugin that cannot be used.
+pub fn load_plugins(config: &Config) -> Result<Vec<(Plugin, Arc<PluginCounters>)>, Halt> {
+    if config.plugins.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cache_dir = config.log.dir.parent().unwrap_or(Path::new(".")).join(".offtake-cache");
+    let engine = Engine::new(EngineOptions { cache_dir: Some(cache_dir) })
+        .map_err(|error| plugin_halt(&error))?;
+    config.plugins.iter().map(|plugin| load_plugin(&engine, plugin)).collect()
+}
+
+fn load_plugin(
+    engine: &Engine,
+    plugin: &offtake_config::Plugin,
+) -> Result<(Plugin, Arc<PluginCounters>), Halt> {
+    let component = match &plugin.wasm {
+        PluginSource::Builtin(name) => offtake_transform::builtin(name)
+            .ok_or_else(|| {
+                Halt::new(
+                    "PLUGIN_UNKNOWN_BUILTIN",
+                    format!("plugin {:?}: there is no builtin:{name}", plugin.name),
+                    "use builtin:mask or builtin:filter, or the path of a .wasm file",
+                )
+            })?
+            .to_vec(),
+        PluginSource::Path(path) => std::fs::read(path).map_err(|error| {
+            Halt::new(
+                "PLUGIN_UNREADABLE",
+                format!("plugin {:?}: cannot read {}: {error}", plugin.name, path.display()),
+                "check the path and its permissions",
+            )
+        })?,
+    };
+    let limits = Limits {
+        deadline: plugin.deadline.max(Duration::from_millis(1)),
+        memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
+        output_bytes: usize::try_from(plugin.output_bytes).unwrap_or(usize::MAX),
+        ..Limits::default()
+    };
+    let spec = PluginSpec {
+        name: plugin.name.clone(),
+        component,
+        config_json: plugin.config_json.clone(),
+        limits,
+    };
+    let plugin = Plugin::load(engine, spec).map_err(|error| plugin_halt(&error))?;
+    Ok((plugin, Arc::new(PluginCounters::default())))
+}

@@ -1,0 +1,137 @@
+//! The pipeline's plugins: one instance each, run over batches in source order.
+//!
+//! A chain is a list of plugins; every one patches the batch in place, so the next sees what the
+//! one before left. Which plugin works on which table is the router's; limits and faults of a call
+//! are the `transform` crate's. Here a fault becomes a halt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offtake_change::{Batch, TableSchema};
+use offtake_proto::v1;
+use offtake_transform::{Fault, Instance, Plugin, PluginError};
+
+use super::halt::Halt;
+use super::protect::Guard;
+use super::router::Router;
+
+/// Counters of one plugin, read by metrics while the worker writes.
+#[derive(Debug, Default)]
+pub struct PluginCounters {
+    /// Changes handed to the plugin.
+    pub changes: AtomicU64,
+    /// Nanoseconds spent, calls and copying together.
+    pub nanoseconds: AtomicU64,
+}
+
+/// One plugin at work.
+struct Member {
+    instance: Instance,
+    guard: Option<Guard>,
+    counters: Arc<PluginCounters>,
+}
+
+/// All plugins of a pipeline.
+pub struct Chain {
+    members: Vec<Member>,
+}
+
+impl Chain {
+    /// Makes an instance of every plugin. `recorded` is what the log holds of activations.
+    ///
+    /// # Errors
+    /// A plugin that cannot be instantiated.
+    pub fn new(
+        plugins: &[(Plugin, Arc<PluginCounters>)],
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Chain, Halt> {
+        let mut members = Vec::with_capacity(plugins.len());
+        for (plugin, counters) in plugins {
+            let record = recorded.iter().rev().find(|record| record.name == plugin.name());
+            let required = &plugin.info().required_columns;
+            members.push(Member {
+                instance: plugin.instance().map_err(|error| plugin_halt(&error))?,
+                guard: plugin.info().protects.then(|| {
+                    Guard::new(
+                        plugin.name(),
+                        &hexadecimal(&plugin.digest()),
+                        &hexadecimal(&plugin.config_digest()),
+                        required,
+                        record,
+                    )
+                }),
+                counters: Arc::clone(counters),
+            });
+        }
+        Ok(Chain { members })
+    }
+
+    /// Before the first change: plugins that protect find every column they name.
+    pub fn check_start(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
+        for (index, member) in self.members.iter().enumerate() {
+            if let Some(guard) = &member.guard {
+                let seen: Vec<&TableSchema> = tables
+                    .iter()
+                    .map(Arc::as_ref)
+                    .filter(|table| router.uses_plugin(table, index))
+                    .collect();
+                guard.check_start(seen.iter().copied())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When a definition of a table is first used by these plugins. Gives the records for the log.
+    pub fn check_table(
+        &mut self,
+        plugins: &[usize],
+        table: &Arc<TableSchema>,
+    ) -> Result<Vec<v1::PluginActivation>, Halt> {
+        let mut records = Vec::new();
+        for &index in plugins {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            if let Some(guard) = &mut member.guard {
+                guard.check_table(table)?;
+                records.extend(guard.take_record());
+            }
+            member.instance.on_schema(table).map_err(|fault| fault_halt(&fault))?;
+        }
+        Ok(records)
+    }
+
+    /// Runs plugins over rows of one schema, in order.
+    ///
+    /// # Errors
+    /// The first fault. The batch is then partly patched and must not go on.
+    pub fn process(
+        &mut self,
+        plugins: &[usize],
+        batch: &mut Batch,
+        rows: &[u32],
+    ) -> Result<(), Halt> {
+        for &index in plugins {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            let begin = std::time::Instant::now();
+            let outcome = member.instance.process(batch, rows);
+            let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            member.counters.changes.fetch_add(rows.len() as u64, Ordering::Relaxed);
+            member.counters.nanoseconds.fetch_add(spent, Ordering::Relaxed);
+            outcome.map_err(|fault| fault_halt(&fault))?;
+        }
+        Ok(())
+    }
+}
+
+/// A digest as it is shown and recorded.
+pub fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A plugin that cannot be loaded, as a halt.
+pub fn plugin_halt(error: &PluginError) -> Halt {
+    Halt::new(error.code(), super::halt::chain(error), error.next_step())
+}
+
+fn fault_halt(fault: &Fault) -> Halt {
+    Halt::new(fault.code(), super::halt::chain(fault), fault.next_step())
+}

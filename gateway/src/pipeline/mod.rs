@@ -1,0 +1,23 @@
+//! Wiring: from a checked configuration to running parts, and back down again.
+//!
+//! Here the source, the worker, the log and the sinks are joined by one channel and one `watch`;
+//! what each does is its own crate's. Nothing here knows a format.
+
+mod build;
+mod chain;
+mod halt;
+mod latency;
+mod protect;
+mod router;
+mod source;
+mod state;
+mod supervise;
+mod worker;
+
+pub use build::{Parts, source_halt, source_options};
+pub use chain::PluginCounters;
+pub use halt::{Halt, chain as chain_text};
+pub use latency::{BOUNDS_SECONDS, Histogram};
+pub use state::{State, StateCell};
+pub use supervise::{Ended, Running};
+pub use worker::{WorkerCounters, log_halt, lsn};

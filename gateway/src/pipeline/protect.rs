@@ -1,0 +1,190 @@
+//! Masking fails closed: what a plugin that `protects` must cover, and whether it still can.
+//!
+//! Such a plugin names the columns that it promises to hide. The pipeline halts when one of them
+//! is in none of the route's tables at the start, and when a table loses or retypes one that it
+//! had. What was covered is a record in the log, so that a restart notices too.
+
+use offtake_change::TableSchema;
+use offtake_proto::v1;
+
+use super::halt::Halt;
+
+/// The watch over one plugin.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    plugin: String,
+    digest: String,
+    config_digest: String,
+    required: Vec<String>,
+    covered: Vec<v1::ProtectedColumn>,
+    recorded: bool,
+}
+
+impl Guard {
+    /// A guard over a plugin; `recorded` is what the log holds of its last activation. Coverage of
+    /// another configuration does not bind: whoever changed it decided so.
+    pub fn new(
+        plugin: &str,
+        digest: &str,
+        config_digest: &str,
+        required: &[String],
+        recorded: Option<&v1::PluginActivation>,
+    ) -> Guard {
+        let same = recorded
+            .filter(|record| record.config_digest == config_digest && record.digest == digest);
+        let covered = recorded
+            .filter(|record| record.config_digest == config_digest)
+            .map(|record| record.protects.clone())
+            .unwrap_or_default();
+        Guard {
+            plugin: plugin.to_owned(),
+            digest: digest.to_owned(),
+            config_digest: config_digest.to_owned(),
+            required: required.to_vec(),
+            covered,
+            recorded: same.is_some(),
+        }
+    }
+
+    /// At the start: every required column is in at least one of the tables that the plugin sees.
+    pub fn check_start<'t>(
+        &self,
+        tables: impl Iterator<Item = &'t TableSchema> + Clone,
+    ) -> Result<(), Halt> {
+        for column in &self.required {
+            if !tables.clone().any(|table| table.ordinal(column).is_some()) {
+                let names: Vec<String> = tables.clone().map(TableSchema::qualified_name).collect();
+                return Err(Halt::new(
+                    "PLUGIN_COLUMN_MISSING",
+                    format!(
+                        "plugin {:?} is to protect column {column:?}, which none of its tables has \
+                         ({})",
+                        self.plugin,
+                        if names.is_empty() { "it has no table".to_owned() } else { names.join(", ") }
+                    ),
+                    format!(
+                        "correct the spelling in [plugin.{}] config, or remove the column there",
+                        self.plugin
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// When a table's definition is first used: nothing covered before is lost or retyped. New
+    /// coverage is remembered.
+    pub fn check_table(&mut self, table: &TableSchema) -> Result<(), Halt> {
+        let of_table = |covered: &&v1::ProtectedColumn| {
+            covered.namespace == table.namespace && covered.table == table.table
+        };
+        for covered in self.covered.iter().filter(of_table) {
+            let now = table.ordinal(&covered.column).and_then(|at| table.columns.get(at));
+            let what = match now {
+                None => "is gone".to_owned(),
+                Some(column) if column.logical != covered.logical => {
+                    format!("was {} and is now {}", covered.logical, column.logical)
+                }
+                Some(_) => continue,
+            };
+            return Err(Halt::new(
+                "PLUGIN_COLUMN_LOST",
+                format!(
+                    "plugin {:?} protects column {:?} of {}, which {what}",
+                    self.plugin,
+                    covered.column,
+                    table.qualified_name()
+                ),
+                format!(
+                    "name the column that took its place in [plugin.{}] config (a changed \
+                     configuration is taken as your decision), then start again",
+                    self.plugin
+                ),
+            ));
+        }
+        for name in &self.required {
+            let column = table.ordinal(name).and_then(|at| table.columns.get(at));
+            let known = self.covered.iter().filter(of_table).any(|known| known.column == *name);
+            if let (Some(column), false) = (column, known) {
+                self.covered.push(v1::ProtectedColumn {
+                    namespace: table.namespace.clone(),
+                    table: table.table.clone(),
+                    column: name.clone(),
+                    logical: column.logical.clone(),
+                });
+                self.recorded = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record for the log, when it does not hold what is covered now.
+    pub fn take_record(&mut self) -> Option<v1::PluginActivation> {
+        if self.recorded {
+            return None;
+        }
+        self.recorded = true;
+        Some(v1::PluginActivation {
+            name: self.plugin.clone(),
+            digest: self.digest.clone(),
+            config_digest: self.config_digest.clone(),
+            protects: self.covered.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+
+    fn table(name: &str, columns: &[(&str, &str)]) -> TableSchema {
+        TableSchema {
+            database: "shop".into(),
+            namespace: "public".into(),
+            table: name.into(),
+            version: 1,
+            columns: columns.iter().map(|(name, ty)| Column::new(*name, Kind::Text, *ty)).collect(),
+            key: vec![],
+            replica_identity: ReplicaIdentity::Key,
+            form: Form::Envelope,
+            changed_by: vec![],
+            content_type: String::new(),
+            subject: Subject::Table,
+        }
+    }
+
+    fn guard(recorded: Option<&v1::PluginActivation>) -> Guard {
+        Guard::new("mask", "d", "c", &["email".to_owned()], recorded)
+    }
+
+    #[test]
+    fn a_required_column_in_no_table_halts_the_start() {
+        let orders = table("orders", &[("id", "int4")]);
+        let halt = guard(None).check_start([&orders].into_iter()).unwrap_err();
+        assert_eq!(halt.code, "PLUGIN_COLUMN_MISSING");
+        let people = table("people", &[("email", "text")]);
+        guard(None).check_start([&orders, &people].into_iter()).unwrap();
+    }
+
+    #[test]
+    fn a_covered_column_that_is_lost_or_retyped_halts_also_after_a_restart() {
+        let mut first = guard(None);
+        first.check_table(&table("people", &[("email", "text")])).unwrap();
+        let record = first.take_record().unwrap();
+        assert!(first.take_record().is_none());
+
+        let mut again = guard(Some(&record));
+        assert!(again.take_record().is_none());
+        let renamed = table("people", &[("mail", "text")]);
+        assert_eq!(again.check_table(&renamed).unwrap_err().code, "PLUGIN_COLUMN_LOST");
+        let retyped = table("people", &[("email", "json")]);
+        assert_eq!(again.check_table(&retyped).unwrap_err().code, "PLUGIN_COLUMN_LOST");
+        // Another table may have no such column.
+        again.check_table(&table("orders", &[("id", "int4")])).unwrap();
+
+        let mut changed = Guard::new("mask", "d", "other", &["mail".to_owned()], Some(&record));
+        changed.check_table(&renamed).unwrap();
+        assert!(changed.take_record().is_some());
+    }
+}

@@ -1,0 +1,109 @@
+//! The source's task: what it resumes from, and the one place that acknowledges it.
+//!
+//! The acknowledged position is derived from the log's durable position and from nothing else; it
+//! only moves forward.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use offtake_change::{Lsn, TableSchema};
+use offtake_log::{Log, Recovered};
+use offtake_proto::v1;
+use offtake_source_postgres::Resume;
+use tokio::sync::watch;
+
+use super::latency::Histogram;
+use super::worker::lsn;
+
+/// What the source resumes from.
+pub fn resume(recovered: &Recovered) -> Resume {
+    Resume {
+        position: recovered.position.clone(),
+        snapshots: recovered.snapshots.clone(),
+        schemas: newest_schemas(&recovered.schemas),
+        log_is_empty: recovered.is_empty,
+    }
+}
+
+/// Of each table the schema with the highest version, so that versions go on from it.
+fn newest_schemas(schemas: &[v1::Schema]) -> Vec<Arc<TableSchema>> {
+    let mut newest: BTreeMap<(&str, &str), &v1::Schema> = BTreeMap::new();
+    for schema in schemas {
+        let entry = newest.entry((&schema.namespace, &schema.table)).or_insert(schema);
+        if schema.version > entry.version {
+            *entry = schema;
+        }
+    }
+    // A schema of a later version of this program was refused when the log was opened.
+    newest.into_values().filter_map(|s| TableSchema::from_proto(s).ok()).map(Arc::new).collect()
+}
+
+/// What may be confirmed to the source: the end of the last whole transaction that is durable, or
+/// the idle position beyond it.
+fn acknowledgeable(position: &v1::SourcePosition) -> Lsn {
+    lsn(position.end.as_ref()).max(lsn(position.idle.as_ref()))
+}
+
+/// Follows the log's durable position and tells the source what it may confirm, until the log's
+/// writer is gone. `early` is what a mutation of the tests acknowledges too soon.
+pub async fn acknowledge(
+    log: Log,
+    acknowledged: watch::Sender<Lsn>,
+    mut early: watch::Receiver<u64>,
+    commit_to_log: Arc<Histogram>,
+) {
+    let mut durable = log.durable();
+    let mut last_commit_unix_us = 0;
+    loop {
+        let position = durable.borrow_and_update().position.clone();
+        let mut safe = position.as_deref().map_or(Lsn::ZERO, acknowledgeable);
+        if let Some(position) = position.as_deref()
+            && position.last_commit_unix_us > last_commit_unix_us
+        {
+            if last_commit_unix_us != 0 {
+                commit_to_log.observe(seconds_since(position.last_commit_unix_us));
+            }
+            last_commit_unix_us = position.last_commit_unix_us;
+        }
+        safe = safe.max(Lsn(*early.borrow_and_update()));
+        acknowledged.send_if_modified(|current| {
+            let moves = safe > *current;
+            if moves {
+                *current = safe;
+            }
+            moves
+        });
+        tokio::select! {
+            changed = durable.changed() => if changed.is_err() { return },
+            changed = early.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn seconds_since(unix_us: i64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+    (now - unix_us) as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::worker::at;
+
+    #[test]
+    fn a_partial_transaction_never_moves_what_is_acknowledged() {
+        let position = v1::SourcePosition {
+            end: Some(at(Lsn(100))),
+            partial: Some(v1::Partial {
+                commit: Some(at(Lsn(900))),
+                next_row: 5,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(acknowledgeable(&position), Lsn(100));
+        let idle = v1::SourcePosition { idle: Some(at(Lsn(300))), ..position };
+        assert_eq!(acknowledgeable(&idle), Lsn(300));
+    }
+}

@@ -1,0 +1,435 @@
+//! The thread between source and log: routes, plugins, encoding, groups.
+//!
+//! It takes batches in source order, runs each table's chain over its rows, and appends what is
+//! left to the log's open group. A group is handed over at a transaction's end, or, inside a
+//! transaction that is larger than [`PIECE_BYTES`], as a marked piece that says how many source
+//! rows are done, so that a restart skips exactly these. The same group carries the source's
+//! position: what is durable and where to resume cannot disagree.
+//!
+//! Blocking here is back-pressure: a full queue or a blocked log stops this thread, then the
+//! source's channel fills, then the source stops reading while its feedback goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offtake_change::{Batch, Boundary, NO_TRANSACTION, TableSchema, Transaction};
+use offtake_failpoint::{crash_point, mutate};
+use offtake_log::{Control, LogWriter};
+use offtake_proto::v1;
+use offtake_source_postgres::SourceEvent;
+
+use super::chain::Chain;
+use super::halt::Halt;
+use super::router::Router;
+use super::state::{State, StateCell};
+
+/// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
+/// what a reader must take at once.
+pub const PIECE_BYTES: usize = 1 << 20;
+
+/// What the worker counts; read by metrics.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Changes that came from the source.
+    pub source_changes: AtomicU64,
+    /// Changes that entered the log.
+    pub logged_changes: AtomicU64,
+    /// Transactions that entered the log whole.
+    pub transactions: AtomicU64,
+}
+
+/// Everything that the thread owns.
+pub struct Worker {
+    writer: LogWriter,
+    router: Router,
+    chain: Chain,
+    state: StateCell,
+    counters: Arc<WorkerCounters>,
+    /// The position as of the open group's end.
+    position: v1::SourcePosition,
+    /// The log holds `position` already.
+    position_written: bool,
+    open: Option<OpenTransaction>,
+    /// By the address of the source's schema.
+    plans: HashMap<usize, TablePlan>,
+    outputs: Vec<Output>,
+    /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
+    /// early needs.
+    early: tokio::sync::watch::Sender<u64>,
+}
+
+/// A transaction of which rows are in the log or the open group, but not its end.
+#[derive(Debug, Default)]
+struct OpenTransaction {
+    transaction: Transaction,
+    /// Source rows done.
+    rows: u64,
+    logged: u64,
+    streams: Vec<v1::StreamCount>,
+}
+
+/// A table definition's way through the pipeline.
+struct TablePlan {
+    /// Held so that the address that names the plan is not used again.
+    _schema: Arc<TableSchema>,
+    targets: Vec<TargetPlan>,
+}
+
+#[derive(Clone)]
+struct TargetPlan {
+    stream: u32,
+    schema: u32,
+    plugins: Arc<[usize]>,
+}
+
+/// One change to be: a row of the batch on its way to one target.
+#[derive(Clone, Copy)]
+struct Output {
+    row: u32,
+    source_row: u32,
+    schema_index: u32,
+    target: u32,
+}
+
+impl Worker {
+    /// A worker that goes on from `position`, the log's last.
+    pub fn new(
+        writer: LogWriter,
+        router: Router,
+        chain: Chain,
+        position: Option<v1::SourcePosition>,
+        state: StateCell,
+        counters: Arc<WorkerCounters>,
+        early: tokio::sync::watch::Sender<u64>,
+    ) -> Worker {
+        let open = position.as_ref().and_then(|position| position.partial.as_ref()).map(|partial| {
+            OpenTransaction {
+                transaction: Transaction {
+                    id: partial.transaction_id.clone(),
+                    commit: lsn(partial.commit.as_ref()),
+                    ..Transaction::default()
+                },
+                rows: partial.next_row,
+                logged: partial.logged_changes,
+                streams: partial.streams.clone(),
+            }
+        });
+        Worker {
+            writer,
+            router,
+            chain,
+            state,
+            counters,
+            position: position.unwrap_or_default(),
+            position_written: true,
+            open,
+            plans: HashMap::new(),
+            outputs: Vec::new(),
+            early,
+        }
+    }
+
+    /// Runs until the source's end of the channel is dropped. What was taken in is durable when
+    /// this returns, also on a halt.
+    ///
+    /// # Errors
+    /// What a person must decide: a plugin's fault, a table without a route, a failing log.
+    pub fn run(mut self, events: &flume::Receiver<SourceEvent>) -> Result<(), Halt> {
+        let mut outcome = Ok(());
+        while let Ok(event) = events.recv() {
+            outcome = self.take_event(event);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let flushed = self.submit().and_then(|()| self.writer.flush().map_err(|error| log_halt(&error)));
+        outcome.and(flushed)
+    }
+
+    fn take_event(&mut self, event: SourceEvent) -> Result<(), Halt> {
+        match event {
+            SourceEvent::Started { identity, tables } => self.start(identity, &tables),
+            SourceEvent::Batch(batch) => self.take_batch(batch),
+            SourceEvent::Snapshot(progress) => {
+                self.state.set(match progress.state() {
+                    v1::SnapshotState::Done | v1::SnapshotState::Skipped => State::Running,
+                    _ => State::Snapshot,
+                });
+                self.writer.control(Control::SnapshotProgress(progress));
+                self.submit()
+            }
+            SourceEvent::Idle(lsn) => {
+                self.position.idle = Some(at(lsn));
+                self.position_written = false;
+                self.submit()
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        identity: v1::SourceIdentity,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        self.chain.check_start(&self.router, tables)?;
+        for table in tables {
+            self.plan(table)?;
+        }
+        if self.position.source.as_ref() != Some(&identity) {
+            self.position.source = Some(identity);
+            self.position_written = false;
+        }
+        self.state.set(State::Running);
+        self.submit()
+    }
+
+    fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        let plans = batch
+            .schemas
+            .clone()
+            .iter()
+            .map(|schema| self.plan(schema))
+            .collect::<Result<Vec<_>, _>>()?;
+        let source_rows = batch.rows.len();
+        self.lay_out(&mut batch, &plans);
+        self.run_plugins(&mut batch, &plans)?;
+        if mutate("mutate.swap") && self.outputs.len() > 1 {
+            let last = self.outputs.len() - 1;
+            self.outputs.swap(last - 1, last);
+        }
+        self.append(&batch, &plans, source_rows)?;
+        self.counters.source_changes.fetch_add(source_rows as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One output a row and target. Where a table goes to several, every further one gets a copy
+    /// of the row before any plugin touches it.
+    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) {
+        self.outputs.clear();
+        for source_row in 0..batch.rows.len() {
+            let Some(row) = batch.rows.get(source_row).copied() else { continue };
+            let targets = plans.get(row.schema as usize).map_or(0, Vec::len);
+            for target in 0..targets {
+                let index = if target == 0 {
+                    source_row
+                } else {
+                    let fork = batch.fork_row(&row);
+                    batch.rows.push(fork);
+                    batch.rows.len() - 1
+                };
+                self.outputs.push(Output {
+                    row: index as u32,
+                    source_row: source_row as u32,
+                    schema_index: row.schema,
+                    target: target as u32,
+                });
+            }
+        }
+    }
+
+    fn run_plugins(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) -> Result<(), Halt> {
+        for (schema_index, targets) in plans.iter().enumerate() {
+            for (target_index, target) in targets.iter().enumerate() {
+                if target.plugins.is_empty() {
+                    continue;
+                }
+                let rows: Vec<u32> = self
+                    .outputs
+                    .iter()
+                    .filter(|output| {
+                        output.schema_index as usize == schema_index
+                            && output.target as usize == target_index
+                    })
+                    .map(|output| output.row)
+                    .collect();
+                self.chain.process(&target.plugins, batch, &rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes the outputs in source order and closes groups at boundaries.
+    fn append(
+        &mut self,
+        batch: &Batch,
+        plans: &[Vec<TargetPlan>],
+        source_rows: usize,
+    ) -> Result<(), Halt> {
+        let outputs = std::mem::take(&mut self.outputs);
+        let mut next = outputs.iter().peekable();
+        let mut boundaries = batch.boundaries.iter().peekable();
+        for source_row in 0..=source_rows {
+            while let Some(boundary) =
+                boundaries.next_if(|boundary| boundary.rows_end as usize <= source_row)
+            {
+                self.end_transaction(batch, boundary);
+                // The last boundary of a batch is where the durable position can move now; the
+                // rows after it may wait for their own end.
+                if boundaries.peek().is_none() || self.writer.group_bytes() >= PIECE_BYTES {
+                    self.submit()?;
+                }
+            }
+            if source_row == source_rows {
+                break;
+            }
+            self.count_source_row(batch, source_row);
+            while let Some(output) = next.next_if(|output| output.source_row as usize == source_row) {
+                self.push(batch, plans, output);
+            }
+            if self.writer.group_bytes() >= PIECE_BYTES {
+                self.submit()?;
+            }
+        }
+        self.outputs = outputs;
+        if self.open.is_none() { self.submit() } else { Ok(()) }
+    }
+
+    fn push(&mut self, batch: &Batch, plans: &[Vec<TargetPlan>], output: &Output) {
+        let target = plans
+            .get(output.schema_index as usize)
+            .and_then(|targets| targets.get(output.target as usize));
+        let (Some(target), Some(row)) = (target, batch.rows.get(output.row as usize)) else { return };
+        if row.dropped || mutate("mutate.drop") {
+            return;
+        }
+        let times = if mutate("mutate.double") { 2 } else { 1 };
+        for _ in 0..times {
+            self.writer.push(target.stream, target.schema, |sequence, out| {
+                batch.encode(row, sequence, target.stream, target.schema, out);
+            });
+        }
+        self.counters.logged_changes.fetch_add(1, Ordering::Relaxed);
+        if let Some(open) = &mut self.open {
+            open.logged += 1;
+            match open.streams.iter_mut().find(|count| count.stream == target.stream) {
+                Some(count) => count.changes += 1,
+                None => {
+                    open.streams.push(v1::StreamCount { stream: target.stream, changes: 1 });
+                }
+            }
+        }
+    }
+
+    fn count_source_row(&mut self, batch: &Batch, source_row: usize) {
+        let Some(row) = batch.rows.get(source_row) else { return };
+        if row.transaction == NO_TRANSACTION {
+            return;
+        }
+        let Some(transaction) = batch.transactions.get(row.transaction as usize) else { return };
+        let open = self.open.get_or_insert_with(OpenTransaction::default);
+        if open.transaction.id != transaction.id || open.transaction.commit != transaction.commit {
+            *open = OpenTransaction::default();
+        }
+        if open.transaction.commit_unix_us != transaction.commit_unix_us || open.rows == 0 {
+            open.transaction = transaction.clone();
+        }
+        open.rows = row.order;
+    }
+
+    fn end_transaction(&mut self, batch: &Batch, boundary: &Boundary) {
+        let open = self.open.take().unwrap_or_default();
+        let Some(transaction) = batch.transactions.get(boundary.transaction as usize) else { return };
+        self.position.end = Some(at(boundary.end));
+        self.position.last_commit = Some(at(transaction.commit));
+        self.position.last_commit_unix_us = transaction.commit_unix_us;
+        self.position.partial = None;
+        self.position_written = false;
+        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+        if open.logged == 0 {
+            // Nothing of it is in the log (all rows dropped, or none captured): the position moves,
+            // and no reader needs to know.
+            return;
+        }
+        let last_sequence = self.writer.next_sequence() - 1;
+        self.writer.control(Control::TransactionEnd(v1::TransactionEnd {
+            transaction: Some(v1::Transaction {
+                id: transaction.id.clone(),
+                commit: Some(at(transaction.commit)),
+                previous_commit: (transaction.previous_commit.0 != 0)
+                    .then(|| at(transaction.previous_commit)),
+                commit_unix_us: transaction.commit_unix_us,
+                origin: transaction.origin.clone(),
+            }),
+            end: Some(at(boundary.end)),
+            last_sequence,
+            source_changes: boundary.source_rows,
+            logged_changes: open.logged,
+            streams: open.streams,
+        }));
+    }
+
+    /// Hands the open group to the log, with the position that it ends at.
+    fn submit(&mut self) -> Result<(), Halt> {
+        let partial = self.open.as_ref().filter(|open| open.rows > 0).map(|open| v1::Partial {
+            transaction_id: open.transaction.id.clone(),
+            commit: Some(at(open.transaction.commit)),
+            next_row: open.rows,
+            logged_changes: open.logged,
+            streams: open.streams.clone(),
+        });
+        if partial != self.position.partial {
+            self.position.partial = partial;
+            self.position_written = false;
+        }
+        if !self.position_written && self.position.source.is_some() {
+            self.writer.control(Control::SourcePosition(self.position.clone()));
+            self.position_written = true;
+        }
+        if mutate("mutate.acknowledge_early") {
+            // Long enough for the server to hear of it before a crash point that follows.
+            self.early.send_replace(lsn(self.position.end.as_ref()).0);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        crash_point("pipeline.before_submit");
+        self.writer.submit().map_err(|error| log_halt(&error))?;
+        crash_point("pipeline.after_submit");
+        Ok(())
+    }
+
+    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<TargetPlan>, Halt> {
+        let key = Arc::as_ptr(schema).addr();
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(plan.targets.clone());
+        }
+        let targets = self.router.targets(schema);
+        if targets.is_empty() {
+            return Err(Halt::new(
+                "ROUTE_MISSING",
+                format!("table {} is captured but no route takes it", schema.qualified_name()),
+                "add a [[route]] whose tables match it, or exclude the table in [source]",
+            ));
+        }
+        let mut plans = Vec::with_capacity(targets.len());
+        for target in targets {
+            for record in self.chain.check_table(&target.plugins, schema)? {
+                self.writer.control(Control::PluginActivation(record));
+            }
+            plans.push(TargetPlan {
+                stream: self.writer.register_stream(&target.stream),
+                schema: self.writer.register_schema(schema),
+                plugins: target.plugins.into(),
+            });
+        }
+        let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
+        Ok(self.plans.entry(key).or_insert(plan).targets.clone())
+    }
+}
+
+/// A log error as a halt.
+pub fn log_halt(error: &offtake_log::LogError) -> Halt {
+    Halt::new(error.code(), super::halt::chain(error), error.next_step())
+}
+
+/// The LSN of a position; zero where there is none.
+pub fn lsn(position: Option<&v1::Position>) -> offtake_change::Lsn {
+    match position.and_then(|position| position.at.as_ref()) {
+        Some(v1::position::At::Lsn(lsn)) => offtake_change::Lsn(*lsn),
+        _ => offtake_change::Lsn::ZERO,
+    }
+}
+
+/// A position of an LSN.
+pub fn at(lsn: offtake_change::Lsn) -> v1::Position {
+    v1::Position { at: Some(v1::position::At::Lsn(lsn.0)) }
+}

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Builds and runs the tests, then says in one line how it went: `sh tests/run.sh test|full|torture|bench`.
+set -eu
+cd "$(dirname "$0")/.."
+
+mode=${1:-test}
+log=target/tests/$mode.log
+mkdir -p target/tests
+begin=$(date +%s)
+
+# Output goes to the screen and to a file that the summary is read from.
+run() {
+    status=0
+    { "$@" 2>&1 || echo "exit status $?" >>target/tests/failed; } | tee -a "$log"
+}
+: >"$log"
+rm -f target/tests/failed
+
+case $mode in
+test | full)
+    # The end-to-end tests start the command as a user would, so it is built with them.
+    run cargo build --release --locked --workspace --all-targets
+    [ "$mode" = full ] && export OFFTAKE_TEST_FULL=1
+    [ -e target/tests/failed ] ||
+        run cargo test --release --locked --workspace --no-fail-fast -- --test-threads=2
+    ;;
+torture)
+    run cargo build --release --locked -p offtake
+    run cargo test --release --locked -p offtake-tests --test torture -- --ignored --nocapture --test-threads=1
+    ;;
+bench)
+    run cargo build --release --locked -p offtake -p offtake-tests --all-targets
+    run target/release/bench
+    ;;
+*)
+    echo "error: no such mode: $mode" >&2
+    exit 2
+    ;;
+esac
+
+count() { awk -v word="$1" '/^test result:/ { for (i = 2; i <= NF; i++) if ($i ~ "^" word) sum += $(i - 1) } END { print sum + 0 }' "$log"; }
+passed=$(count passed)
+failed=$(count failed)
+echo
+grep -E '^test .* FAILED$' "$log" | sort -u || true
+[ -z "${SKIP_KAFKA:-}" ] || echo "Kafka was not tested: SKIP_KAFKA is set."
+echo "Took $(($(date +%s) - begin)) s."
+if [ "$mode" != bench ]; then
+    echo "$passed passed, $failed failed"
+fi
+if [ -e target/tests/failed ] || [ "$failed" != 0 ]; then
+    exit 1
+fi
+if [ "$mode" != bench ] && [ "$passed" = 0 ]; then
+    echo "error: no test ran" >&2
+    exit 1
+fi

@@ -1,0 +1,240 @@
+//! Whether what a subscriber received is what the database committed: nothing lost, doubled,
+//! invented or out of order.
+//!
+//! The rules follow CockroachDB's cdctest and the version chains of the load; each has a mutation
+//! of the gateway that it must catch (`tests/checker_can_fail.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+use offtake_proto::v1::{Operation, Snapshot};
+
+use crate::subscriber::{Image, Received, text};
+use crate::workload::{BANK_TOTAL, Journal};
+
+/// What the check counted, for the printed figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Changes received.
+    pub changes: usize,
+    /// Of those, rows of snapshots.
+    pub snapshot_rows: usize,
+    /// Transactions received.
+    pub transactions: usize,
+    /// Transactions that the load had acknowledged.
+    pub committed: usize,
+}
+
+/// Checks everything that was received of all streams, in order, against the load's journal and
+/// the tables' final content (`kv`: id → (gen, ver); `bank`: id → balance; `doc`: id → ver).
+pub fn check(changes: &[Received], journal: &Journal, tables: &Tables) -> Result<Figures> {
+    dense_sequences(changes)?;
+    let transactions = whole_transactions(changes)?;
+    let seen = journal_numbers(changes)?;
+    for number in &journal.committed {
+        if !seen.contains(number) {
+            bail!("lost: transaction {number} was committed and did not arrive");
+        }
+    }
+    for number in &seen {
+        if !journal.committed.contains(number) && !journal.unknown.contains(number) {
+            bail!("invented: transaction {number} was not committed and arrived");
+        }
+    }
+    let mut state = State::default();
+    let last_read = changes.iter().rposition(|change| change.operation == Operation::Read);
+    for (index, change) in changes.iter().enumerate() {
+        // Until the last snapshot row the stream may speak of rows that were not copied yet.
+        state.strict = last_read.is_none_or(|last| index > last);
+        state.apply(change).with_context(|| format!("at {change:?}"))?;
+    }
+    state.compare(tables)?;
+    Ok(Figures {
+        changes: changes.len(),
+        snapshot_rows: changes.iter().filter(|c| c.snapshot != Snapshot::None).count(),
+        transactions,
+        committed: journal.committed.len(),
+    })
+}
+
+/// The load's tables as they are in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// id → (generation, version).
+    pub kv: BTreeMap<i64, (i64, i64)>,
+    /// id → balance.
+    pub bank: BTreeMap<i64, i64>,
+    /// id → version.
+    pub doc: BTreeMap<i64, i64>,
+}
+
+impl Tables {
+    /// Reads them from the database.
+    pub async fn read(client: &tokio_postgres::Client) -> Result<Tables> {
+        let mut tables = Tables::default();
+        for row in client.query("select id::int8, gen, ver from kv", &[]).await? {
+            tables.kv.insert(row.get(0), (row.get(1), row.get(2)));
+        }
+        for row in client.query("select id::int8, balance from bank", &[]).await? {
+            tables.bank.insert(row.get(0), row.get(1));
+        }
+        for row in client.query("select id::int8, ver from doc", &[]).await? {
+            tables.doc.insert(row.get(0), row.get(1));
+        }
+        Ok(tables)
+    }
+}
+
+fn dense_sequences(changes: &[Received]) -> Result<()> {
+    for (index, change) in changes.iter().enumerate() {
+        let expected = index as u64 + 1;
+        if change.sequence != expected {
+            bail!("sequence {} where {expected} was expected", change.sequence);
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a transaction are together, ordered from 1, as many as its journal row says; commits
+/// move forward.
+fn whole_transactions(changes: &[Received]) -> Result<usize> {
+    let mut count = 0;
+    let mut last_commit = 0;
+    let streamed: Vec<&Received> =
+        changes.iter().filter(|change| !change.transaction.is_empty()).collect();
+    for rows in streamed.chunk_by(|a, b| a.transaction == b.transaction && a.commit == b.commit) {
+        let first = rows[0];
+        count += 1;
+        if first.commit <= last_commit {
+            bail!("the commit of transaction {} is not after the one before", first.transaction);
+        }
+        last_commit = first.commit;
+        for (index, row) in rows.iter().enumerate() {
+            if row.order != index as u64 + 1 {
+                bail!(
+                    "row {} of transaction {} has order {}",
+                    index + 1,
+                    first.transaction,
+                    row.order
+                );
+            }
+        }
+        if let Some(journal) = rows.iter().find(|row| row.table == "journal") {
+            let image = journal.after.as_ref().context("a journal row without its image")?;
+            let changed: usize = text(image, "changed").context("no count")?.parse()?;
+            if rows.len() != changed + 1 {
+                bail!(
+                    "transaction {} changed {changed} rows and arrived with {}",
+                    first.transaction,
+                    rows.len() - 1
+                );
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn journal_numbers(changes: &[Received]) -> Result<BTreeSet<i64>> {
+    let mut seen = BTreeSet::new();
+    let mut streamed = BTreeSet::new();
+    for change in changes.iter().filter(|change| change.table == "journal") {
+        let image = change.after.as_ref().context("a journal row without its image")?;
+        let number: i64 = text(image, "tx").context("a journal row without its number")?.parse()?;
+        if change.operation == Operation::Create && !streamed.insert(number) {
+            bail!("doubled: transaction {number} arrived twice");
+        }
+        seen.insert(number);
+    }
+    Ok(seen)
+}
+
+#[derive(Default)]
+struct State {
+    strict: bool,
+    tables: Tables,
+}
+
+impl State {
+    fn apply(&mut self, change: &Received) -> Result<()> {
+        match change.table.as_str() {
+            "kv" => self.apply_kv(change),
+            "bank" => self.apply_bank(change),
+            "doc" => self.apply_doc(change),
+            _ => Ok(()),
+        }
+    }
+
+    fn apply_kv(&mut self, change: &Received) -> Result<()> {
+        let before = change.before.as_ref().map(kv_row).transpose()?;
+        let after = change.after.as_ref().map(kv_row).transpose()?;
+        if let Some((id, generation, version)) = before {
+            let known = self.tables.kv.remove(&id);
+            if self.strict && known != Some((generation, version)) {
+                bail!("kv {id} was {known:?}, the before image says {generation}.{version}");
+            }
+            if let (Some((_, next_generation, next)), true) = (after, self.strict)
+                && (next_generation, next) != (generation, version + 1)
+            {
+                bail!("kv {id} goes from {generation}.{version} to {next_generation}.{next}");
+            }
+        } else if change.operation != Operation::Read && change.operation != Operation::Create {
+            bail!("no before image although the replica identity is full");
+        }
+        if let Some((id, generation, version)) = after {
+            let known = self.tables.kv.insert(id, (generation, version));
+            if self.strict && known.is_some() {
+                bail!("kv {id} was there already: {known:?}");
+            }
+            if change.operation == Operation::Create && version != 1 {
+                bail!("kv {id} begins with version {version}");
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_bank(&mut self, change: &Received) -> Result<()> {
+        let row = change.after.as_ref().context("a bank row without its image")?;
+        let (id, balance) = (number(row, "id")?, number(row, "balance")?);
+        if let (Some(before), true) = (&change.before, self.strict)
+            && self.tables.bank.get(&id) != Some(&number(before, "balance")?)
+        {
+            bail!("bank {id} was {:?}", self.tables.bank.get(&id));
+        }
+        self.tables.bank.insert(id, balance);
+        // A transfer is one statement of two rows: the sum holds after every second one.
+        let sum: i64 = self.tables.bank.values().sum();
+        if self.strict && (sum - BANK_TOTAL).abs() > 20 {
+            bail!("the bank holds {sum}");
+        }
+        Ok(())
+    }
+
+    fn apply_doc(&mut self, change: &Received) -> Result<()> {
+        let row = change.after.as_ref().context("a doc row without its image")?;
+        let (id, version) = (number(row, "id")?, number(row, "ver")?);
+        let known = self.tables.doc.insert(id, version);
+        if self.strict && known != Some(version - 1) {
+            bail!("doc {id} goes from {known:?} to {version}");
+        }
+        Ok(())
+    }
+
+    fn compare(&self, tables: &Tables) -> Result<()> {
+        if self.tables.bank.values().sum::<i64>() != BANK_TOTAL {
+            bail!("the bank ends with {:?}", self.tables.bank);
+        }
+        if self.tables != *tables {
+            bail!("the end differs:\nreceived {:?}\ntables   {:?}", self.tables, tables);
+        }
+        Ok(())
+    }
+}
+
+fn kv_row(image: &Image) -> Result<(i64, i64, i64)> {
+    Ok((number(image, "id")?, number(image, "gen")?, number(image, "ver")?))
+}
+
+fn number(image: &Image, column: &str) -> Result<i64> {
+    let text = text(image, column).with_context(|| format!("{column} has no value"))?;
+    Ok(text.parse()?)
+}

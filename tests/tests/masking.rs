@@ -1,0 +1,145 @@
+//! What a protecting plugin hides is nowhere to be found: not in the log's files, not on gRPC, not
+//! in our own log lines, over snapshot, insert, update, delete and key change.
+
+use std::path::Path;
+use std::time::Duration;
+
+use offtake_proto::v1::Operation;
+use offtake_tests::gateway::Gateway;
+use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::subscriber::{Seen, Subscriber};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const SECRETS: [&str; 5] =
+    ["secret-snapshot@x", "secret-insert@x", "secret-update@x", "secret-key@x", "secret-gone@x"];
+
+const PLUGIN: &str = "
+[plugin.mask_people]
+wasm = \"builtin:mask\"
+config = { columns = [\"email\"], keep_last = 0 }
+
+[[route]]
+tables = [\"public.*\"]
+plugins = [\"mask_people\"]
+
+[log]
+dir = \"data\"
+";
+
+/// Files under the folder that hold the text.
+fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if std::fs::read(&path)
+            .unwrap()
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+async fn masked_gateway(folder: &Path, sql: &str) -> (Gateway, tokio_postgres::Client) {
+    let postgres = Postgres::shared(Version::System);
+    let database = postgres.create_database("masking").await.unwrap();
+    let client = postgres.connect(&database).await.unwrap();
+    client.batch_execute(sql).await.unwrap();
+    let source = format!("url = \"{}\"\ntables = [\"public.*\"]", postgres.url(&database));
+    (Gateway::new(folder, &database, &source, PLUGIN).unwrap(), client)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_plain_text_is_left_anywhere_over_snapshot_and_every_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    // The e-mail is the key, so it is in before images, after images and keys.
+    let (mut gateway, client) = masked_gateway(
+        folder.path(),
+        "create table people (email text primary key, name text, note text);
+         alter table people replica identity full;
+         insert into people values ('secret-snapshot@x', 'Ada', 'kept');",
+    )
+    .await;
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    let subscriber = Subscriber::start(gateway.grpc, &[]);
+    subscriber.wait_for("the snapshot", PATIENCE, |store| !store.changes.is_empty()).await.unwrap();
+    client
+        .batch_execute(
+            "insert into people values ('secret-insert@x', 'Bea', null);
+             update people set note = 'secret no more' where email = 'secret-insert@x';
+             update people set email = 'secret-key@x' where email = 'secret-insert@x';
+             insert into people values ('secret-update@x', 'Cy', null);
+             insert into people values ('secret-gone@x', 'Dee', null);
+             delete from people where email = 'secret-gone@x';",
+        )
+        .await
+        .unwrap();
+    subscriber.wait_for("all", PATIENCE, |store| store.changes.len() == 7).await.unwrap();
+    let operations: Vec<Operation> =
+        subscriber.changes().iter().map(|change| change.operation).collect();
+    use Operation::{Create, Delete, Read, Update};
+    assert_eq!(operations, [Read, Create, Update, Update, Create, Create, Delete]);
+    for change in subscriber.changes() {
+        for image in [&change.before, &change.after].into_iter().flatten() {
+            let Some(Seen::Value(email)) = image.get("email") else { panic!("{change:?}") };
+            assert!(email.chars().all(|character| character == '*'), "{email}");
+            assert!(image.contains_key("name"), "{change:?}");
+        }
+    }
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    for secret in SECRETS {
+        assert_eq!(files_with(folder.path(), secret), Vec::<std::path::PathBuf>::new(), "{secret}");
+    }
+    // The search itself works: what is not masked is there.
+    assert!(!files_with(folder.path(), "Dee").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protected_column_that_no_table_has_halts_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut gateway, _client) =
+        masked_gateway(folder.path(), "create table people (mail text primary key)").await;
+    gateway.start("").unwrap();
+    let status = gateway
+        .wait_for_status("the halt", PATIENCE, |status| status["state"] == "HALTED")
+        .unwrap();
+    assert_eq!(status["code"], "PLUGIN_COLUMN_MISSING", "{status:#}");
+    assert!(status["cause"].as_str().unwrap().contains("email"), "{status:#}");
+    assert_eq!(gateway.get("/readyz").unwrap().0, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protected_column_that_is_renamed_halts_and_halts_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut gateway, client) = masked_gateway(
+        folder.path(),
+        "create table people (id int primary key, email text);
+         create table staff (id int primary key, email text);",
+    )
+    .await;
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    client.batch_execute("insert into people values (1, 'secret-insert@x')").await.unwrap();
+    gateway
+        .wait_for_status("the row", PATIENCE, |status| status["log"]["last_sequence"] == 1)
+        .unwrap();
+    client
+        .batch_execute(
+            "alter table people rename email to mail;
+             insert into people values (2, 'secret-update@x');",
+        )
+        .await
+        .unwrap();
+    let halted = |status: &serde_json::Value| status["code"] == "PLUGIN_COLUMN_LOST";
+    gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    gateway.start("").unwrap();
+    gateway.wait_for_status("the halt after a restart", PATIENCE, halted).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    assert!(files_with(folder.path(), "secret-update@x").is_empty());
+}

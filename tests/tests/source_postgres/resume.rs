@@ -1,0 +1,164 @@
+//! Connections that break, processes that end, servers that stop: nothing is lost, nothing comes
+//! twice, and the server is told nothing too early.
+
+use std::time::Duration;
+
+use offtake_change::Lsn;
+use offtake_source_postgres::SnapshotMode;
+use offtake_tests::postgres::{Postgres, Version};
+use tokio_postgres::Client;
+
+use crate::recorder::{DEADLINE, Log, options, start, start_with};
+use crate::versions;
+
+async fn table(server: &Postgres, hint: &str) -> (String, Client) {
+    let database = server.create_database(hint).await.unwrap();
+    let client = server.connect(&database).await.unwrap();
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE hidden (v text)")
+        .await
+        .unwrap();
+    (database, client)
+}
+
+async fn confirmed(client: &Client, slot: &str) -> Lsn {
+    let sql = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1";
+    client.query_one(sql, &[&slot]).await.unwrap().get::<_, String>(0).parse().unwrap()
+}
+
+fn ids(log: &Log) -> Vec<i64> {
+    log.rows.iter().map(|row| row.after.as_ref().unwrap()[0].parse().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let (database, client) = table(server, "cut").await;
+        let mut chosen = options(server, &database, &["t"]);
+        chosen.snapshot = SnapshotMode::Never;
+        chosen.batch_bytes = 4_096;
+        let mut source = start(chosen.clone(), Log::default());
+        source.until("the slot", |log| log.snapshots.values().any(|one| one.consistent_point.is_some())).await;
+        client
+            .batch_execute("INSERT INTO t VALUES (0, 'x'); INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i; INSERT INTO t VALUES (3001, 'y')")
+            .await
+            .unwrap();
+        let mut log = source.crash().await;
+        // Crash again and again in the middle, each time some rows further.
+        for stop_at in [500, 501, 1_200, 2_999] {
+            let take = Box::new(move |log: &Log| log.rows.len() < stop_at);
+            let mut source = start_with(chosen.clone(), log, 1, take);
+            source.until("some rows", move |log| log.rows.len() >= stop_at).await;
+            log = source.crash().await;
+            assert!(log.position.as_ref().unwrap().partial.is_some(), "in the middle");
+        }
+        let mut source = start(chosen, log);
+        source.rows(3_002).await;
+        let log = source.stop().await;
+        assert_eq!(ids(&log), (0..=3_001).collect::<Vec<i64>>());
+        let orders: Vec<u64> = log.rows[1..3_001].iter().map(|row| row.order_in_table).collect();
+        assert_eq!(orders, (1..=3_000).collect::<Vec<u64>>());
+        assert_eq!(log.transactions, 3);
+        assert_eq!(log.rows[3_001].previous_commit, log.rows[3_000].commit);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terminated_backends_and_a_restarted_server_are_survived() {
+    for version in [Version::System, Version::V18] {
+        let server = Postgres::start(version).unwrap();
+        let (database, client) = table(&server, "survive").await;
+        let chosen = options(&server, &database, &["t"]);
+        let mut source = start(chosen.clone(), Log::default());
+        source.until("the snapshot", |log| log.is_done("public.t")).await;
+        let mut next = 0_i64;
+        for round in 0..6 {
+            let values: Vec<String> = (0..50).map(|i| format!("INSERT INTO t VALUES ({}, 'v');", next + i)).collect();
+            let client = server.connect(&database).await.unwrap();
+            client.batch_execute(&values.concat()).await.unwrap();
+            next += 50;
+            match round {
+                1 | 2 => {
+                    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'offtake' AND datname = current_database()";
+                    client.batch_execute(sql).await.unwrap();
+                }
+                3 => server.restart().unwrap(),
+                4 => {
+                    server.crash().unwrap();
+                    server.launch().unwrap();
+                }
+                _ => {}
+            }
+            source.until("all rows", |log| log.rows.len() as i64 >= next).await;
+        }
+        assert!(source.status.report().reconnects >= 4, "{:?}", source.status.report());
+        let log = source.stop().await;
+        assert_eq!(ids(&log), (0..next).collect::<Vec<i64>>());
+        drop(client);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_slot_advances_with_traffic_that_is_not_ours() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let (database, client) = table(server, "idle").await;
+        let chosen = options(server, &database, &["t"]);
+        let slot = chosen.slot.clone();
+        let mut source = start(chosen, Log::default());
+        source.until("the snapshot", |log| log.is_done("public.t")).await;
+        for elsewhere in ["postgres", &database] {
+            let other = server.connect(elsewhere).await.unwrap();
+            other
+                .batch_execute("CREATE TABLE IF NOT EXISTS hidden (v text); INSERT INTO hidden SELECT repeat('x', 500) FROM generate_series(1, 2000)")
+                .await
+                .unwrap();
+            let text: String =
+                other.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap().get(0);
+            let place: Lsn = text.parse().unwrap();
+            let deadline = tokio::time::Instant::now() + DEADLINE;
+            while confirmed(&client, &slot).await < place {
+                assert!(tokio::time::Instant::now() < deadline, "the slot stays behind");
+                // Idle positions come with the server's keepalives.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        let log = source.stop().await;
+        assert!(log.rows.is_empty());
+        assert!(confirmed(&client, &slot).await <= log.idle(), "never ahead of what is durable");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_takes_nothing_costs_no_connection_and_acknowledges_nothing() {
+    let server = Postgres::shared(Version::System);
+    let (database, client) = table(server, "stuck").await;
+    client.batch_execute(&format!("ALTER DATABASE {database} SET wal_sender_timeout = '2s'")).await.unwrap();
+    let chosen = options(server, &database, &["t"]);
+    let slot = chosen.slot.clone();
+    let mut source = start(chosen.clone(), Log::default());
+    source.until("the snapshot", |log| log.is_done("public.t")).await;
+    let log = source.stop().await;
+    let before = confirmed(&client, &slot).await;
+    let source = start_with(chosen.clone(), log, 1, Box::new(|_| false));
+    client
+        .batch_execute("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i")
+        .await
+        .unwrap();
+    let sql = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1";
+    let mut walsender: Option<i32> = None;
+    let end = tokio::time::Instant::now() + Duration::from_secs(7);
+    while tokio::time::Instant::now() < end {
+        let pid: Option<i32> = client.query_one(sql, &[&slot]).await.unwrap().get(0);
+        assert!(walsender.is_none() || walsender == pid, "the connection was lost");
+        walsender = walsender.or(pid);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(walsender.is_some());
+    assert_eq!(confirmed(&client, &slot).await, before);
+    let log = source.crash().await;
+    let mut source = start(chosen, log);
+    source.rows(20_000).await;
+    source.stop().await;
+}
