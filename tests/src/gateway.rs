@@ -37,6 +37,18 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().expect("a bound listener has an address")
 }
 
+/// Status code and body of a page of an admin listener.
+pub fn get(admin: SocketAddr, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
+    let code = head.split(' ').nth(1).context("the answer has no status")?.parse()?;
+    Ok((code, body.to_owned()))
+}
+
 impl Gateway {
     /// Writes a configuration of `[source]` lines, `rest` (plugins, routes, Kafka …) and listeners
     /// of its own into the folder; starts nothing.
@@ -107,7 +119,7 @@ impl Gateway {
         self.process.as_ref().map(Child::id)
     }
 
-    /// Waits until `/readyz` says ok.
+    /// Waits until `/readyz` says ok and the state is RUNNING: slot made, tables copied.
     pub fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         let mut last = String::new();
@@ -116,7 +128,13 @@ impl Gateway {
                 bail!("the gateway ended with {status}:\n{}", self.output_tail());
             }
             match self.get("/readyz") {
-                Ok((200, _)) => return Ok(()),
+                Ok((200, _)) => {
+                    let status = self.status()?;
+                    if status["state"] == "RUNNING" {
+                        return Ok(());
+                    }
+                    last = status["state"].to_string();
+                }
                 Ok((_, body)) => last = body,
                 Err(error) => last = error.to_string(),
             }
@@ -153,14 +171,7 @@ impl Gateway {
 
     /// Status code and body of a page of the admin listener.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
-        let code = head.split(' ').nth(1).context("the answer has no status")?.parse()?;
-        Ok((code, body.to_owned()))
+        get(self.admin, path)
     }
 
     /// SIGKILL, and waits for the end. Nothing happens when it has ended already.

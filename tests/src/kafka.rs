@@ -257,6 +257,18 @@ impl Kafka {
             .map_or(0, |found| found.partitions().len()))
     }
 
+    /// Names of all topics that begin with a prefix, in order.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn topics(&self, prefix: &str) -> Result<Vec<String>> {
+        let metadata = self.consumer()?.fetch_metadata(None, REQUEST_TIMEOUT)?;
+        let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// All records of a topic up to its end of now, each partition in order; none where there is
     /// no such topic.
     ///

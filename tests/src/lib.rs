@@ -1,9 +1,15 @@
 //! The test harness: real servers up and down, the gateway as a user runs it, a seeded load, and
 //! the checker that compares what was received with what was committed.
 
+pub mod ack_monitor;
 pub mod checker;
+pub mod crash_points;
+pub mod fixture;
 pub mod gateway;
 pub mod kafka;
+pub mod kafka_checker;
+pub mod kafka_expected;
+pub mod kafka_runs;
 pub mod postgres;
 pub mod subscriber;
 pub mod torture;

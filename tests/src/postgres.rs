@@ -22,6 +22,11 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Replication slots and walsenders of a server: tests run side by side on a shared one.
 const SLOTS: u32 = 60;
 
+/// Names the folders that servers run in.
+const FOLDER_PREFIX: &str = "postgres-run-";
+/// Says in such a folder which process it belongs to.
+const OWNER_FILE: &str = "owner.pid";
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
@@ -91,7 +96,10 @@ impl Postgres {
             return Postgres::external(&url);
         }
         let bin = binaries(version).with_context(|| format!("no PostgreSQL {version:?}"))?;
-        let folder = tempfile::Builder::new().prefix("postgres-").tempdir_in(servers_folder()?)?;
+        let servers = servers_folder()?;
+        sweep(&servers);
+        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir_in(servers)?;
+        fs::write(folder.path().join(OWNER_FILE), std::process::id().to_string())?;
         let account = Account::for_server()?;
         account.give(folder.path())?;
         let data = folder.path().join("data");
@@ -400,6 +408,18 @@ fn make_certificates(data: &Path, account: &Account) -> Result<()> {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
+}
+
+/// Removes what shared servers of processes that are gone left behind.
+fn sweep(servers: &Path) {
+    for entry in fs::read_dir(servers).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(FOLDER_PREFIX);
+        let owner = fs::read_to_string(entry.path().join(OWNER_FILE)).unwrap_or_default();
+        if is_ours && !owner.is_empty() && !Path::new("/proc").join(owner.trim()).exists() {
+            // Another process may be sweeping as well.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn free_port() -> Result<u16> {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use super::metrics;
-use super::status::Observed;
+use super::status::{Observed, Status};
 use crate::pipeline::State;
 
 /// The admin server cannot listen.
@@ -62,20 +62,27 @@ impl AdminServer {
 
 /// 200 while changes can make progress; 503 with the reason otherwise.
 async fn readyz(Shared(observed): Shared<Arc<Observed>>) -> Response {
-    let status = observed.status();
-    let reason = match &status.state {
+    match hindrance(&observed.status()) {
+        None => (StatusCode::OK, "ok\n").into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
+    }
+}
+
+/// Why no change makes progress now; `None`: nothing is in the way.
+fn hindrance(status: &Status) -> Option<String> {
+    let state = status.state.name();
+    match &status.state {
         State::Halted(halt) => {
-            Some(format!("HALTED {}: {}\nnext: {}\n", halt.code, halt.cause, halt.next_step))
+            Some(format!("{state} {}: {}\nnext: {}\n", halt.code, halt.cause, halt.next_step))
         }
-        State::Starting => Some("STARTING\n".to_owned()),
-        State::Stopping => Some("STOPPING\n".to_owned()),
+        State::Starting => Some(match &status.source.last_error {
+            Some(error) => format!("{state}, waiting for the source: {error}\n"),
+            None => format!("{state}\n"),
+        }),
+        State::Stopping => Some(format!("{state}\n")),
         State::Snapshot | State::Running => {
             status.log.blocked.as_ref().map(|reason| format!("BLOCKED {reason}\n"))
         }
-    };
-    match reason {
-        None => (StatusCode::OK, "ok\n").into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! The command line: what a user can ask for. One file a subcommand.
 
+mod check;
 mod confirm;
 mod demo;
 mod exit;
+mod findings;
 mod http;
 mod logging;
 mod progress;
@@ -45,6 +47,8 @@ Examples:
 enum Command {
     /// Run the pipeline until it is told to stop.
     Run(run::RunArgs),
+    /// Check the configuration and the live database, before anything is touched.
+    Check(check::CheckArgs),
     /// Print changes as a subscriber receives them.
     Tail(tail::TailArgs),
     /// Show what a running gateway is doing.
@@ -71,6 +75,7 @@ impl Cli {
     pub fn execute(self) -> Exit {
         match self.command {
             Command::Run(args) => run::execute(&args),
+            Command::Check(args) => check::execute(&args),
             Command::Tail(args) => tail::execute(&args),
             Command::Status(args) => status::execute(&args),
             Command::Resync(args) => resync::execute(&args),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use offtake_config::{Config, OnHalt};
+use offtake_log::Log;
 use offtake_sink_grpc::{GrpcOptions, GrpcServer};
 use offtake_sink_kafka::{KafkaOptions, KafkaSink, TopicOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -96,6 +97,7 @@ async fn run(config: &Config) -> Exit {
 /// Everything that runs.
 struct Gateway {
     running: Running,
+    log: Log,
     kafka: Arc<Mutex<Option<KafkaSink>>>,
     servers: Vec<JoinHandle<()>>,
     close: watch::Sender<bool>,
@@ -122,7 +124,7 @@ impl Gateway {
         let observed = Arc::new(Observed {
             name: config.name.clone(),
             state,
-            log,
+            log: log.clone(),
             source: Arc::clone(&running.source_status),
             slot: running.slot.clone(),
             counters: Arc::clone(&running.counters),
@@ -155,7 +157,7 @@ impl Gateway {
                 }
             }));
         }
-        Ok(Gateway { running, kafka, servers, close })
+        Ok(Gateway { running, log, kafka, servers, close })
     }
 
     /// Source first, then the worker drains, then the sinks and the listeners.
@@ -165,6 +167,8 @@ impl Gateway {
         let left = deadline.saturating_duration_since(Instant::now());
         if tokio::time::timeout(left, self.running.ended()).await.is_err() {
             tracing::warn!("the pipeline did not drain in time; what is durable is kept");
+            // A blocked log would hold the worker for ever.
+            self.log.close();
         }
         let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(kafka) = kafka {

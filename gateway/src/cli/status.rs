@@ -12,7 +12,12 @@ use super::{ConfigArgs, Exit, ExitCode, http};
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 when running, 1 when halted, blocked or not running.")]
+Examples:
+  offtake status                             what the gateway of ./offtake.toml is doing
+  offtake status --json | jq .source         for scripts
+  offtake status --address 127.0.0.1:7071    without a configuration file
+
+Exit status: 0 while changes make progress, 1 when starting, halted, blocked, stopping or not there.")]
 pub struct StatusArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -61,7 +66,8 @@ pub fn execute(args: &StatusArgs) -> Exit {
         print!("{}", readable(&value, std::io::stdout().is_terminal()));
     }
     let state = text(&value, "state");
-    let well = state != "HALTED" && value["log"]["blocked"].is_null();
+    let runs = state == "RUNNING" || state == "SNAPSHOT";
+    let well = runs && value["log"]["blocked"].is_null();
     Exit::code(if well { ExitCode::Done } else { ExitCode::Failed })
 }
 
@@ -122,6 +128,9 @@ fn source(out: &mut String, source: &Value) {
         text(source, "wal_status"),
         text(source, "reconnects"),
     );
+    if !source["last_error"].is_null() {
+        let _ = writeln!(out, "        last error {}", text(source, "last_error"));
+    }
     let snapshot = &source["snapshot"];
     if !snapshot.is_null() {
         let _ = writeln!(

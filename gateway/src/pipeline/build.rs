@@ -68,10 +68,13 @@ pub fn source_options(config: &Config) -> Result<SourceOptions, Halt> {
         exclude: postgres.exclude.clone(),
         slot: postgres.slot.clone(),
         publication: postgres.publication.clone(),
+        create_publication: postgres.create_publication,
+        messages: postgres.messages,
         snapshot: match postgres.snapshot {
             Snapshot::Initial => SnapshotMode::Initial,
             Snapshot::Never => SnapshotMode::Never,
         },
+        idle_interval: postgres.idle_interval,
         batch_bytes: BATCH_BYTES,
         max_row_bytes: usize::try_from(postgres.max_row_bytes).unwrap_or(usize::MAX),
         ..SourceOptions::new(connect_options(postgres)?, &config.name)

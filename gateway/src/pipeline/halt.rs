@@ -3,6 +3,8 @@
 //! Every part has its own error type with a stable code; here they meet in one shape, so that the
 //! log line, `/status` and the exit code say the same. Nothing is decided here.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// A state that a person must decide about. The position is kept.
@@ -10,7 +12,7 @@ use serde::Serialize;
 #[error("{code}: {cause}")]
 pub struct Halt {
     /// Stable code, for alarms and for the documentation.
-    pub code: String,
+    pub code: Cow<'static, str>,
     /// What is wrong and where.
     pub cause: String,
     /// What to do next; a command or a setting that exists.
@@ -20,7 +22,7 @@ pub struct Halt {
 impl Halt {
     /// A halt with its code, cause and next step.
     pub fn new(
-        code: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
         cause: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Halt {

@@ -14,10 +14,12 @@ mod state;
 mod supervise;
 mod worker;
 
-pub use build::{Parts, source_halt, source_options};
+pub use build::{Parts, load_plugins, router, source_halt, source_options};
 pub use chain::PluginCounters;
 pub use halt::{Halt, chain as chain_text};
 pub use latency::{BOUNDS_SECONDS, Histogram};
+pub use router::Router;
+pub use source::resume;
 pub use state::{State, StateCell};
 pub use supervise::{Ended, Running};
 pub use worker::{WorkerCounters, log_halt, lsn};

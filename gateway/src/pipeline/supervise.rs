@@ -73,7 +73,7 @@ impl Running {
             parts.writer,
             parts.router,
             chain,
-            parts.recovered.position.clone(),
+            &parts.recovered,
             state.clone(),
             Arc::clone(&counters),
             early,

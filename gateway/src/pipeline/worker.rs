@@ -9,13 +9,13 @@
 //! Blocking here is back-pressure: a full queue or a blocked log stops this thread, then the
 //! source's channel fills, then the source stops reading while its feedback goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offtake_change::{Batch, Boundary, NO_TRANSACTION, TableSchema, Transaction};
 use offtake_failpoint::{crash_point, mutate};
-use offtake_log::{Control, LogWriter};
+use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
 use offtake_source_postgres::SourceEvent;
 
@@ -51,6 +51,8 @@ pub struct Worker {
     /// The log holds `position` already.
     position_written: bool,
     open: Option<OpenTransaction>,
+    /// Tables that are still to be copied.
+    unsettled: BTreeSet<(String, String)>,
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
@@ -98,11 +100,12 @@ impl Worker {
         writer: LogWriter,
         router: Router,
         chain: Chain,
-        position: Option<v1::SourcePosition>,
+        recovered: &Recovered,
         state: StateCell,
         counters: Arc<WorkerCounters>,
         early: tokio::sync::watch::Sender<u64>,
     ) -> Worker {
+        let position = recovered.position.clone();
         let open = position.as_ref().and_then(|position| position.partial.as_ref()).map(|partial| {
             OpenTransaction {
                 transaction: Transaction {
@@ -124,6 +127,7 @@ impl Worker {
             position: position.unwrap_or_default(),
             position_written: true,
             open,
+            unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
             early,
@@ -152,10 +156,12 @@ impl Worker {
             SourceEvent::Started { identity, tables } => self.start(identity, &tables),
             SourceEvent::Batch(batch) => self.take_batch(batch),
             SourceEvent::Snapshot(progress) => {
-                self.state.set(match progress.state() {
-                    v1::SnapshotState::Done | v1::SnapshotState::Skipped => State::Running,
-                    _ => State::Snapshot,
-                });
+                if is_settled(&progress) {
+                    self.unsettled.remove(&table(&progress));
+                } else {
+                    self.unsettled.insert(table(&progress));
+                }
+                self.tell_state();
                 self.writer.control(Control::SnapshotProgress(progress));
                 self.submit()
             }
@@ -180,8 +186,16 @@ impl Worker {
             self.position.source = Some(identity);
             self.position_written = false;
         }
-        self.state.set(State::Running);
+        // Before the first position there is no slot yet.
+        if self.position.idle.is_some() || self.position.end.is_some() {
+            self.tell_state();
+        }
         self.submit()
+    }
+
+    fn tell_state(&self) {
+        let settled = self.unsettled.is_empty();
+        self.state.set(if settled { State::Running } else { State::Snapshot });
     }
 
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
@@ -379,7 +393,7 @@ impl Worker {
         if mutate("mutate.acknowledge_early") {
             // Long enough for the server to hear of it before a crash point that follows.
             self.early.send_replace(lsn(self.position.end.as_ref()).0);
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(std::time::Duration::from_millis(300));
         }
         crash_point("pipeline.before_submit");
         self.writer.submit().map_err(|error| log_halt(&error))?;
@@ -414,6 +428,14 @@ impl Worker {
         let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
         Ok(self.plans.entry(key).or_insert(plan).targets.clone())
     }
+}
+
+fn is_settled(progress: &v1::SnapshotProgress) -> bool {
+    matches!(progress.state(), v1::SnapshotState::Done | v1::SnapshotState::Skipped)
+}
+
+fn table(progress: &v1::SnapshotProgress) -> (String, String) {
+    (progress.namespace.clone(), progress.table.clone())
 }
 
 /// A log error as a halt.

@@ -14,72 +14,77 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a condition may take to come true.
-pub const DEADLINE: Duration = Duration::from_secs(40);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A change as it was handed over.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub table: String,
-    pub operation: char,
-    pub snapshot: Snapshot,
-    pub before: Option<Vec<String>>,
-    pub after: Option<Vec<String>>,
+pub(crate) struct Seen {
+    pub(crate) table: String,
+    pub(crate) operation: char,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) before: Option<Vec<String>>,
+    pub(crate) after: Option<Vec<String>>,
     /// Empty: none.
-    pub transaction: String,
-    pub commit: Lsn,
-    pub previous_commit: Lsn,
-    pub lsn: Lsn,
-    pub order: u64,
-    pub order_in_table: u64,
-    pub schema: Arc<TableSchema>,
+    pub(crate) transaction: String,
+    pub(crate) commit: Lsn,
+    pub(crate) previous_commit: Lsn,
+    pub(crate) lsn: Lsn,
+    pub(crate) order: u64,
+    pub(crate) order_in_table: u64,
+    pub(crate) schema: Arc<TableSchema>,
 }
 
 impl Seen {
     /// Operation, table and after image (before image of a delete), for reading.
-    pub fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         let image = self.after.as_ref().or(self.before.as_ref());
-        format!("{} {} {}", self.operation, self.table, image.map_or(String::new(), |i| i.join("|")))
+        format!(
+            "{} {} {}",
+            self.operation,
+            self.table,
+            image.map_or(String::new(), |i| i.join("|"))
+        )
     }
 }
 
 /// What a log would hold.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
-    pub identity: Option<v1::SourceIdentity>,
-    pub tables: Vec<Arc<TableSchema>>,
-    pub rows: Vec<Seen>,
-    pub position: Option<v1::SourcePosition>,
-    pub snapshots: BTreeMap<String, v1::SnapshotProgress>,
-    pub snapshot_events: Vec<(String, v1::SnapshotState)>,
-    pub transactions: u64,
-    pub idles: u64,
-    pub anything: bool,
+pub(crate) struct Log {
+    pub(crate) identity: Option<v1::SourceIdentity>,
+    pub(crate) tables: Vec<Arc<TableSchema>>,
+    pub(crate) rows: Vec<Seen>,
+    pub(crate) position: Option<v1::SourcePosition>,
+    pub(crate) snapshots: BTreeMap<String, v1::SnapshotProgress>,
+    pub(crate) snapshot_events: Vec<(String, v1::SnapshotState)>,
+    pub(crate) transactions: u64,
+    pub(crate) idles: u64,
+    pub(crate) anything: bool,
 }
 
 impl Log {
-    pub fn briefs(&self) -> Vec<String> {
+    pub(crate) fn briefs(&self) -> Vec<String> {
         self.rows.iter().map(Seen::brief).collect()
     }
 
-    pub fn rows_of(&self, table: &str) -> Vec<&Seen> {
+    pub(crate) fn rows_of(&self, table: &str) -> Vec<&Seen> {
         self.rows.iter().filter(|row| row.table == table).collect()
     }
 
-    pub fn end(&self) -> Lsn {
+    pub(crate) fn end(&self) -> Lsn {
         lsn(self.position.as_ref().and_then(|position| position.end.as_ref()))
     }
 
-    pub fn idle(&self) -> Lsn {
+    pub(crate) fn idle(&self) -> Lsn {
         lsn(self.position.as_ref().and_then(|position| position.idle.as_ref()))
     }
 
-    pub fn is_done(&self, table: &str) -> bool {
+    pub(crate) fn is_done(&self, table: &str) -> bool {
         self.snapshots
             .get(table)
             .is_some_and(|progress| progress.state() == v1::SnapshotState::Done)
     }
 
-    pub fn resume(&self) -> Resume {
+    pub(crate) fn resume(&self) -> Resume {
         Resume {
             position: self.position.clone(),
             snapshots: self.snapshots.values().cloned().collect(),
@@ -198,20 +203,20 @@ fn text(value: ValueRef<'_>) -> String {
     }
 }
 
-/// Stops the recorder from taking more, as a crash of the pipeline does.
-pub type TakeWhile = Box<dyn FnMut(&Log) -> bool + Send>;
+/// Whether the recorder takes the next event; it asks again while it may not.
+pub(crate) type TakeWhile = Box<dyn FnMut(&Log) -> bool + Send>;
 
 /// A running source.
-pub struct Running {
+pub(crate) struct Running {
     log: Arc<Mutex<Log>>,
     changed: watch::Receiver<u64>,
     shutdown: watch::Sender<bool>,
     source: JoinHandle<Result<(), SourceError>>,
     recorder: JoinHandle<()>,
-    pub status: Arc<SourceStatus>,
+    pub(crate) status: Arc<SourceStatus>,
 }
 
-pub fn options(server: &Postgres, database: &str, tables: &[&str]) -> SourceOptions {
+pub(crate) fn options(server: &Postgres, database: &str, tables: &[&str]) -> SourceOptions {
     let connect: ConnectOptions = server.url(database).parse().unwrap();
     let mut options = SourceOptions::new(connect, database);
     options.tables = tables.iter().map(|&table| table.to_owned()).collect();
@@ -221,12 +226,17 @@ pub fn options(server: &Postgres, database: &str, tables: &[&str]) -> SourceOpti
 }
 
 /// Starts the source on what a log holds.
-pub fn start(options: SourceOptions, log: Log) -> Running {
+pub(crate) fn start(options: SourceOptions, log: Log) -> Running {
     start_with(options, log, 4, Box::new(|_| true))
 }
 
-/// As [`start`], with the channel's room, and until `take` says no: then nothing more is taken.
-pub fn start_with(options: SourceOptions, log: Log, room: usize, mut take: TakeWhile) -> Running {
+/// As [`start`], with the channel's room, and taking no more while `take` says no.
+pub(crate) fn start_with(
+    options: SourceOptions,
+    log: Log,
+    room: usize,
+    mut take: TakeWhile,
+) -> Running {
     let (events, receiver) = flume::bounded(room);
     let durable = log.end().max(log.idle());
     let (acknowledge, acknowledged) = watch::channel(durable);
@@ -239,11 +249,9 @@ pub fn start_with(options: SourceOptions, log: Log, room: usize, mut take: TakeW
         tokio::spawn(run(options, resume, events, acknowledged, Arc::clone(&status), stop));
     let kept = Arc::clone(&log);
     let recorder = tokio::spawn(async move {
-        let mut goes_on = true;
         while let Ok(event) = receiver.recv_async().await {
-            goes_on = goes_on && take(&kept.lock().unwrap());
-            if !goes_on {
-                std::future::pending::<()>().await;
+            while !take(&kept.lock().unwrap()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let mut log = kept.lock().unwrap();
             log.take(event);
@@ -255,12 +263,12 @@ pub fn start_with(options: SourceOptions, log: Log, room: usize, mut take: TakeW
 }
 
 impl Running {
-    pub fn log(&self) -> Log {
+    pub(crate) fn log(&self) -> Log {
         self.log.lock().unwrap().clone()
     }
 
     /// Waits until the log is as wanted.
-    pub async fn until(&mut self, what: &str, mut wanted: impl FnMut(&Log) -> bool) -> Log {
+    pub(crate) async fn until(&mut self, what: &str, mut wanted: impl FnMut(&Log) -> bool) -> Log {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             let log = self.log();
@@ -274,19 +282,24 @@ impl Running {
             let changed = tokio::time::timeout(Duration::from_millis(200), self.changed.changed());
             let _ = changed.await;
             let late = tokio::time::Instant::now() > deadline;
-            assert!(!late, "not in time: {what}; status {:#?}; {:#?}", self.status.report(), log.briefs());
+            assert!(
+                !late,
+                "not in time: {what}; status {:#?}; {:#?}",
+                self.status.report(),
+                log.briefs()
+            );
         }
     }
 
     /// Waits for that many changes and checks that no more come with them.
-    pub async fn rows(&mut self, count: usize) -> Vec<Seen> {
+    pub(crate) async fn rows(&mut self, count: usize) -> Vec<Seen> {
         let log = self.until(&format!("{count} changes"), |log| log.rows.len() >= count).await;
         assert_eq!(log.rows.len(), count, "{:#?}", log.briefs());
         log.rows
     }
 
     /// Stops the source in good order and gives what the log holds.
-    pub async fn stop(self) -> Log {
+    pub(crate) async fn stop(self) -> Log {
         self.shutdown.send_replace(true);
         let ended = tokio::time::timeout(DEADLINE, self.source).await.unwrap().unwrap();
         ended.unwrap();
@@ -295,7 +308,7 @@ impl Running {
     }
 
     /// Ends the source as a crash does: what was not taken is lost.
-    pub async fn crash(self) -> Log {
+    pub(crate) async fn crash(self) -> Log {
         self.recorder.abort();
         let _ = self.recorder.await;
         self.source.abort();
@@ -304,8 +317,25 @@ impl Running {
     }
 
     /// Waits until a person must decide.
-    pub async fn halted(self) -> SourceError {
+    pub(crate) async fn halted(self) -> SourceError {
         let ended = tokio::time::timeout(DEADLINE, self.source).await.unwrap().unwrap();
         ended.unwrap_err()
+    }
+}
+
+/// Runs statements one by one, each a transaction of its own.
+pub(crate) async fn each(client: &tokio_postgres::Client, statements: &[&str]) {
+    for statement in statements {
+        client.batch_execute(statement).await.unwrap();
+    }
+}
+
+/// Waits until nobody reads from the slot.
+pub(crate) async fn free(client: &tokio_postgres::Client, slot: &str) {
+    let sql = "SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = $1";
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while !client.query_one(sql, &[&slot]).await.unwrap().get::<_, bool>(0) {
+        assert!(tokio::time::Instant::now() < deadline, "the walsender stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -56,7 +56,13 @@ async fn scram_and_tls_are_done_as_sslmode_says() {
             (format!("{scram}?sslmode=verify-full&sslrootcert={ca}"), true),
             (format!("{tls}?sslmode=allow"), true),
             (tls.clone(), true),
-            (format!("{}?sslmode=verify-ca&sslrootcert={ca}", place("tls_role:secret", "127.0.0.1")), true),
+            (
+                format!(
+                    "{}?sslmode=verify-ca&sslrootcert={ca}",
+                    place("tls_role:secret", "127.0.0.1")
+                ),
+                true,
+            ),
             (format!("{}?sslmode=require", place("clear_role:secret", "localhost")), true),
         ] {
             assert_eq!(encrypted(&url).await.unwrap(), expected, "{url}");
@@ -65,11 +71,26 @@ async fn scram_and_tls_are_done_as_sslmode_says() {
             (place("scram_role:wrong", "localhost"), "PG_LOGIN", "authentication failed"),
             (place("scram_role", "localhost"), "PG_LOGIN", "wants a password"),
             (format!("{tls}?sslmode=disable"), "PG_LOGIN", "pg_hba.conf"),
-            (format!("{}?sslmode=disable", place("clear_role:secret", "localhost")), "PG_LOGIN", "clear text"),
+            (
+                format!("{}?sslmode=disable", place("clear_role:secret", "localhost")),
+                "PG_LOGIN",
+                "clear text",
+            ),
             (place("md5_role:secret", "localhost"), "PG_LOGIN", "MD5"),
-            (format!("{}?sslmode=verify-full&sslrootcert={ca}", place("tls_role:secret", "127.0.0.1")), "PG_TLS", "certificate"),
+            (
+                format!(
+                    "{}?sslmode=verify-full&sslrootcert={ca}",
+                    place("tls_role:secret", "127.0.0.1")
+                ),
+                "PG_TLS",
+                "certificate",
+            ),
             (format!("{scram}?sslmode=verify-full"), "PG_TLS", "certificate"),
-            (format!("{scram}?sslmode=verify-ca&sslrootcert=/no/such/file"), "PG_TLS", "sslrootcert"),
+            (
+                format!("{scram}?sslmode=verify-ca&sslrootcert=/no/such/file"),
+                "PG_TLS",
+                "sslrootcert",
+            ),
         ] {
             let error = encrypted(&url).await.unwrap_err();
             assert_eq!(error.code(), code, "{url}: {error}");
@@ -77,7 +98,8 @@ async fn scram_and_tls_are_done_as_sslmode_says() {
             assert!(!error.to_string().contains("secret"), "{error}");
             assert!(!error.is_transient(), "{error}");
         }
-        let connect: ConnectOptions = format!("{scram}?sslmode=verify-full&sslrootcert={ca}").parse().unwrap();
+        let connect: ConnectOptions =
+            format!("{scram}?sslmode=verify-full&sslrootcert={ca}").parse().unwrap();
         let mut options = SourceOptions::new(connect, "tls");
         options.tables = vec!["t".to_owned()];
         let mut source = start(options, Log::default());
@@ -92,7 +114,10 @@ async fn scram_and_tls_are_done_as_sslmode_says() {
 async fn an_unreachable_server_is_tried_again() {
     let server = Postgres::start(Version::System).unwrap();
     let client = server.connect("postgres").await.unwrap();
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await.unwrap();
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
     server.stop().unwrap();
     let options = crate::recorder::options(&server, "postgres", &["t"]);
     let mut source = start(options, Log::default());

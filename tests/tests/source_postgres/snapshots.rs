@@ -5,8 +5,10 @@ use offtake_proto::v1::SnapshotState;
 use offtake_source_postgres::SnapshotMode;
 use offtake_tests::postgres::{Postgres, Version};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::recorder::{Log, options, start, start_with};
+use crate::recorder::{Log, free, options, start, start_with};
 use crate::versions;
 
 /// The rows of a table as its changes leave them, by key; a change of a row that is not there, or
@@ -29,7 +31,8 @@ fn replay(log: &Log, table: &str) -> BTreeMap<i64, i64> {
 }
 
 async fn in_server(client: &tokio_postgres::Client, table: &str) -> BTreeMap<i64, i64> {
-    let rows = client.query(&format!("SELECT id::bigint, v::bigint FROM {table}"), &[]).await.unwrap();
+    let rows =
+        client.query(&format!("SELECT id::bigint, v::bigint FROM {table}"), &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
@@ -54,7 +57,10 @@ async fn a_snapshot_marks_its_first_and_last_rows_and_the_stream_follows_on() {
             .unwrap();
         let mut source = start(options(server, &database, &["*"]), Log::default());
         source.rows(5).await;
-        client.batch_execute("INSERT INTO a (id, v) VALUES (4, 0); UPDATE c SET v = 1 WHERE id = 1").await.unwrap();
+        client
+            .batch_execute("INSERT INTO a (id, v) VALUES (4, 0); UPDATE c SET v = 1 WHERE id = 1")
+            .await
+            .unwrap();
         let rows = source.rows(7).await;
         let markers: Vec<Snapshot> = rows.iter().map(|row| row.snapshot).collect();
         assert_eq!(
@@ -78,8 +84,13 @@ async fn a_snapshot_marks_its_first_and_last_rows_and_the_stream_follows_on() {
         assert!(log.snapshots.values().all(|one| one.state() == SnapshotState::Done));
         assert_eq!((log.snapshots["public.a"].rows, log.snapshots["public.a"].estimate), (3, 3));
         assert_eq!(log.snapshots["public.d_empty"].rows, 0);
-        let pending = log.snapshot_events.iter().take(4).all(|(_, state)| *state == SnapshotState::Pending);
-        assert!(pending, "every table is announced before the first row: {:?}", log.snapshot_events);
+        let pending =
+            log.snapshot_events.iter().take(4).all(|(_, state)| *state == SnapshotState::Pending);
+        assert!(
+            pending,
+            "every table is announced before the first row: {:?}",
+            log.snapshot_events
+        );
         // A second run copies nothing again.
         let source = start(options(server, &database, &["*"]), log);
         client.batch_execute("INSERT INTO a (id, v) VALUES (5, 0)").await.unwrap();
@@ -135,18 +146,31 @@ async fn a_snapshot_that_is_cut_off_is_finished_at_a_later_place_without_an_old_
         source.until("half of b again", move |log| log.rows.len() >= before + 2_500).await;
         let log = source.crash().await;
         let mut source = start(chosen, log);
-        source.until("the snapshot", |log| log.is_done("public.b") && log.is_done("public.c")).await;
+        source
+            .until("the snapshot", |log| log.is_done("public.b") && log.is_done("public.c"))
+            .await;
         writing.await.unwrap();
         client.batch_execute("INSERT INTO a VALUES (777777, 1)").await.unwrap();
-        source.until("the last row", |log| log.rows.iter().any(|row| row.brief() == "c public.a 777777|1")).await;
+        source
+            .until("the last row", |log| {
+                log.rows.iter().any(|row| row.brief() == "c public.a 777777|1")
+            })
+            .await;
         let log = source.stop().await;
         for table in ["a", "b", "c"] {
-            assert_eq!(replay(&log, &format!("public.{table}")), in_server(&client, table).await, "{table}");
+            assert_eq!(
+                replay(&log, &format!("public.{table}")),
+                in_server(&client, table).await,
+                "{table}"
+            );
         }
         let reads = log.rows_of("public.a").iter().filter(|row| row.operation == 'r').count();
         assert_eq!(reads, 200, "a finished table is not copied again");
         let slots: i64 = client
-            .query_one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()", &[])
+            .query_one(
+                "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()",
+                &[],
+            )
             .await
             .unwrap()
             .get(0);
@@ -161,7 +185,9 @@ async fn a_table_that_is_added_later_is_copied_at_its_place_in_the_stream() {
         let database = server.create_database("later").await.unwrap();
         let client = server.connect(&database).await.unwrap();
         client
-            .batch_execute("CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a VALUES (1, 0)")
+            .batch_execute(
+                "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a VALUES (1, 0)",
+            )
             .await
             .unwrap();
         let mut source = start(options(server, &database, &["a"]), Log::default());
@@ -174,7 +200,9 @@ async fn a_table_that_is_added_later_is_copied_at_its_place_in_the_stream() {
         let mut source = start(options(server, &database, &["a", "b"]), log);
         source.until("the copy of b", |log| log.is_done("public.b")).await;
         client.batch_execute("UPDATE b SET v = 2; UPDATE a SET v = 2").await.unwrap();
-        source.until("the stream", |log| log.rows.iter().any(|row| row.brief() == "u public.a 1|2")).await;
+        source
+            .until("the stream", |log| log.rows.iter().any(|row| row.brief() == "u public.a 1|2"))
+            .await;
         let log = source.stop().await;
         for table in ["a", "b"] {
             assert_eq!(replay(&log, &format!("public.{table}")), in_server(&client, table).await);
@@ -195,15 +223,9 @@ async fn a_copying_session_that_is_terminated_begins_again_by_itself() {
         .unwrap();
     let mut chosen = options(server, &database, &["a"]);
     chosen.batch_bytes = 8_192;
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let mut waited = false;
-    let take = Box::new(move |log: &Log| {
-        if log.rows.len() > 500 && !waited {
-            waited = true;
-            gate.recv().unwrap();
-        }
-        true
-    });
+    let go = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&go);
+    let take = Box::new(move |log: &Log| log.rows.len() <= 500 || gate.load(Ordering::Relaxed));
     let mut source = start_with(chosen, Log::default(), 1, take);
     source.until("some rows", |log| log.rows.len() > 500).await;
     let killed = client
@@ -212,10 +234,16 @@ async fn a_copying_session_that_is_terminated_begins_again_by_itself() {
         .unwrap();
     assert_eq!(killed, 1);
     client.batch_execute("UPDATE a SET v = 1 WHERE id <= 10").await.unwrap();
-    go.send(()).unwrap();
+    go.store(true, Ordering::Relaxed);
     source.until("the copy", |log| log.is_done("public.a")).await;
     client.batch_execute("UPDATE a SET v = 2 WHERE id = 5").await.unwrap();
-    source.until("the stream", |log| log.rows.last().is_some_and(|row| row.operation == 'u' && row.after.as_ref().unwrap()[1] == "2")).await;
+    source
+        .until("the stream", |log| {
+            log.rows
+                .last()
+                .is_some_and(|row| row.operation == 'u' && row.after.as_ref().unwrap()[1] == "2")
+        })
+        .await;
     let log = source.stop().await;
     assert_eq!(replay(&log, "public.a"), in_server(&client, "a").await);
 }
@@ -227,13 +255,19 @@ async fn without_a_snapshot_only_changes_come_and_the_log_says_so() {
         let database = server.create_database("never").await.unwrap();
         let client = server.connect(&database).await.unwrap();
         client
-            .batch_execute("CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a VALUES (1, 0)")
+            .batch_execute(
+                "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a VALUES (1, 0)",
+            )
             .await
             .unwrap();
         let mut chosen = options(server, &database, &["a"]);
         chosen.snapshot = SnapshotMode::Never;
         let mut source = start(chosen, Log::default());
-        source.until("the slot", |log| log.snapshots.values().any(|one| one.consistent_point.is_some())).await;
+        source
+            .until("the slot", |log| {
+                log.snapshots.values().any(|one| one.consistent_point.is_some())
+            })
+            .await;
         client.batch_execute("UPDATE a SET v = 1").await.unwrap();
         let rows = source.rows(1).await;
         assert_eq!(rows[0].brief(), "u public.a 1|1");
@@ -263,12 +297,16 @@ async fn a_start_that_is_cut_off_around_the_slots_creation_goes_on_by_itself() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let log = source.crash().await;
-    client.batch_execute("INSERT INTO a VALUES (2, 0); UPDATE a SET v = 1 WHERE id = 1").await.unwrap();
+    client
+        .batch_execute("INSERT INTO a VALUES (2, 0); UPDATE a SET v = 1 WHERE id = 1")
+        .await
+        .unwrap();
     let mut source = start(chosen.clone(), log.clone());
     source.until("the copy", |log| log.is_done("public.a")).await;
     let after = source.stop().await;
     assert_eq!(replay(&after, "public.a"), in_server(&client, "a").await);
     // The same with no slot: the process ended before it was created.
+    free(&client, &chosen.slot).await;
     client.execute("SELECT pg_drop_replication_slot($1)", &[&chosen.slot]).await.unwrap();
     let mut source = start(chosen, log);
     source.until("the copy", |log| log.is_done("public.a")).await;

@@ -254,6 +254,16 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("source", "messages", Kind::Flag)
     },
     Key {
+        default: Some("\"1m\""),
+        range: "100ms to 1h",
+        example: "\"10s\"",
+        text: "Shortest time between two idle positions: how often, while nothing of the captured \
+               tables is written, the place that the server has reached is made durable and \
+               confirmed, so that other traffic pins no write-ahead log. Every 64 MiB of it does \
+               so as well.",
+        ..key("source", "idle_interval", Kind::Duration)
+    },
+    Key {
         default: Some("\"64MiB\""),
         range: "1MiB to 1GiB",
         example: "\"256MiB\"",

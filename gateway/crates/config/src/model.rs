@@ -70,6 +70,8 @@ pub struct PostgresSource {
     pub create_publication: bool,
     /// Whether logical messages (`pg_logical_emit_message`) are captured.
     pub messages: bool,
+    /// Shortest time between two idle positions (see `idle_interval` in the reference).
+    pub idle_interval: Duration,
     /// The largest row that is taken, in bytes.
     pub max_row_bytes: u64,
 }

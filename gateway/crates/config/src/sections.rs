@@ -86,6 +86,9 @@ fn postgres(section: &Section<'_, '_>, name: Option<&str>) -> PostgresSource {
         },
         create_publication: section.flag("create_publication").unwrap_or(true),
         messages: section.flag("messages").unwrap_or(true),
+        idle_interval: section
+            .duration("idle_interval", Duration::from_millis(100)..=Duration::from_secs(3600))
+            .unwrap_or(Duration::from_secs(60)),
         max_row_bytes: section.size("max_row_bytes", MIB..=GIB).unwrap_or(64 * MIB),
     }
 }

@@ -158,7 +158,7 @@ fn start(
     Ok(Opened { writer, log: Log { shared }, recovered })
 }
 
-fn recovered(state: &ControlState, next_sequence: u64, truncated_bytes: u64) -> Recovered {
+pub(crate) fn recovered(state: &ControlState, next_sequence: u64, truncated_bytes: u64) -> Recovered {
     let snapshots = state.snapshots();
     Recovered {
         is_empty: next_sequence == 1 && state.position.is_none() && snapshots.is_empty(),
@@ -186,7 +186,7 @@ fn list(disk: &dyn Disk) -> Result<Vec<String>, LogError> {
     Ok(names)
 }
 
-fn read_meta(disk: &dyn Disk) -> Result<Option<Meta>, LogError> {
+pub(crate) fn read_meta(disk: &dyn Disk) -> Result<Option<Meta>, LogError> {
     let file = match disk.open(META_FILE) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -198,7 +198,7 @@ fn read_meta(disk: &dyn Disk) -> Result<Option<Meta>, LogError> {
     Ok(Some(Meta::decode(bytes.get(..read).unwrap_or_default()).map_err(damaged)?))
 }
 
-fn segment_names(names: &[String]) -> Vec<SegmentName> {
+pub(crate) fn segment_names(names: &[String]) -> Vec<SegmentName> {
     let mut segments: Vec<SegmentName> =
         names.iter().filter_map(|name| SegmentName::parse(name, ".log")).collect();
     segments.sort();

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use offtake_failpoint::mutate;
 use offtake_log::{CursorFile, Log};
 use offtake_proto::v1;
 use prost::Message;
@@ -33,7 +34,7 @@ impl Cursor {
     /// It is another log's or pipeline's, past the log's end, or cannot be read.
     pub(crate) fn open(options: &KafkaOptions, log: &Log) -> Result<Cursor, KafkaError> {
         let file = CursorFile::new(&options.cursor_path);
-        let record = match file.read().map_err(KafkaError::CursorFile)? {
+        let mut record = match file.read().map_err(KafkaError::CursorFile)? {
             Some(record) => checked(record, options, log)?,
             None => v1::SinkCursor {
                 format: FORMAT,
@@ -44,6 +45,9 @@ impl Cursor {
                 ..v1::SinkCursor::default()
             },
         };
+        if mutate("mutate.forget_cursor") {
+            record.sequence = log.durable().borrow().sequence;
+        }
         Ok(Cursor { file, record, dirty: false, written: Instant::now(), activations: Vec::new() })
     }
 

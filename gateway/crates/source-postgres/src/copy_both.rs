@@ -25,13 +25,14 @@ impl ReplicationStream {
         mut session: Session,
         slot: &str,
         publication: &str,
+        messages: bool,
         start: Lsn,
     ) -> Result<ReplicationStream, SourceError> {
         // The option's value is a list of identifiers inside a literal.
         let publications = quote_identifier(publication).replace('\'', "''");
         let sql = format!(
             "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '{PROTOCOL_VERSION}', \
-             publication_names '{publications}', messages 'true')",
+             publication_names '{publications}', messages '{messages}')",
             quote_identifier(slot),
         );
         session.start_copy_both(&sql).await?;

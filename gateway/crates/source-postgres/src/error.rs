@@ -235,6 +235,8 @@ impl SourceError {
                 Some("28") => "PG_LOGIN",
                 Some("3D") => "PG_DATABASE_MISSING",
                 _ if error.sqlstate == "42501" => "PG_RIGHTS",
+                // Not in the repertoire, not translatable: the database is not in UTF-8.
+                _ if matches!(error.sqlstate.as_str(), "22021" | "22P05") => "PG_INVALID_TEXT",
                 _ => "PG_SERVER",
             },
             SourceError::Protocol(_) => "PG_PROTOCOL",
@@ -280,6 +282,10 @@ impl SourceError {
                 "PG_RIGHTS" => {
                     "grant the user REPLICATION, SELECT on the tables and CREATE on the database, \
                      or create the publication yourself; `offtake check` lists what is missing"
+                }
+                "PG_INVALID_TEXT" => {
+                    "correct the text in the database, or leave the table out (exclude) and start \
+                     over with `offtake resync`; nothing after this row was acknowledged"
                 }
                 _ => "see the server's log; `offtake check` looks at the common causes",
             },
@@ -336,9 +342,7 @@ impl SourceError {
     /// Whether connecting again may cure it.
     pub fn is_transient(&self) -> bool {
         match self {
-            SourceError::Io { .. }
-            | SourceError::SnapshotStale(_)
-            | SourceError::SlotActive { .. } => true,
+            SourceError::Io { .. } | SourceError::SnapshotStale(_) => true,
             SourceError::Server { error, .. } => error.is_transient(),
             _ => false,
         }
@@ -366,6 +370,7 @@ impl ServerError {
             sqlstate: "XX000".to_owned(),
             message: String::new(),
         };
+        let mut context = String::new();
         for field in body.split(|&byte| byte == 0) {
             let Some((code, text)) = field.split_first() else { continue };
             let text = || String::from_utf8_lossy(text).into_owned();
@@ -373,8 +378,17 @@ impl ServerError {
                 b'V' => error.severity = text(),
                 b'C' => error.sqlstate = text(),
                 b'M' => error.message = text(),
+                b'W' => context = text(),
                 _ => {}
             }
+        }
+        // Of the context only the place in the log, which is no value.
+        if let Some((_, place)) = context.rsplit_once("associated LSN ") {
+            let place: String = place
+                .chars()
+                .take_while(|character| character.is_ascii_hexdigit() || *character == '/')
+                .collect();
+            error.message.push_str(&format!(" (at {place})"));
         }
         error
     }

@@ -90,6 +90,11 @@ impl Feedback {
         message
     }
 
+    /// Furthest place received.
+    pub(crate) fn furthest(&self) -> Lsn {
+        self.received
+    }
+
     pub(crate) fn flushed(&self) -> Lsn {
         self.flushed
     }

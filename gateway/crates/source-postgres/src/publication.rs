@@ -112,6 +112,7 @@ pub(crate) async fn ensure_publication(
     server_version: u32,
     name: &str,
     tables: &[Table],
+    may_change: bool,
 ) -> Result<Publication, SourceError> {
     let found = read_publication(session, server_version, name).await?;
     let missing: Vec<&Table> = tables
@@ -131,6 +132,13 @@ pub(crate) async fn ensure_publication(
         if missing.is_empty() {
             return Ok(found.clone());
         }
+    }
+    if !may_change {
+        return Err(SourceError::Publication {
+            publication: name.to_owned(),
+            tables: names(&missing),
+            reason: "create_publication is false".to_owned(),
+        });
     }
     let listed: Vec<String> = missing
         .iter()

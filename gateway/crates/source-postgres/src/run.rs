@@ -50,6 +50,10 @@ pub struct SourceOptions {
     pub slot: String,
     /// Publication; created and extended where the role may.
     pub publication: String,
+    /// Whether a missing publication is created, and tables are added to one that lacks them.
+    pub create_publication: bool,
+    /// Whether logical messages are read.
+    pub messages: bool,
     /// Whether tables are read whole first.
     pub snapshot: SnapshotMode,
     /// Size at which a batch is handed over; one that is not full is handed over as soon as
@@ -75,6 +79,8 @@ impl SourceOptions {
             exclude: Vec::new(),
             slot: format!("offtake_{name}"),
             publication: format!("offtake_{name}"),
+            create_publication: true,
+            messages: true,
             snapshot: SnapshotMode::Initial,
             batch_bytes: 256 << 10,
             idle_interval: Duration::from_secs(60),
@@ -82,6 +88,11 @@ impl SourceOptions {
             status_interval: Duration::from_secs(10),
             max_row_bytes: 64 << 20,
         }
+    }
+
+    /// What decides which rows a transaction has as the server sends it.
+    pub(crate) fn protocol_options(&self) -> String {
+        format!("proto_version=1,messages={}", self.messages)
     }
 
     /// Largest replication message: two images of a row and what is around them.

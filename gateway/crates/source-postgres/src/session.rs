@@ -8,7 +8,7 @@ use postgres_protocol::message::frontend;
 use crate::SourceError;
 use crate::connect::ConnectOptions;
 use crate::frame_buffer::RawFrame;
-use crate::wire::{Purpose, Wire, server_error};
+use crate::wire::{Purpose, SQL_MESSAGE_LIMIT, Wire, server_error};
 
 /// A row of a result: texts in the pinned settings' form, `None` for NULL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Session {
     /// # Errors
     /// See [`SourceError::Io`], [`SourceError::Tls`], [`SourceError::Login`].
     pub async fn connect(options: &ConnectOptions) -> Result<Session, SourceError> {
-        Ok(Session { wire: Wire::connect(options, Purpose::Sql, 0).await? })
+        Ok(Session { wire: Wire::connect(options, Purpose::Sql, SQL_MESSAGE_LIMIT).await? })
     }
 
     /// As [`Session::connect`], for a COPY with rows of up to that many bytes.

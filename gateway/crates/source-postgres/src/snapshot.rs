@@ -30,6 +30,9 @@ use crate::session::{Session, quote_identifier, quote_literal, quote_table};
 use crate::slot::{SlotKind, create_slot};
 use crate::status::SourceStatus;
 
+/// First version that can publish generated columns.
+const PUBLISHED_GENERATED_COLUMNS: u32 = 18_0000;
+
 /// A table to copy, with its definition.
 #[derive(Debug)]
 struct Plan {
@@ -54,7 +57,8 @@ pub(crate) async fn prepare_by_temporary_slot(
     tables: Vec<Table>,
     definitions: Definitions,
 ) -> Result<Prepared, SourceError> {
-    let mut replication = Session::connect_for_replication(&options.connect, 0).await?;
+    let mut replication =
+        Session::connect_for_replication(&options.connect, options.message_limit()).await?;
     let name = temporary_slot_name(&options.slot);
     let created = create_slot(&mut replication, server.version, &name, SlotKind::Temporary).await?;
     let snapshot = created.snapshot.ok_or_else(|| {
@@ -98,7 +102,7 @@ pub(crate) async fn prepare(
             .unwrap_or_default();
     let mut plans = Vec::with_capacity(tables.len());
     for table in tables {
-        let columns = published_columns(&table, &publication);
+        let columns = published_columns(&table, &publication, server.version);
         let relation = definitions.of_table(&mut catalogue, &table, &columns).await?;
         let sql = copy_statement(&table, &columns, &publication);
         plans.push(Plan { table, relation, sql });
@@ -146,13 +150,20 @@ async fn lock(session: &mut Session, tables: &[Table]) -> Result<(), SourceError
 }
 
 /// The columns that the stream carries too.
-fn published_columns(table: &Table, publication: &Publication) -> Vec<String> {
+pub(crate) fn published_columns(
+    table: &Table,
+    publication: &Publication,
+    server_version: u32,
+) -> Vec<String> {
     let listed = publication
         .table(&table.namespace, &table.name)
         .and_then(|published| published.columns.as_ref());
+    // Before 18 the server lists generated columns and does not publish them.
     let is_published = |name: &str, generated: bool| match listed {
-        Some(listed) => listed.iter().any(|column| column == name),
-        None => !generated,
+        Some(listed) if !generated || server_version >= PUBLISHED_GENERATED_COLUMNS => {
+            listed.iter().any(|column| column == name)
+        }
+        _ => !generated,
     };
     let columns = table.columns.iter();
     columns

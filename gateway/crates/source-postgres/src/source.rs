@@ -21,7 +21,7 @@ use crate::definitions::Definitions;
 use crate::feedback::Feedback;
 use crate::glob::Selection;
 use crate::progress::{Progress, Resume, SnapshotStates, position};
-use crate::publication::{ensure_publication, read_publication};
+use crate::publication::{Publication, ensure_publication, read_publication};
 use crate::run::{SnapshotMode, SourceEvent, SourceOptions};
 use crate::session::Session;
 use crate::slot::{SlotFacts, SlotKind, create_slot, identify_system, slot_facts};
@@ -123,16 +123,18 @@ impl Source {
             database: server.database.clone(),
             slot: self.options.slot.clone(),
             publication: self.options.publication.clone(),
+            options: self.options.protocol_options(),
         };
+        start_checks::check_partial(self.resume.position.as_ref(), &identity)?;
         let first_of_run = !self.started;
         if first_of_run {
             self.choose_tables(&mut catalogue).await?;
         }
         let facts = slot_facts(&mut catalogue, server.version, &self.options.slot).await?;
         let announced = self.check_slot(facts.as_ref(), &mut catalogue, &server).await?;
-        self.ensure_published(&mut catalogue, &server).await?;
+        let publication = self.ensure_published(&mut catalogue, &server).await?;
         if first_of_run {
-            self.start(identity, &mut catalogue).await?;
+            self.start(identity, &mut catalogue, &server, &publication).await?;
         }
         self.server = Some(server.clone());
         if facts.is_none() {
@@ -214,7 +216,7 @@ impl Source {
             start_checks::durable(self.resume.position.as_ref()).max(*self.acknowledged.borrow());
         start_checks::check_slot(&self.options, facts, empty, announced, durable)?;
         if facts.is_some() {
-            start_checks::wait_until_free(catalogue, server.version, &self.options.slot).await?;
+            start_checks::wait_until_free(catalogue, server, &self.options.slot).await?;
         }
         Ok(announced)
     }
@@ -223,7 +225,7 @@ impl Source {
         &mut self,
         catalogue: &mut Session,
         server: &Server,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Publication, SourceError> {
         let name = &self.options.publication;
         if self.started {
             // Tables were chosen and published at the start of the run. Adding one again that was
@@ -245,25 +247,22 @@ impl Source {
                     "captured tables are published no more"
                 );
             }
-            return Ok(());
+            return Ok(found.unwrap_or_default());
         }
-        ensure_publication(catalogue, server.version, name, &self.tables()).await?;
-        Ok(())
+        let may_change = self.options.create_publication;
+        ensure_publication(catalogue, server.version, name, &self.tables(), may_change).await
     }
 
     async fn start(
         &mut self,
         identity: SourceIdentity,
         catalogue: &mut Session,
+        server: &Server,
+        publication: &Publication,
     ) -> Result<(), SourceError> {
         let mut schemas = Vec::with_capacity(self.captured.len());
         for table in self.tables() {
-            let columns: Vec<String> = table
-                .columns
-                .iter()
-                .filter(|column| !column.generated)
-                .map(|column| column.name.clone())
-                .collect();
+            let columns = snapshot::published_columns(&table, publication, server.version);
             let relation = self.definitions.of_table(catalogue, &table, &columns).await?;
             schemas.push(Arc::clone(&relation.schema));
         }
@@ -397,9 +396,15 @@ impl Source {
         start: Lsn,
     ) -> Result<ReplicationStream, SourceError> {
         let options = &self.options;
-        ReplicationStream::start(replication, &options.slot, &options.publication, start)
-            .await
-            .map_err(|error| start_checks::explain(error, &options.slot))
+        ReplicationStream::start(
+            replication,
+            &options.slot,
+            &options.publication,
+            options.messages,
+            start,
+        )
+        .await
+        .map_err(|error| start_checks::explain(error, &options.slot))
     }
 
     /// Hands over an event, and first what waits for room.

@@ -4,17 +4,20 @@
 use std::time::Duration;
 
 use offtake_change::Lsn;
-use offtake_proto::v1::SourcePosition;
+use offtake_proto::v1::{SourceIdentity, SourcePosition};
 
 use crate::SourceError;
+use crate::catalog::Server;
 use crate::progress::lsn;
 use crate::run::SourceOptions;
 use crate::session::Session;
 use crate::slot::{SlotFacts, SystemIdentity, slot_facts};
 
-/// How long a slot may be in use by somebody else: a walsender whose client is gone ends within
-/// moments, another gateway does not.
-const ACTIVE_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a slot may be in use by somebody else, beyond the server's patience with a client that
+/// is gone (`wal_sender_timeout`): a walsender left over ends within it, another gateway does not.
+const ACTIVE_GRACE: Duration = Duration::from_secs(10);
+/// The patience of a server that has none set.
+const ENDLESS_PATIENCE: Duration = Duration::from_secs(120);
 const ACTIVE_POLL: Duration = Duration::from_millis(100);
 
 /// How far the log is durable.
@@ -106,12 +109,16 @@ pub(crate) fn check_slot(
 /// Waits for a walsender to leave the slot.
 pub(crate) async fn wait_until_free(
     session: &mut Session,
-    server_version: u32,
+    server: &Server,
     slot: &str,
 ) -> Result<(), SourceError> {
-    let deadline = tokio::time::Instant::now() + ACTIVE_DEADLINE;
+    let patience = match server.wal_sender_timeout_ms {
+        0 => ENDLESS_PATIENCE,
+        milliseconds => Duration::from_millis(milliseconds).min(ENDLESS_PATIENCE),
+    };
+    let deadline = tokio::time::Instant::now() + patience + ACTIVE_GRACE;
     loop {
-        let facts = slot_facts(session, server_version, slot).await?;
+        let facts = slot_facts(session, server.version, slot).await?;
         let Some(pid) = facts.and_then(|facts| facts.active_pid) else { return Ok(()) };
         if tokio::time::Instant::now() >= deadline {
             return Err(SourceError::SlotActive { slot: slot.to_owned(), pid });
@@ -173,4 +180,25 @@ mod tests {
         let other = SlotFacts { plugin: "test_decoding".to_owned(), ..facts(1) };
         assert_eq!(code(Some(&other), false, false), "PG_SLOT_UNUSABLE");
     }
+}
+
+/// A transaction of which the log has the first rows is only skipped into while the server sends
+/// it with the same rows.
+pub(crate) fn check_partial(
+    position: Option<&SourcePosition>,
+    identity: &SourceIdentity,
+) -> Result<(), SourceError> {
+    let Some(position) = position else { return Ok(()) };
+    let (Some(partial), Some(source)) = (&position.partial, &position.source) else {
+        return Ok(());
+    };
+    if source.options == identity.options && source.publication == identity.publication {
+        return Ok(());
+    }
+    Err(SourceError::PartialMismatch {
+        rows: partial.next_row,
+        transaction: partial.transaction_id.clone(),
+        commit: lsn(partial.commit.as_ref()),
+        found: "it with other options or another publication".to_owned(),
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! Feedback never waits for a consumer. When there is no room for events the loop stops reading,
 //! the server's data stays in the network, and status messages go on; so they do while tables are
-//! copied. Batches are handed over when they are full or when nothing more has arrived.
+//! copied. Batches are handed over when they are full or when nothing more has arrived and no transaction is
+//! open.
 
 use std::time::{Duration, Instant};
 
@@ -53,11 +54,13 @@ struct Place {
     held: bool,
     /// Furthest keepalive: everything that commits before was sent.
     server_sent: Lsn,
+    /// The server's end of its log, as far as it told.
+    server_end: Lsn,
     last_idle: Instant,
     last_heard: Instant,
     last_asked: Instant,
-    /// Acknowledgements end when the pipeline does.
-    acknowledgements_end: bool,
+    /// Nothing came for a while: what there is of a transaction is sent on.
+    is_late: bool,
 }
 
 impl Source {
@@ -70,10 +73,11 @@ impl Source {
         let mut place = Place {
             held: false,
             server_sent: Lsn::ZERO,
+            server_end: Lsn::ZERO,
             last_idle: now.checked_sub(self.options.idle_interval).unwrap_or(now),
             last_heard: now,
             last_asked: now.checked_sub(ASK_INTERVAL).unwrap_or(now),
-            acknowledgements_end: false,
+            is_late: false,
         };
         self.note_phase();
         loop {
@@ -82,7 +86,10 @@ impl Source {
                 self.look_up(catalogue, unknown).await?;
                 continue;
             }
-            self.hand_over_batch()?;
+            if let Some((_, feedback)) = &self.stream {
+                self.status.set_received(feedback.furthest(), place.server_end);
+            }
+            self.hand_over_batch(std::mem::take(&mut place.is_late))?;
             self.begin_copy_if_there(&mut place);
             self.hand_over_idle(&mut place)?;
             self.feed_back(&mut place).await?;
@@ -137,7 +144,7 @@ impl Source {
                         Taken::Definition(unknown) => return Ok(Walk::Definition(unknown)),
                     }
                     feedback.received(at);
-                    self.status.set_received(at, end);
+                    place.server_end = place.server_end.max(end);
                 }
                 Frame::Keepalive(keepalive) => {
                     let sent = Lsn(keepalive.wal_end);
@@ -146,7 +153,7 @@ impl Source {
                         feedback.demand();
                     }
                     place.server_sent = place.server_sent.max(sent);
-                    self.status.set_received(sent, sent);
+                    place.server_end = place.server_end.max(sent);
                     if approached.is_some_and(|point| sent >= point)
                         && !self.assembler.in_transaction()
                     {
@@ -181,9 +188,14 @@ impl Source {
         Ok(())
     }
 
-    /// Sends the batch on when nothing else waits for room.
-    fn hand_over_batch(&mut self) -> Result<(), SourceError> {
+    /// Sends the batch on when nothing else waits for room. The server sends a transaction when it
+    /// has committed and a message at a time, so its end is on the way: a small one goes whole.
+    fn hand_over_batch(&mut self, is_late: bool) -> Result<(), SourceError> {
         if self.outgoing.is_some() || self.assembler.batch.is_empty() {
+            return Ok(());
+        }
+        let is_full = self.assembler.batch.size_bytes() >= self.options.batch_bytes;
+        if self.assembler.in_transaction() && !is_full && !is_late {
             return Ok(());
         }
         let batch = self.assembler.take_batch(unix_now_ns());
@@ -256,9 +268,12 @@ impl Source {
 
     /// Tells the server where we are, when that is due.
     async fn feed_back(&mut self, place: &mut Place) -> Result<(), SourceError> {
-        let reading = self.may_walk(place);
+        if !self.may_walk(place) {
+            // Nothing is heard because nothing is read.
+            place.last_heard = Instant::now();
+        }
         let Some((stream, feedback)) = &mut self.stream else { return Ok(()) };
-        if reading && place.last_heard.elapsed() >= SILENCE {
+        if place.last_heard.elapsed() >= SILENCE {
             return Err(SourceError::Io {
                 address: self.options.connect.address(),
                 error: std::io::Error::new(std::io::ErrorKind::TimedOut, "the server is silent"),
@@ -302,7 +317,8 @@ impl Source {
             }
         };
         let acknowledged = async {
-            if place.acknowledgements_end || self.acknowledged.changed().await.is_err() {
+            // Without a sender nothing more is acknowledged; the events' channel ends the run.
+            if self.acknowledged.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
             *self.acknowledged.borrow_and_update()
@@ -329,7 +345,7 @@ impl Source {
                     feedback.acknowledged(durable);
                 }
             }
-            Wake::Timer => {}
+            Wake::Timer => place.is_late = true,
             Wake::Prepared(Ok(prepared)) => {
                 tracing::info!(consistent_point = %prepared.consistent_point, "snapshot taken");
                 self.phase = Phase::Approaching(Box::new(prepared));

@@ -22,7 +22,7 @@ use crate::tls;
 use crate::transport::Transport;
 
 /// Largest message taken from the server outside of replication and COPY.
-const SQL_MESSAGE_LIMIT: usize = 64 << 20;
+pub(crate) const SQL_MESSAGE_LIMIT: usize = 64 << 20;
 /// Largest message during the login, when the peer is not yet known to be a PostgreSQL server.
 const LOGIN_MESSAGE_LIMIT: usize = 64 << 10;
 
@@ -75,7 +75,7 @@ impl Wire {
         match tokio::time::timeout(options.connect_timeout, connect_any(options, purpose)).await {
             Ok(wire) => {
                 let mut wire = wire?;
-                wire.input.set_limit(message_limit.max(SQL_MESSAGE_LIMIT));
+                wire.input.set_limit(message_limit);
                 Ok(wire)
             }
             Err(_) => Err(SourceError::Io {

@@ -1,0 +1,148 @@
+//! What Kafka should hold: the messages that follow from the changes of a log.
+//!
+//! A change becomes one message in Debezium's form; a delete has a tombstone behind it; an update
+//! that moves the key is a delete of the old one, a tombstone, and a create of the new one. A
+//! message's partition is the one that Java's client would choose. Each expected message can say
+//! what is wrong with a record that should be it.
+
+use anyhow::{Context, Result, bail};
+use offtake_encode::partition_of;
+use offtake_proto::v1::{Operation, Snapshot};
+use serde_json::Value;
+
+use crate::kafka::Record;
+use crate::subscriber::{Image, Received, Seen, text};
+
+/// What stands where an unchanged large value was not sent, as Debezium writes it.
+const UNAVAILABLE: &str = "__debezium_unavailable_value";
+
+/// A message that a topic should hold.
+#[derive(Clone, Debug)]
+pub struct Expected<'c> {
+    /// The change that it follows from.
+    pub change: &'c Received,
+    /// The record's key.
+    pub key: Vec<u8>,
+    /// The record's partition.
+    pub partition: i32,
+    /// `op` of the envelope; `None`: a tombstone.
+    pub operation: Option<&'static str>,
+    /// The before image.
+    pub before: Option<&'c Image>,
+    /// The after image.
+    pub after: Option<&'c Image>,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// The messages of a topic with so many partitions, in the log's order. `changes` are all changes
+/// of its stream.
+pub fn expected<'c>(changes: &[&'c Received], partitions: i32) -> Result<Vec<Expected<'c>>> {
+    let mut all = Vec::new();
+    for change in changes {
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
+        let old = before.map(|image| key_of(&change.table, image)).transpose()?;
+        let new = after.map(|image| key_of(&change.table, image)).transpose()?;
+        let message = |key: &[u8], operation, before, after| Expected {
+            change,
+            key: key.to_vec(),
+            partition: partition_of(key, partitions),
+            operation,
+            before,
+            after,
+            headers: Vec::new(),
+        };
+        match (change.operation, old, new) {
+            (Operation::Read, _, Some(new)) => all.push(message(&new, Some("r"), None, after)),
+            (Operation::Create, _, Some(new)) => all.push(message(&new, Some("c"), None, after)),
+            (Operation::Delete, Some(old), _) => {
+                all.push(message(&old, Some("d"), before, None));
+                all.push(message(&old, None, None, None));
+            }
+            (Operation::Update, Some(old), Some(new)) if old != new => {
+                let mut gone = message(&old, Some("d"), before, None);
+                gone.headers.push(("__debezium.newkey".to_owned(), new.clone()));
+                let mut come = message(&new, Some("c"), None, after);
+                come.headers.push(("__debezium.oldkey".to_owned(), old.clone()));
+                all.extend([gone, message(&old, None, None, None), come]);
+            }
+            (Operation::Update, _, Some(new)) => {
+                all.push(message(&new, Some("u"), before, after));
+            }
+            (operation, ..) => bail!("no message is known for {operation:?}: {change:?}"),
+        }
+    }
+    Ok(all)
+}
+
+/// The key of a row of the load's tables, as JSON.
+fn key_of(table: &str, image: &Image) -> Result<Vec<u8>> {
+    let column = match table {
+        "kv" | "bank" | "doc" => "id",
+        "journal" => "tx",
+        _ => bail!("table {table} is none of the load's"),
+    };
+    let value = text(image, column).with_context(|| format!("{table}.{column} has no value"))?;
+    Ok(format!("{{\"{column}\":{value}}}").into_bytes())
+}
+
+impl Expected<'_> {
+    /// What tells a record from this message; `None`: it is this one.
+    pub fn mismatch(&self, record: &Record) -> Option<String> {
+        if record.key.as_deref() != Some(&self.key[..]) {
+            return Some("another key".to_owned());
+        }
+        match (self.operation, &record.value) {
+            (None, None) => None,
+            (None, Some(_)) => Some("a value where a tombstone is due".to_owned()),
+            (Some(_), None) => Some("a tombstone where a value is due".to_owned()),
+            (Some(operation), Some(value)) => match serde_json::from_slice(value) {
+                Err(error) => Some(format!("no JSON: {error}")),
+                Ok(envelope) => self.envelope(operation, &envelope),
+            },
+        }
+        .or_else(|| (record.headers != self.headers).then(|| "other headers".to_owned()))
+    }
+
+    fn envelope(&self, operation: &str, envelope: &Value) -> Option<String> {
+        let source = &envelope["source"];
+        let transaction = match self.change.transaction.as_str() {
+            "" => Value::Null,
+            number => number.parse::<u64>().map_or(Value::Null, Value::from),
+        };
+        let snapshot = source["snapshot"].as_str() != Some("false");
+        if envelope["op"] != operation {
+            Some(format!("op {} where {operation} is due", envelope["op"]))
+        } else if source["txId"] != transaction {
+            Some(format!("txId {} where {transaction} is due", source["txId"]))
+        } else if source["table"] != self.change.table.as_str() {
+            Some(format!("table {}", source["table"]))
+        } else if snapshot != (self.change.snapshot != Snapshot::None) {
+            Some(format!("snapshot {}", source["snapshot"]))
+        } else if !snapshot && source["ts_us"] != self.change.commit_unix_us {
+            Some("another commit time".to_owned())
+        } else {
+            differs("before", self.before, &envelope["before"])
+                .or_else(|| differs("after", self.after, &envelope["after"]))
+        }
+    }
+}
+
+fn differs(name: &str, image: Option<&Image>, json: &Value) -> Option<String> {
+    let Some(image) = image else {
+        return (!json.is_null()).then(|| format!("{name} is not null"));
+    };
+    for (column, seen) in image {
+        let same = match (seen, &json[column]) {
+            (Seen::Null, value) => value.is_null(),
+            (Seen::Unchanged, value) => value == UNAVAILABLE,
+            (Seen::Value(text), Value::String(value)) => value == text,
+            (Seen::Value(text), Value::Number(value)) => value.to_string() == *text,
+            _ => false,
+        };
+        if !same {
+            return Some(format!("{name}.{column} differs"));
+        }
+    }
+    None
+}

@@ -1,0 +1,64 @@
+//! Plugins that cannot be used: refused before the log is begun and the database is touched.
+
+use offtake_tests::fixture::Fixture;
+use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::subscriber::{Seen, Subscriber};
+
+/// A component that wants to read the gateway's environment.
+const CURIOUS: &str = r#"(component
+  (import "wasi:cli/environment@0.2.3" (instance
+    (export "get-arguments" (func (result (list string)))))))"#;
+
+const PLUGIN: &str = "[plugin.mask_people]
+wasm = \"guest.wasm\"
+config = { columns = [\"email\"], keep_last = 0 }
+
+[[route]]
+tables = [\"public.*\"]
+plugins = [\"mask_people\"]";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_cannot_be_used_ends_the_start_and_touches_nothing() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text);
+               INSERT INTO people VALUES (1, 'ada@x')";
+    let mut fixture = Fixture::new(postgres, "plugin", sql, "", PLUGIN).await.unwrap();
+    let guest = fixture.folder().join("guest.wasm");
+    let core_module = wat::parse_str("(module)").unwrap();
+    let curious = wat::parse_str(CURIOUS).unwrap();
+    let empty = wat::parse_str("(component)").unwrap();
+    let cases: [(Option<&[u8]>, &str, &[&str]); 5] = [
+        (None, "PLUGIN_UNREADABLE", &["guest.wasm", "check the path"]),
+        (Some(b"no wasm at all"), "PLUGIN_NOT_A_COMPONENT", &["not a WebAssembly component"]),
+        (Some(&core_module), "PLUGIN_NOT_A_COMPONENT", &["core module"]),
+        (Some(&curious), "PLUGIN_IMPORT_REFUSED", &["wasi:cli/environment@0.2.3", "may not have"]),
+        (Some(&empty), "PLUGIN_EXPORT_MISSING", &["offtake:transform"]),
+    ];
+    for (bytes, code, texts) in cases {
+        if let Some(bytes) = bytes {
+            std::fs::write(&guest, bytes).unwrap();
+        }
+        let ended = fixture.run_to_its_end().unwrap();
+        let message = ended.expect_error(1, code, texts);
+        assert!(message.contains("mask_people"), "the plugin is named: {message}");
+        let ended = fixture.command(&["check"]).unwrap();
+        ended.expect(2, texts).expect(2, &[code, "mask_people"]);
+    }
+    fixture.gateway.edit("guest.wasm", "builtin:mask").unwrap();
+    fixture.gateway.edit("columns = [\"email\"]", "colums = [\"email\"]").unwrap();
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(1, "PLUGIN_CONFIG_REFUSED", &["mask_people", "colums", "config"]);
+    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_CONFIG_REFUSED", "colums"]);
+    assert_eq!(fixture.created().await.unwrap(), (0, 0));
+    assert!(!fixture.folder().join("data").exists());
+
+    fixture.gateway.edit("colums", "columns").unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute("INSERT INTO people VALUES (2, 'bea@x')").await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
+    for change in subscriber.changes() {
+        let after = change.after.unwrap();
+        assert_eq!(after["email"], Seen::Value("*****".to_owned()), "{after:?}");
+    }
+}

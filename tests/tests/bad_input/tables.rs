@@ -1,0 +1,70 @@
+//! Tables that cannot be captured as configured: said before publication and slot are touched.
+
+use offtake_tests::fixture::Fixture;
+use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::subscriber::Subscriber;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_captured_table_that_no_route_takes_is_an_error() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE lost (id int PRIMARY KEY);
+               INSERT INTO t VALUES (1)";
+    let route = "[[route]]\ntables = [\"public.t\"]";
+    let mut fixture = Fixture::new(postgres, "route", sql, "", route).await.unwrap();
+    fixture.exit_on_halt().unwrap();
+    fixture.command(&["check"]).unwrap().expect(2, &["ROUTE_MISSING", "public.lost", "[[route]]"]);
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(3, "ROUTE_MISSING", &["public.lost", "[[route]]", "exclude"]);
+    assert_eq!(fixture.created().await.unwrap().0, 0, "no slot holds the server's log for nothing");
+
+    fixture.gateway.edit("tables = [\"public.t\"]", "tables = [\"public.?*\"]").unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &["*.public.t"]);
+    fixture.client.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_appears_without_a_route_halts_and_is_not_acknowledged() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let route = "[[route]]\ntables = [\"public.t\"]";
+    let mut fixture = Fixture::new(postgres, "late_route", sql, "", route).await.unwrap();
+    fixture.exit_on_halt().unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
+    fixture.stop().unwrap();
+    let later = "INSERT INTO t VALUES (2); CREATE TABLE later (id int PRIMARY KEY)";
+    fixture.client.batch_execute(later).await.unwrap();
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(3, "ROUTE_MISSING", &["public.later"]);
+    assert_eq!(fixture.unacknowledged_rows().await.unwrap(), 1);
+
+    fixture.gateway.edit("exclude = []", "exclude = [\"public.later\"]").unwrap_or_else(|_| {
+        let source = "tables = [\"public.*\"]";
+        fixture.gateway.edit(source, &format!("{source}\nexclude = [\"public.later\"]")).unwrap();
+    });
+    fixture.start().unwrap();
+    fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_without_a_replica_identity_is_refused_before_the_publication_is_touched() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE keyless (id int); INSERT INTO keyless VALUES (1)";
+    let mut fixture = Fixture::new(postgres, "keyless", sql, "", "").await.unwrap();
+    fixture.exit_on_halt().unwrap();
+    fixture.command(&["check"]).unwrap().expect(2, &["PG_TABLE", "public.keyless"]);
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(3, "PG_TABLE", &["public.keyless", "replica identity", "exclude"]);
+    assert_eq!(fixture.created().await.unwrap(), (0, 0));
+    // The application's own statements go on working.
+    fixture.client.batch_execute("UPDATE keyless SET id = 1").await.unwrap();
+
+    fixture.client.batch_execute("ALTER TABLE keyless ADD PRIMARY KEY (id)").await.unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute("INSERT INTO keyless VALUES (2)").await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
+}
