@@ -185,18 +185,37 @@ impl Fixture {
     /// # Errors
     /// The slot stays in use, or the server refuses.
     pub async fn unacknowledged_rows(&self) -> Result<i64> {
-        let deadline = Instant::now() + PATIENCE;
-        let active = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
-        while self.client.query_one(active, &[&self.slot]).await?.get(0) {
-            ensure!(Instant::now() < deadline, "slot {} stays in use", self.slot);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.wait_until_slot_is_free().await?;
         // The first byte tells a row's insert, update or delete from what is around it.
         let sql = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, \
                    'proto_version', '1', 'publication_names', $2) \
                    WHERE get_byte(data, 0) IN (ascii('I'), ascii('U'), ascii('D'))";
         let publication = format!("\"{}\"", self.slot);
         Ok(self.client.query_one(sql, &[&self.slot, &publication]).await?.get(0))
+    }
+
+    /// Waits until nobody reads from the slot: a walsender ends a moment after its client.
+    ///
+    /// # Errors
+    /// It stays in use, or the server refuses.
+    pub async fn wait_until_slot_is_free(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let active = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
+        while self.client.query_one(active, &[&self.slot]).await?.get(0) {
+            ensure!(Instant::now() < deadline, "slot {} stays in use", self.slot);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Drops the slot as somebody else would, with SQL.
+    ///
+    /// # Errors
+    /// See [`Fixture::wait_until_slot_is_free`].
+    pub async fn drop_slot(&self) -> Result<()> {
+        self.wait_until_slot_is_free().await?;
+        self.client.execute("SELECT pg_drop_replication_slot($1)", &[&self.slot]).await?;
+        Ok(())
     }
 
     /// How many slots and publications the pipeline has in the database.

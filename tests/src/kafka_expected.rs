@@ -62,9 +62,11 @@ pub fn expected<'c>(changes: &[&'c Received], partitions: i32) -> Result<Vec<Exp
             (Operation::Update, Some(old), Some(new)) if old != new => {
                 let mut gone = message(&old, Some("d"), before, None);
                 gone.headers.push(("__debezium.newkey".to_owned(), new.clone()));
+                let mut tombstone = message(&old, None, None, None);
+                tombstone.headers.clone_from(&gone.headers);
                 let mut come = message(&new, Some("c"), None, after);
                 come.headers.push(("__debezium.oldkey".to_owned(), old.clone()));
-                all.extend([gone, message(&old, None, None, None), come]);
+                all.extend([gone, tombstone, come]);
             }
             (Operation::Update, _, Some(new)) => {
                 all.push(message(&new, Some("u"), before, after));

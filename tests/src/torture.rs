@@ -3,120 +3,175 @@
 //! One run: a database of its own, the seeded load, a subscriber that stores cursor and data
 //! together, and a gateway that is started with one crash point after the other (or killed at a
 //! random moment) until it was killed often enough; then it may catch up, and everything is
-//! checked. `make test` does a small run, `make torture` a long one; both print seed and figures.
+//! checked. A crash point that is not reached fails the run, so nothing rests on how fast a machine
+//! is. `make test` does small runs, `make torture` a long one; both print seed and figures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::ack_monitor::{AckMonitor, AckTally};
 use crate::checker::{self, Figures, Tables};
+use crate::crash_points::{Schedule, Step};
 use crate::gateway::Gateway;
+use crate::kafka::Kafka;
+use crate::kafka_checker::{self, KafkaFigures};
 use crate::postgres::Postgres;
-use crate::subscriber::Subscriber;
-use crate::workload::{self, Journal, Random, Workload};
+use crate::subscriber::{Received, Subscriber, text};
+use crate::workload::{self, Journal, Workload};
 
-/// Crash points of hand-overs that every run passes.
-pub const CRASH_POINTS: [&str; 8] = [
-    "pipeline.before_submit",
-    "pipeline.after_submit",
-    "log.before_append",
-    "log.after_append",
-    "log.before_fsync",
-    "log.after_fsync",
-    "source.before_feedback",
-    "source.after_feedback",
-];
-
-/// Crash points of the time before streaming: each is the first kill of some gateway.
-pub const START_CRASH_POINTS: [&str; 3] =
-    ["source.before_slot_create", "source.after_slot_create", "source.snapshot_chunk"];
-
-/// Crash points of the Kafka sink.
-pub const KAFKA_CRASH_POINTS: [&str; 6] = [
-    "kafka.before_send",
-    "kafka.after_send",
-    "kafka.before_delivery_report",
-    "kafka.after_delivery_report",
-    "cursor.before_write",
-    "cursor.after_write",
-];
-
-/// How long a gateway may take to become ready or to catch up.
+/// How long a gateway may take to become ready, to reach a crash point, or to catch up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a gateway.
+const LOOK: Duration = Duration::from_millis(5);
+/// At most so many producers that the sink may begin because of one fault of the broker.
+const SESSIONS_OF_A_FAULT: usize = 8;
 
 /// What to do.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Plan<'k> {
     /// Seed of everything random.
     pub seed: u64,
     /// Kills.
     pub kills: u32,
     /// Mutations of the gateway (`mutate.drop=every:10000`), to prove that the checker can fail.
     pub mutation: String,
-    /// Lines of the configuration after `[source]`.
+    /// Lines of the configuration after `[source]`, but for `[kafka]`.
     pub configuration: String,
-    /// Crash points beside those of every run.
+    /// Crash points beside those of the start; the same one twice comes twice as often.
     pub crash_points: Vec<&'static str>,
+    /// The broker of a run with Kafka.
+    pub kafka: Option<&'k Kafka>,
+    /// Kills, stops and continues the broker as well. It must be nobody else's.
+    pub broker_faults: bool,
 }
 
 /// What was done and seen.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Kills at each crash point; `random` counts those at a random moment.
-    pub kills: BTreeMap<String, u32>,
+    pub kills: BTreeMap<&'static str, u32>,
     /// The checker's count.
     pub figures: Figures,
-    /// Longest time from a start to readiness.
-    pub slowest_start: Duration,
+    /// The checker's count of Kafka.
+    pub kafka: Option<KafkaFigures>,
+    /// What the monitor of acknowledgements saw.
+    pub acks: AckTally,
+    /// Times from a start to readiness, in order of length.
+    pub recoveries: Vec<Duration>,
+    /// From the last transaction to its arrival everywhere, after the last start.
+    pub catch_up: Duration,
     /// Times that the subscriber had to subscribe.
     pub subscriptions: u32,
+    /// Faults of the broker.
+    pub broker_faults: u32,
+    /// Peak resident memory of the last gateway, in bytes.
+    pub peak_memory: u64,
 }
 
 impl Report {
-    /// One line for the log of a run.
-    pub fn line(&self, plan: &Plan) -> String {
-        format!(
-            "seed {} kills {} {:?}; {} changes ({} of snapshots) in {} transactions, {} committed by \
-             the load; lost 0, doubled 0, invented 0, out of order 0; slowest start {:.2} s; \
-             {} subscriptions",
+    /// Time from a start to readiness that so many hundredths of the starts do not exceed.
+    pub fn recovery(&self, hundredths: usize) -> Duration {
+        let last = self.recoveries.len().saturating_sub(1);
+        self.recoveries.get(last * hundredths / 100).copied().unwrap_or_default()
+    }
+
+    /// The figures of a run that found nothing wrong, for its log.
+    pub fn line(&self, plan: &Plan<'_>) -> String {
+        let figures = &self.figures;
+        let mut line = format!(
+            "seed {}: {} kills {:?}\n  {} transactions committed by the load, {} received with {} \
+             changes ({} of snapshots); missing 0, doubled 0, invented 0, out of order 0\n  ack-ahead \
+             violations {} ({} samples); recovery p50 {:.2} s, p99 {:.2} s, slowest {:.2} s; caught \
+             up in {:.2} s; {} subscriptions; peak memory {} MiB",
             plan.seed,
             self.kills.values().sum::<u32>(),
             self.kills,
-            self.figures.changes,
-            self.figures.snapshot_rows,
-            self.figures.transactions,
-            self.figures.committed,
-            self.slowest_start.as_secs_f64(),
+            figures.committed,
+            figures.transactions,
+            figures.changes,
+            figures.snapshot_rows,
+            self.acks.violations,
+            self.acks.samples,
+            self.recovery(50).as_secs_f64(),
+            self.recovery(99).as_secs_f64(),
+            self.recovery(100).as_secs_f64(),
+            self.catch_up.as_secs_f64(),
             self.subscriptions,
-        )
+            self.peak_memory >> 20,
+        );
+        if let Some(kafka) = &self.kafka {
+            line.push_str(&format!(
+                "\n  Kafka: {} records in {} topics ({} tombstones, {} keys moved), {} sent again in \
+                 {} runs (amplification {:.2} %), all equal to the byte; missing 0, out of order 0; \
+                 {} faults of the broker",
+                kafka.records,
+                kafka.topics,
+                kafka.tombstones,
+                kafka.moved,
+                kafka.resent,
+                kafka.restarts,
+                kafka.amplification(),
+                self.broker_faults,
+            ));
+        }
+        line
     }
 }
 
+/// A fault of the broker while the gateway runs.
+#[derive(Clone, Copy, Debug)]
+enum BrokerFault {
+    /// SIGKILL, and started again.
+    Killed,
+    /// SIGSTOP, and SIGCONT some seconds later.
+    Stopped,
+    /// The same, and the gateway is killed meanwhile with messages on their way.
+    StoppedAndGatewayKilled,
+}
+
 /// A pipeline with its load, between kills.
-pub struct Torture {
+pub struct Torture<'k> {
     /// The gateway.
     pub gateway: Gateway,
     /// The database's name.
     pub database: String,
-    plan: Plan,
-    random: Random,
+    plan: Plan<'k>,
+    schedule: Schedule,
     subscriber: Subscriber,
+    monitor: AckMonitor,
     report: Report,
+    starts: usize,
 }
 
-impl Torture {
+impl<'k> Torture<'k> {
     /// Creates the database and the configuration.
-    pub async fn prepare(postgres: &Postgres, folder: &Path, plan: Plan) -> Result<Torture> {
+    pub async fn prepare(postgres: &Postgres, folder: &Path, plan: Plan<'k>) -> Result<Torture<'k>> {
         let database = postgres.create_database("torture").await?;
         let client = postgres.connect(&database).await?;
         client.batch_execute(workload::TABLES).await?;
         let source = format!("url = \"{}\"\ntables = [\"public.*\"]", postgres.url(&database));
-        let gateway = Gateway::new(folder, &database, &source, &plan.configuration)?;
-        let subscriber = Subscriber::start(gateway.grpc, &[]);
-        let random = Random::new(plan.seed);
-        Ok(Torture { gateway, database, plan, random, subscriber, report: Report::default() })
+        let mut configuration = plan.configuration.clone();
+        if let Some(kafka) = plan.kafka {
+            configuration.push_str(&format!(
+                "\n[kafka]\nbrokers = [\"{}\"]\ntopics = {{ partitions = 3 }}\n",
+                kafka.brokers()
+            ));
+        }
+        let gateway = Gateway::new(folder, &database, &source, &configuration)?;
+        let slot = format!("offtake_{database}");
+        Ok(Torture {
+            subscriber: Subscriber::start(gateway.grpc, &[]),
+            monitor: AckMonitor::start(&postgres.url(&database), &slot, gateway.admin),
+            schedule: Schedule::new(plan.seed, &plan.crash_points),
+            gateway,
+            database,
+            plan,
+            report: Report::default(),
+            starts: 0,
+        })
     }
 
     /// Kills under load, lets it catch up, checks.
@@ -124,9 +179,18 @@ impl Torture {
         let url = postgres.url(&self.database);
         let load = Workload::start(&url, self.plan.seed, 2, Duration::from_millis(2));
         for kill in 0..self.plan.kills {
-            self.kill(kill).await.with_context(|| format!("seed {}, kill {kill}", self.plan.seed))?;
+            let killed = self.kill().await;
+            killed.with_context(|| format!("seed {}, kill {kill}", self.plan.seed))?;
+            let faults =
+                [BrokerFault::Killed, BrokerFault::Stopped, BrokerFault::StoppedAndGatewayKilled];
+            let due = (1..4).find(|quarter| kill + 1 == self.plan.kills * quarter / 4);
+            if let (true, Some(due)) = (self.plan.broker_faults, due) {
+                let fault = faults[due as usize - 1];
+                let outcome = self.broker_fault(fault);
+                outcome.with_context(|| format!("seed {}, {fault:?}", self.plan.seed))?;
+            }
         }
-        self.start(&self.plan.mutation.clone())?;
+        self.start("")?;
         self.gateway.wait_until_ready(PATIENCE)?;
         let journal = load.stop().await?;
         self.catch_up(postgres, journal).await
@@ -139,8 +203,7 @@ impl Torture {
         changes: usize,
         timeout: Duration,
     ) -> Result<Report> {
-        let mutation = self.plan.mutation.clone();
-        self.start(&mutation)?;
+        self.start("")?;
         self.gateway.wait_until_ready(PATIENCE)?;
         let url = postgres.url(&self.database);
         let load = Workload::start(&url, self.plan.seed, 3, Duration::ZERO);
@@ -153,49 +216,84 @@ impl Torture {
         self.catch_up(postgres, journal).await
     }
 
-    /// Starts with one crash point, waits for the crash, or kills at a random moment.
-    async fn kill(&mut self, number: u32) -> Result<()> {
-        let points: Vec<&str> =
-            CRASH_POINTS.iter().chain(&self.plan.crash_points).copied().collect();
-        let (point, pass) = match START_CRASH_POINTS.get(number as usize) {
-            Some(point) => (*point, 1),
-            None => {
-                let index = self.random.below(points.len() as u64 + 2) as usize;
-                (points.get(index).copied().unwrap_or("random"), 1 + self.random.below(40))
-            }
+    /// Starts the gateway and lets it be killed, as the schedule says.
+    async fn kill(&mut self) -> Result<()> {
+        let step = self.schedule.step();
+        let (name, switch, until) = match step {
+            Step::Point(name, passes) => (name, format!("{name}={passes}"), PATIENCE),
+            Step::Random(after) => ("random", String::new(), after),
         };
-        let mut switches = format!("{point}={pass}");
-        if !self.plan.mutation.is_empty() {
-            switches = format!("{switches},{}", self.plan.mutation);
-        }
-        self.start(&switches)?;
-        let patience = match point {
-            "random" => Duration::from_millis(100 + self.random.below(900)),
-            _ => Duration::from_secs(5),
-        };
-        let deadline = Instant::now() + patience;
-        let mut crashed = false;
-        while Instant::now() < deadline {
+        self.start(&switch)?;
+        let begin = Instant::now();
+        let mut ready = false;
+        while begin.elapsed() < until {
             if let Some(status) = self.gateway.exited()? {
                 use std::os::unix::process::ExitStatusExt;
-                ensure!(
-                    status.signal() == Some(9),
-                    "the gateway ended by itself with {status}\n{}",
-                    self.gateway.output()
-                );
-                crashed = true;
-                break;
+                let asked = status.signal() == Some(9) && name != "random";
+                ensure!(asked, "it ended by itself with {status}\n{}", self.gateway.output());
+                *self.report.kills.entry(name).or_default() += 1;
+                return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            if let (false, Ok((code, body))) = (ready, self.gateway.get("/readyz")) {
+                ensure!(!body.contains("HALTED"), "{body}\n{}", self.gateway.output());
+                ready = code == 200;
+                if ready {
+                    self.report.recoveries.push(begin.elapsed());
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        if let Step::Point(..) = step {
+            bail!("{step:?} was not reached in {PATIENCE:?}\n{}", self.gateway.output());
         }
         self.gateway.kill()?;
-        let name = if crashed { point } else { "random" };
-        *self.report.kills.entry(name.to_owned()).or_default() += 1;
+        *self.report.kills.entry(name).or_default() += 1;
         Ok(())
     }
 
+    /// Starts with these switches beside the plan's mutation.
     fn start(&mut self, switches: &str) -> Result<()> {
-        self.gateway.start(switches)
+        self.starts += 1;
+        self.gateway.start(&format!("{switches},{}", self.plan.mutation))
+    }
+
+    /// Lets the broker fail while the gateway runs: the log must go on, and Kafka must catch up.
+    fn broker_fault(&mut self, fault: BrokerFault) -> Result<()> {
+        let kafka = self.plan.kafka.context("a run without Kafka has no broker")?;
+        self.start("")?;
+        self.gateway.wait_until_ready(PATIENCE)?;
+        self.kafka_passes(sequence(&self.gateway.status()?))?;
+        match fault {
+            BrokerFault::Killed => kafka.kill()?,
+            BrokerFault::Stopped | BrokerFault::StoppedAndGatewayKilled => kafka.pause()?,
+        }
+        let before = sequence(&self.gateway.status()?);
+        let since = Instant::now();
+        let goes_on = |status: &serde_json::Value| {
+            sequence(status) > before + 300 && since.elapsed() > Duration::from_secs(3)
+        };
+        self.gateway.wait_for_status("the log to go on without a broker", PATIENCE, goes_on)?;
+        if let BrokerFault::StoppedAndGatewayKilled = fault {
+            self.gateway.kill()?;
+            *self.report.kills.entry("random").or_default() += 1;
+            self.start("")?;
+            self.gateway.wait_until_ready(PATIENCE)?;
+        }
+        match fault {
+            BrokerFault::Killed => kafka.launch()?,
+            BrokerFault::Stopped | BrokerFault::StoppedAndGatewayKilled => kafka.resume()?,
+        }
+        self.report.broker_faults += 1;
+        self.kafka_passes(sequence(&self.gateway.status()?))?;
+        self.gateway.kill()?;
+        *self.report.kills.entry("random").or_default() += 1;
+        Ok(())
+    }
+
+    /// Waits until everything up to a sequence is acknowledged by Kafka.
+    fn kafka_passes(&self, sequence: u64) -> Result<()> {
+        let passed = |status: &serde_json::Value| status["kafka"]["sequence"].as_u64() >= Some(sequence);
+        self.gateway.wait_for_status("Kafka to catch up", PATIENCE, passed).map(|_| ())
     }
 
     /// A last transaction as a marker, then the check of everything before it.
@@ -206,20 +304,41 @@ impl Torture {
         journal.committed.insert(MARKER);
         let tables = Tables::read(&client).await?;
         let begin = Instant::now();
-        let marker = |change: &crate::subscriber::Received| {
-            change.table == "journal"
-                && change.after.as_ref().and_then(|row| crate::subscriber::text(row, "tx")) == Some("-1")
+        let marker = |change: &Received| {
+            let row = change.after.as_ref().filter(|_| change.table == "journal");
+            row.and_then(|row| text(row, "tx")) == Some("-1")
         };
         self.subscriber
             .wait_for("the marker", PATIENCE, |store| store.changes.iter().rev().take(50).any(marker))
             .await
             .with_context(|| self.gateway.output())?;
-        self.report.slowest_start = self.report.slowest_start.max(begin.elapsed());
         let changes = self.subscriber.changes();
+        if self.plan.kafka.is_some() {
+            self.kafka_passes(changes.last().map_or(0, |change| change.sequence))?;
+        }
+        self.report.catch_up = begin.elapsed();
+        self.report.recoveries.sort();
         self.report.subscriptions = self.subscriber.store.lock().expect("no panic").subscriptions;
-        self.report.figures = checker::check(&changes, &journal, &tables)
-            .with_context(|| format!("seed {}", self.plan.seed))?;
+        self.report.peak_memory = self.gateway.peak_memory_bytes()?;
+        self.report.acks = self.monitor.tally();
+        let seed = self.plan.seed;
+        self.report.figures =
+            checker::check(&changes, &journal, &tables).with_context(|| format!("seed {seed}"))?;
         self.gateway.stop(Duration::from_secs(6))?;
+        if let Some(kafka) = self.plan.kafka {
+            let topics = kafka_checker::read_topics(kafka, &self.database)?;
+            let sessions = self.starts + SESSIONS_OF_A_FAULT * self.report.broker_faults as usize;
+            let figures = kafka_checker::check(&topics, &changes, &journal, &tables, sessions);
+            self.report.kafka = Some(figures.with_context(|| format!("Kafka, seed {seed}"))?);
+        }
+        let acks = &self.report.acks;
+        if let Some(first) = &acks.first {
+            bail!("acknowledged early {} times of {}: {first}", acks.violations, acks.samples);
+        }
         Ok(self.report)
     }
+}
+
+fn sequence(status: &serde_json::Value) -> u64 {
+    status["log"]["last_sequence"].as_u64().unwrap_or(0)
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Result;
 use tokio_postgres::{Client, NoTls};
 
-/// Tables of the load.
+/// Tables of the load. `doc` is larger than a batch, so that a snapshot of it has more than one chunk.
 pub const TABLES: &str = "
 create sequence generation;
 create table kv (id int primary key, gen bigint not null, ver bigint not null, note text);
@@ -25,7 +25,7 @@ create table doc (id int primary key, ver bigint not null, body text not null);
 create table journal (tx bigint primary key, changed int not null);
 insert into bank select i, 1000 from generate_series(1, 8) i;
 insert into kv select i, nextval('generation'), 1, 'seed' from generate_series(1, 20) i;
-insert into doc select i, 1, repeat(md5(i::text), 200) from generate_series(1, 5) i;
+insert into doc select i, 1, repeat(md5(i::text), 200) from generate_series(1, 150) i;
 ";
 
 /// What every balance adds up to.

@@ -4,20 +4,23 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use offtake_tests::crash_points::{CRASH_POINTS, GRPC_CRASH_POINTS};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::torture::{Plan, Torture};
 
-fn plan(seed: u64, kills: u32, mutation: &str) -> Plan {
+fn plan(seed: u64, kills: u32, mutation: &str) -> Plan<'static> {
     Plan {
         seed,
         kills,
         mutation: mutation.to_owned(),
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
-        crash_points: Vec::new(),
+        crash_points: CRASH_POINTS.iter().chain(&GRPC_CRASH_POINTS).copied().collect(),
+        kafka: None,
+        broker_faults: false,
     }
 }
 
-async fn torture(plan: Plan) -> Result<String> {
+async fn torture(plan: Plan<'_>) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let postgres = Postgres::shared(Version::System);
     let torture = Torture::prepare(postgres, folder.path(), plan.clone()).await?;
@@ -63,9 +66,20 @@ async fn acknowledging_before_durable_is_noticed_as_a_slot_ahead_of_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = Postgres::shared(Version::System);
     let mut plan = plan(11, 8, "mutate.acknowledge_early=every:1");
-    plan.crash_points = vec!["pipeline.before_submit"; 40];
+    plan.crash_points = vec!["pipeline.before_submit"];
     let torture = Torture::prepare(postgres, folder.path(), plan).await.unwrap();
     let error = torture.run(postgres).await.expect_err("acknowledging early went unnoticed");
     let text = format!("{error:#}");
     assert!(text.contains("PG_SLOT_AHEAD"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledging_before_durable_is_noticed_by_the_monitor_while_it_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::shared(Version::System);
+    let plan = plan(13, 0, "mutate.acknowledge_early=every:1");
+    let torture = Torture::prepare(postgres, folder.path(), plan).await.unwrap();
+    let outcome = torture.run_until_changes(postgres, 2_000, Duration::from_secs(60)).await;
+    let text = format!("{:#}", outcome.expect_err("acknowledging early went unnoticed"));
+    assert!(text.contains("acknowledged early"), "{text}");
 }

@@ -301,6 +301,7 @@ async fn the_slot_is_compared_with_the_log() -> Result<()> {
                 database: database.name.clone(),
                 slot: slot.clone(),
                 publication: database.options.publication.clone(),
+                ..Default::default()
             }),
             end: lsn(end),
             ..Default::default()

@@ -1,6 +1,6 @@
 //! The Prometheus page: every metric once, with its help text, from one status.
 //!
-//! Names are listed in `gateway/CONFIGURATION.md`; a label is a name from the configuration, never
+//! Names are listed in `gateway/OPERATING.md`; a label is a name from the configuration, never
 //! a value of a row.
 
 use std::fmt::Write;
@@ -186,8 +186,21 @@ fn sinks(page: &mut Page, status: &Status) {
             "Records acknowledged by Kafka.",
             kafka.acknowledged,
         );
+        page.one(
+            "offtake_kafka_bytes_total",
+            "counter",
+            "Bytes of keys and values handed to the client, repetitions included.",
+            kafka.bytes,
+        );
         page.one("offtake_kafka_halted", "gauge", "1 when the sink has halted.", u8::from(kafka.halt.is_some()));
     }
+    page.one(
+        "offtake_grpc_changes_total",
+        "counter",
+        "Changes sent to subscribers, each counted once a subscriber.",
+        status.grpc.changes,
+    );
+    page.one("offtake_grpc_bytes_total", "counter", "Bytes sent to subscribers.", status.grpc.bytes);
     page.one(
         "offtake_subscribers",
         "gauge",
@@ -199,5 +212,34 @@ fn sinks(page: &mut Page, status: &Status) {
         let id = subscriber.id.to_string();
         let labels = [("subscriber", id.as_str()), ("peer", subscriber.peer.as_str())];
         page.sample("offtake_subscriber_lag_changes", &labels, subscriber.lag_changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::status::Status;
+
+    #[test]
+    fn the_operators_page_lists_every_metric_and_no_other() {
+        let page = render(&Status::sample());
+        let mut rendered: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let guide = include_str!("../../OPERATING.md");
+        let mut listed: Vec<&str> = guide
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.starts_with("offtake_"))
+            .collect();
+        rendered.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(rendered, listed);
+    }
+
+    #[test]
+    fn a_label_value_cannot_break_out_of_its_quotes() {
+        let mut page = Page { text: String::new() };
+        page.sample("m", &[("l", "a\"b\\c\nd")], 1);
+        assert_eq!(page.text, "m{l=\"a\\\"b\\\\c\\nd\"} 1\n");
     }
 }

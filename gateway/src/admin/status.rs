@@ -62,6 +62,8 @@ pub struct Status {
     pub plugins: Vec<PluginView>,
     /// The Kafka sink.
     pub kafka: Option<KafkaView>,
+    /// What gRPC sent to subscribers, gone ones included.
+    pub grpc: SentView,
     /// Open subscriptions.
     pub subscribers: Vec<SubscriberView>,
 }
@@ -177,10 +179,21 @@ pub struct KafkaView {
     pub lag_changes: u64,
     /// Records acknowledged.
     pub acknowledged: u64,
+    /// Bytes of keys and values handed to the client.
+    pub bytes: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
     /// Why it has halted.
     pub halt: Option<String>,
+}
+
+/// What a sink sent since the process began.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SentView {
+    /// Changes, each counted once a receiver.
+    pub changes: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// A subscription.
@@ -218,12 +231,23 @@ impl Observed {
             commit_to_log: HistogramView { counts, sum_seconds },
             plugins: self.plugins.iter().map(plugin_view).collect(),
             kafka: self.kafka_view(),
+            grpc: self.grpc.as_ref().map_or_else(SentView::default, |grpc| SentView {
+                changes: grpc.changes(),
+                bytes: grpc.bytes(),
+            }),
             subscribers: self.subscriber_views(last_sequence),
         }
     }
 }
 
 impl Observed {
+    /// Tells subscribers' Progress frames how far the source is ahead.
+    pub fn pass_on_source_lag(&self) {
+        if let Some(grpc) = &self.grpc {
+            grpc.set_source_lag_bytes(self.source_view().slot_lag_bytes);
+        }
+    }
+
     fn source_view(&self) -> SourceView {
         let report = self.source.report();
         let durable = self.log.durable();
@@ -321,6 +345,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         sequence: status.cursor,
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
+        bytes: status.bytes,
         last_error: status.last_error,
         halt,
     }
@@ -343,4 +368,62 @@ fn lag_seconds(behind: bool, last_commit_unix_us: i64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     ((now - last_commit_unix_us) as f64 / 1e6).max(0.0)
+}
+
+#[cfg(test)]
+impl Status {
+    /// One with everything in it.
+    pub fn sample() -> Status {
+        Status {
+            name: "shop".to_owned(),
+            version: "0",
+            state: State::Running,
+            uptime_seconds: 1,
+            source: SourceView {
+                snapshot: Some(SnapshotView {
+                    table: "public.t".to_owned(),
+                    rows: 1,
+                    estimate: 2,
+                    rows_per_second: 1.0,
+                    tables_left: 1,
+                }),
+                ..SourceView::default()
+            },
+            log: LogView {
+                id: String::new(),
+                bytes: 1,
+                segments: 1,
+                earliest_sequence: 1,
+                last_sequence: 1,
+                blocked: None,
+                fsyncs: 1,
+                fsync_seconds: 0.1,
+            },
+            changes: ChangesView { source: 1, logged: 1, transactions: 1 },
+            commit_to_log: HistogramView { counts: vec![0; 15], sum_seconds: 0.0 },
+            plugins: vec![PluginView {
+                name: "mask".to_owned(),
+                digest: String::new(),
+                changes: 1,
+                nanoseconds: 1,
+            }],
+            kafka: Some(KafkaView {
+                state: "RUNNING".to_owned(),
+                sequence: 1,
+                lag_changes: 0,
+                acknowledged: 1,
+                bytes: 1,
+                last_error: None,
+                halt: None,
+            }),
+            subscribers: vec![SubscriberView {
+                id: 1,
+                peer: "127.0.0.1:1".to_owned(),
+                streams: vec!["*".to_owned()],
+                sequence: 1,
+                lag_changes: 0,
+            }],
+            grpc: SentView { changes: 1, bytes: 1 },
+        }
+    }
 }

@@ -1,28 +1,31 @@
-//! How a snapshot goes: a bar on a terminal, log lines elsewhere.
+//! How a snapshot goes: a bar on a terminal, log lines elsewhere. Subscribers are told of the
+//! source's lag at the same pace.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::admin::Observed;
 
-/// Between two looks at a terminal, and between two log lines.
-const BAR_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Between two log lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows every snapshot until the process closes.
 pub async fn show(observed: Arc<Observed>, mut closing: watch::Receiver<bool>) {
     let terminal = std::io::stderr().is_terminal();
     let mut bar: Option<ProgressBar> = None;
+    let mut line_due = Instant::now();
     loop {
-        let interval = if terminal { BAR_INTERVAL } else { LINE_INTERVAL };
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(INTERVAL) => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }
+        observed.pass_on_source_lag();
         let report = observed.source.report();
         let retained = report.slot.map_or(0, |slot| slot.retained_bytes);
         let Some(snapshot) = report.snapshot else {
@@ -43,7 +46,8 @@ pub async fn show(observed: Arc<Observed>, mut closing: watch::Receiver<bool>) {
                 HumanCount(snapshot.rows_per_second as u64),
                 HumanBytes(retained),
             ));
-        } else {
+        } else if Instant::now() >= line_due {
+            line_due = Instant::now() + LINE_INTERVAL;
             tracing::info!(
                 table = %snapshot.table,
                 rows = snapshot.rows,

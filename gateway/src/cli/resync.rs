@@ -12,7 +12,14 @@ use crate::pipeline::{log_halt, source_options};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The gateway must not be running. Subscribers' cursors end with CURSOR_FROM_ANOTHER_LOG; the next
-`offtake run` reads every table again. The publication stays.")]
+`offtake run` reads every table again. The publication stays.
+
+Examples:
+  offtake resync           ask, then start over
+  offtake resync --yes     without a terminal
+
+Exit status: 0 done, 1 not confirmed or failed (nothing or a part was done; run it again), 2 wrong
+configuration.")]
 pub struct ResyncArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -24,7 +24,9 @@ const DRAIN: Duration = Duration::from_secs(4);
 #[command(after_help = "\
 The first SIGTERM or Ctrl-C drains and stops within 5 s, a second one ends at once.
 A pipeline that cannot go on says HALTED with a code, a cause and a next step, keeps its place and
-goes on serving its log; with on_halt = \"exit\" it ends with status 3.")]
+goes on serving its log; with on_halt = \"exit\" it ends.
+
+Exit status: 0 stopped as told, 1 failed, 2 wrong configuration, 3 halted with on_halt = \"exit\".")]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -1,12 +1,24 @@
 //! `offtake slot drop`: gives back what the database keeps for a pipeline that will not run again.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand};
+use offtake_source_postgres::SourceError;
 
 use super::{ConfigArgs, Exit, ExitCode, confirm};
-use crate::pipeline::{Halt, source_halt, source_options};
+use crate::pipeline::{Halt, chain_text, source_halt, source_options};
+
+/// How long a gateway that was just stopped may hold the slot: its walsender ends after it.
+const LEAVING: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(100);
+/// PostgreSQL's code for a slot that somebody reads from.
+const OBJECT_IN_USE: &str = "55006";
 
 /// Subcommands of `slot`.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  offtake slot drop -c offtake.toml")]
 pub enum SlotCommand {
     /// Drop the replication slot. What was not read yet is lost to this pipeline.
     Drop(DropArgs),
@@ -14,6 +26,14 @@ pub enum SlotCommand {
 
 /// Arguments of `slot drop`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The gateway must not be running. The log and the publication stay.
+
+Examples:
+  offtake slot drop           ask, then drop it
+  offtake slot drop --yes     without a terminal
+
+Exit status: 0 dropped or not there, 1 not confirmed or failed, 2 wrong configuration.")]
 pub struct DropArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -59,7 +79,23 @@ pub fn drop_slot(options: &offtake_source_postgres::SourceOptions) -> Result<boo
     let runtime = runtime.map_err(|error| {
         Halt::new("RUNTIME", format!("cannot start the runtime: {error}"), "try again")
     })?;
-    runtime
-        .block_on(offtake_source_postgres::drop_slot(&options.connect, &options.slot))
-        .map_err(|error| source_halt(&error))
+    runtime.block_on(async {
+        let deadline = Instant::now() + LEAVING;
+        loop {
+            match offtake_source_postgres::drop_slot(&options.connect, &options.slot).await {
+                Err(error) if is_in_use(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(error) if is_in_use(&error) => {
+                    let active = SourceError::SlotActive { slot: options.slot.clone(), pid: 0 };
+                    return Err(Halt::new(active.code(), chain_text(&error), active.next_step()));
+                }
+                outcome => return outcome.map_err(|error| source_halt(&error)),
+            }
+        }
+    })
+}
+
+fn is_in_use(error: &SourceError) -> bool {
+    matches!(error, SourceError::Server { error, .. } if error.sqlstate == OBJECT_IN_USE)
 }

@@ -19,7 +19,11 @@ use crate::pipeline::{Halt, chain_text};
 Examples:
   offtake tail                                   from now on, all streams
   offtake tail --from earliest --count 10        the first ten changes that are still there
-  offtake tail --stream 'shop.public.*' --format json | jq .after")]
+  offtake tail --stream 'shop.public.*' --format json | jq .after
+  offtake tail --count 10 --cursors              ... and where to go on: --from CURSOR
+
+Exit status: 0 printed what was asked for, 1 no gateway answers or the subscription ended with the
+code that is shown, 2 wrong usage or configuration.")]
 pub struct TailArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -82,13 +86,17 @@ pub fn execute(args: &TailArgs) -> Exit {
             Err(exit) => return exit,
         },
     };
+    let start = match start(&args.from) {
+        Ok(start) => start,
+        Err(halt) => return Exit::configuration(super::exit::message(&halt)),
+    };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Exit::with(ExitCode::Failed, "cannot start the runtime");
     };
     runtime.block_on(async {
         let mut tail = Tail::new(args);
         tokio::select! {
-            outcome = tail.follow(&address) => match outcome {
+            outcome = tail.follow(&address, start) => match outcome {
                 Ok(()) => Exit::done(),
                 Err(halt) => Exit::failed(&halt),
             },
@@ -124,7 +132,11 @@ impl<'a> Tail<'a> {
         }
     }
 
-    async fn follow(&mut self, address: &str) -> Result<(), Halt> {
+    async fn follow(
+        &mut self,
+        address: &str,
+        start: v1::subscribe_request::Start,
+    ) -> Result<(), Halt> {
         let unreachable = |cause: String| {
             Halt::new(
                 "TAIL_UNREACHABLE",
@@ -138,13 +150,19 @@ impl<'a> Tail<'a> {
             .max_decoding_message_size(64 << 20);
         let request = v1::SubscribeRequest {
             streams: self.args.stream.clone(),
-            start: Some(start(&self.args.from)?),
+            start: Some(start),
             ..Default::default()
         };
         let mut frames = client
             .subscribe(request)
             .await
-            .map_err(|status| unreachable(status.message().to_owned()))?
+            .map_err(|status| {
+                Halt::new(
+                    "TAIL_REFUSED",
+                    format!("the gateway refused the subscription: {}", status.message()),
+                    "correct --stream as the message says, or run `offtake tail` again",
+                )
+            })?
             .into_inner();
         let mut out = std::io::stdout().lock();
         loop {
@@ -184,12 +202,8 @@ impl<'a> Tail<'a> {
                 }
             }
             Some(Control::Ended(ended)) => {
-                let hint = ended.earliest.map_or(0, |earliest| earliest.sequence);
-                return Err(Halt::new(
-                    ended.code,
-                    ended.text,
-                    format!("the log still holds what follows sequence {hint}: --from earliest"),
-                ));
+                let next_step = after_ending(&ended);
+                return Err(Halt::new(ended.code, ended.text, next_step));
             }
             Some(Control::Progress(_) | Control::Snapshot(_) | Control::Notice(_)) | None => {}
         }
@@ -221,6 +235,19 @@ impl<'a> Tail<'a> {
             eprintln!("cursor: {}", cursor_text(&self.token, change.sequence));
         }
         enough
+    }
+}
+
+/// What to do about a subscription that the gateway ended on purpose.
+fn after_ending(ended: &v1::Ended) -> String {
+    let held = ended.earliest.as_ref().map_or(0, |earliest| earliest.sequence);
+    match ended.code.as_str() {
+        "SHUTTING_DOWN" | "LOG_UNREADABLE" => "run `offtake tail` again".to_owned(),
+        "LOG_DAMAGED" => "the gateway's own log names file and offset; `--from latest` reads what \
+                          is new"
+            .to_owned(),
+        "CURSOR_OTHER_SELECTION" => "give the same --stream as when the cursor was printed".to_owned(),
+        _ => format!("the log still holds what follows sequence {held}: --from earliest"),
     }
 }
 

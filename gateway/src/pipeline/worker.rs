@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offtake_change::{Batch, Boundary, NO_TRANSACTION, TableSchema, Transaction};
+use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchema, Transaction};
 use offtake_failpoint::{crash_point, mutate};
 use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
@@ -328,6 +328,13 @@ impl Worker {
     fn count_source_row(&mut self, batch: &Batch, source_row: usize) {
         let Some(row) = batch.rows.get(source_row) else { return };
         if row.transaction == NO_TRANSACTION {
+            if row.operation == Operation::Message {
+                // A message outside a transaction comes where it was written: everything committed
+                // before it has come, and in one group with this place it is not taken twice.
+                let past = Lsn(row.lsn.0 + 1).max(lsn(self.position.idle.as_ref()));
+                self.position.idle = Some(at(past));
+                self.position_written = false;
+            }
             return;
         }
         let Some(transaction) = batch.transactions.get(row.transaction as usize) else { return };

@@ -27,17 +27,18 @@ async fn a_plugin_that_cannot_be_used_ends_the_start_and_touches_nothing() {
     let core_module = wat::parse_str("(module)").unwrap();
     let curious = wat::parse_str(CURIOUS).unwrap();
     let empty = wat::parse_str("(component)").unwrap();
-    let cases: [(Option<&[u8]>, &str, &[&str]); 5] = [
-        (None, "PLUGIN_UNREADABLE", &["guest.wasm", "check the path"]),
-        (Some(b"no wasm at all"), "PLUGIN_NOT_A_COMPONENT", &["not a WebAssembly component"]),
-        (Some(&core_module), "PLUGIN_NOT_A_COMPONENT", &["core module"]),
-        (Some(&curious), "PLUGIN_IMPORT_REFUSED", &["wasi:cli/environment@0.2.3", "may not have"]),
-        (Some(&empty), "PLUGIN_EXPORT_MISSING", &["offtake:transform"]),
+    for command in ["run", "check"] {
+        let ended = fixture.command(&[command]).unwrap();
+        ended.expect(2, &["error[CONFIG_FILE_MISSING]", "wasm = \"guest.wasm\"", "help: "]);
+    }
+    let cases: [(&[u8], &str, &[&str]); 4] = [
+        (b"no wasm at all", "PLUGIN_NOT_A_COMPONENT", &["not a WebAssembly component"]),
+        (&core_module, "PLUGIN_NOT_A_COMPONENT", &["core module"]),
+        (&curious, "PLUGIN_IMPORT_REFUSED", &["wasi:cli/environment@0.2.3", "may not have"]),
+        (&empty, "PLUGIN_EXPORT_MISSING", &["offtake:transform"]),
     ];
     for (bytes, code, texts) in cases {
-        if let Some(bytes) = bytes {
-            std::fs::write(&guest, bytes).unwrap();
-        }
+        std::fs::write(&guest, bytes).unwrap();
         let ended = fixture.run_to_its_end().unwrap();
         let message = ended.expect_error(1, code, texts);
         assert!(message.contains("mask_people"), "the plugin is named: {message}");

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A tag that pgoutput does not have.
-pub const UNKNOWN_TAG: u8 = 0x7a;
+pub(crate) const UNKNOWN_TAG: u8 = 0x7a;
 /// Where pgoutput's message begins in CopyData: after `w`, two positions and a time.
 const TAG_AT: usize = 25;
 
 /// A running proxy. It ends with the test's process.
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// While it is set, an insert reaches the gateway with [`UNKNOWN_TAG`].
-    pub altering: Arc<AtomicBool>,
+    pub(crate) altering: Arc<AtomicBool>,
 }
 
 impl Proxy {
     /// Listens at the address and passes on to the server's port.
-    pub fn start(address: SocketAddr, server_port: u16) -> Proxy {
+    pub(crate) fn start(address: SocketAddr, server_port: u16) -> Proxy {
         let listener = TcpListener::bind(address).unwrap();
         let altering = Arc::new(AtomicBool::new(false));
         let for_connections = Arc::clone(&altering);

@@ -34,7 +34,7 @@ async fn resync_brings_all_rows(mut fixture: Fixture, rows: i64) {
 async fn a_slot_that_was_dropped_halts_and_a_resync_starts_over() {
     let (mut fixture, subscriber) = fixture_with_two_rows("dropped").await;
     drop(subscriber);
-    fixture.client.execute("SELECT pg_drop_replication_slot($1)", &[&fixture.slot]).await.unwrap();
+    fixture.drop_slot().await.unwrap();
     fixture.client.batch_execute("INSERT INTO t VALUES (3)").await.unwrap();
     let slot = fixture.slot.clone();
     fixture.command(&["check"]).unwrap().expect(2, &["PG_SLOT_MISSING", &slot, "offtake resync"]);
@@ -49,6 +49,7 @@ async fn a_slot_that_somebody_advanced_halts_and_a_resync_starts_over() {
     let (mut fixture, subscriber) = fixture_with_two_rows("ahead").await;
     drop(subscriber);
     fixture.client.batch_execute("INSERT INTO t VALUES (3)").await.unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
     let advance = "SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())";
     fixture.client.execute(advance, &[&fixture.slot]).await.unwrap();
     let confirmed = fixture.confirmed().await.unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use offtake_change::Lsn;
-use offtake_source_postgres::SnapshotMode;
+use offtake_source_postgres::{SnapshotMode, SourceState};
 use offtake_tests::postgres::{Postgres, Version};
 use tokio_postgres::Client;
 
@@ -44,6 +44,7 @@ async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
                 log.snapshots.values().any(|one| one.consistent_point.is_some())
             })
             .await;
+        let mut log = source.stop().await;
         each(
             &client,
             &[
@@ -53,7 +54,6 @@ async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
             ],
         )
         .await;
-        let mut log = source.crash().await;
         // Crash again and again in the middle, each time some rows further.
         for stop_at in [500, 501, 1_200, 2_800] {
             let take = Box::new(move |log: &Log| log.rows.len() < stop_at);
@@ -88,6 +88,8 @@ async fn terminated_backends_and_a_restarted_server_are_survived() {
             let client = server.connect(&database).await.unwrap();
             client.batch_execute(&values.concat()).await.unwrap();
             next += 50;
+            let status = std::sync::Arc::clone(&source.status);
+            source.until("a connection", |_| status.report().state == SourceState::Streaming).await;
             let reconnects = source.status.report().reconnects;
             match round {
                 1 | 2 => {
@@ -102,7 +104,6 @@ async fn terminated_backends_and_a_restarted_server_are_survived() {
                 _ => {}
             }
             if (1..=4).contains(&round) {
-                let status = std::sync::Arc::clone(&source.status);
                 source.until("a new connection", |_| status.report().reconnects > reconnects).await;
             }
             source.until("all rows", |log| log.rows.len() as i64 >= next).await;
@@ -157,7 +158,7 @@ async fn a_consumer_that_takes_nothing_costs_no_connection_and_acknowledges_noth
     let mut source = start(chosen.clone(), Log::default());
     source.until("the snapshot", |log| log.is_done("public.t")).await;
     let log = source.stop().await;
-    let before = confirmed(&client, &slot).await;
+    let durable = log.end().max(log.idle());
     let source = start_with(chosen.clone(), log, 1, Box::new(|_| false));
     client
         .batch_execute("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i")
@@ -173,7 +174,7 @@ async fn a_consumer_that_takes_nothing_costs_no_connection_and_acknowledges_noth
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(walsender.is_some());
-    assert_eq!(confirmed(&client, &slot).await, before);
+    assert!(confirmed(&client, &slot).await <= durable, "nothing was taken");
     let log = source.crash().await;
     let mut source = start(chosen, log);
     source.rows(20_000).await;

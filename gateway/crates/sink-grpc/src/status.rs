@@ -19,6 +19,7 @@ pub struct GrpcStatus {
     refused: AtomicU64,
     changes: AtomicU64,
     bytes: AtomicU64,
+    source_lag_bytes: AtomicU64,
 }
 
 /// One subscriber at the time of asking.
@@ -88,6 +89,11 @@ impl GrpcStatus {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Takes how far the source's log is ahead of ours; Progress frames tell it to subscribers.
+    pub fn set_source_lag_bytes(&self, bytes: u64) {
+        self.source_lag_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn count_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -135,6 +141,10 @@ impl Subscriber {
 }
 
 impl Registration {
+    pub(crate) fn source_lag_bytes(&self) -> u64 {
+        self.status.source_lag_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.subscriber.id
     }

@@ -352,7 +352,7 @@ impl Subscription {
         self.outbox.push_control(Control::Progress(v1::Progress {
             sequence: self.covered,
             source_unix_us: position.map_or(0, |position| position.last_commit_unix_us),
-            source_lag_bytes: 0,
+            source_lag_bytes: self.opening.registration.source_lag_bytes(),
             caught_up,
         }));
         self.progress.sequence = Some(self.covered);

@@ -130,8 +130,8 @@ impl Source {
         if first_of_run {
             self.choose_tables(&mut catalogue).await?;
         }
-        let facts = slot_facts(&mut catalogue, server.version, &self.options.slot).await?;
-        let announced = self.check_slot(facts.as_ref(), &mut catalogue, &server).await?;
+        let announced = self.is_slot_announced();
+        let facts = self.check_slot(announced, &mut catalogue, &server).await?;
         let publication = self.ensure_published(&mut catalogue, &server).await?;
         if first_of_run {
             self.start(identity, &mut catalogue, &server, &publication).await?;
@@ -203,22 +203,28 @@ impl Source {
         tables
     }
 
-    /// Whether the slot fits the log. `true`: a slot was announced and not yet confirmed.
+    /// Whether the log says that a slot is about to be created, and not yet that it was.
+    fn is_slot_announced(&self) -> bool {
+        self.assembler.progress.end == Lsn::ZERO && self.states.announce_a_slot()
+    }
+
+    /// The slot as it is once nobody else reads from it; it fits the log then.
     async fn check_slot(
         &mut self,
-        facts: Option<&SlotFacts>,
+        announced: bool,
         catalogue: &mut Session,
         server: &Server,
-    ) -> Result<bool, SourceError> {
-        let announced = self.assembler.progress.end == Lsn::ZERO && self.states.announce_a_slot();
+    ) -> Result<Option<SlotFacts>, SourceError> {
         let empty = self.resume.log_is_empty && self.states.is_empty();
         let durable =
             start_checks::durable(self.resume.position.as_ref()).max(*self.acknowledged.borrow());
-        start_checks::check_slot(&self.options, facts, empty, announced, durable)?;
-        if facts.is_some() {
-            start_checks::wait_until_free(catalogue, server, &self.options.slot).await?;
-        }
-        Ok(announced)
+        let slot = &self.options.slot;
+        let found = slot_facts(catalogue, server.version, slot).await?;
+        start_checks::check_slot(&self.options, found.as_ref(), empty, announced, durable)?;
+        // A slot in use may still move, or vanish where its creation is being given up.
+        let facts = start_checks::wait_until_free(catalogue, server, slot).await?;
+        start_checks::check_slot(&self.options, facts.as_ref(), empty, announced, durable)?;
+        Ok(facts)
     }
 
     async fn ensure_published(
@@ -420,7 +426,8 @@ impl Source {
 
     /// Hands over that there is nothing for us before this place.
     async fn emit_idle(&mut self, place: Lsn) -> Result<(), SourceError> {
-        self.assembler.progress.idle = self.assembler.progress.idle.max(place);
+        let place = place.max(self.assembler.progress.start());
+        self.assembler.progress.idle = place;
         self.emit(SourceEvent::Idle(place)).await
     }
 

@@ -106,12 +106,12 @@ pub(crate) fn check_slot(
     Ok(())
 }
 
-/// Waits for a walsender to leave the slot.
+/// Waits for a walsender to leave the slot, and gives the slot as it is then.
 pub(crate) async fn wait_until_free(
     session: &mut Session,
     server: &Server,
     slot: &str,
-) -> Result<(), SourceError> {
+) -> Result<Option<SlotFacts>, SourceError> {
     let patience = match server.wal_sender_timeout_ms {
         0 => ENDLESS_PATIENCE,
         milliseconds => Duration::from_millis(milliseconds).min(ENDLESS_PATIENCE),
@@ -119,7 +119,9 @@ pub(crate) async fn wait_until_free(
     let deadline = tokio::time::Instant::now() + patience + ACTIVE_GRACE;
     loop {
         let facts = slot_facts(session, server.version, slot).await?;
-        let Some(pid) = facts.and_then(|facts| facts.active_pid) else { return Ok(()) };
+        let Some(pid) = facts.as_ref().and_then(|facts| facts.active_pid) else {
+            return Ok(facts);
+        };
         if tokio::time::Instant::now() >= deadline {
             return Err(SourceError::SlotActive { slot: slot.to_owned(), pid });
         }

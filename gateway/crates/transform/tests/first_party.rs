@@ -442,7 +442,6 @@ fn filter_passes_logical_messages_and_is_not_called_for_them() {
 }
 
 #[test]
-#[ignore = "needs target/wasm/rebuilt/template.wasm, which plugins/build.sh --check builds"]
 fn the_template_of_the_sdk_trims_its_column() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/wasm/rebuilt/template.wasm");
     let component = std::fs::read(path).expect("plugins/build.sh --check builds it");

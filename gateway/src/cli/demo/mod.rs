@@ -22,6 +22,10 @@ const READY: Duration = Duration::from_secs(30);
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  offtake demo                  until Ctrl-C; everything is removed at the end
+  offtake demo --changes 50     end by itself after 50 changes")]
 pub struct DemoArgs {
     /// End by itself after that many changes.
     #[arg(long, value_name = "N")]

@@ -89,27 +89,3 @@ fn the_same_calls_still_write_the_same_bytes() {
     write(&mut writer);
     assert_eq!(disk.image()[LOG], begun[LOG]);
 }
-
-/// Prints the golden files. Run only to begin a new format version; the old files stay.
-#[test]
-#[ignore = "writes golden files, proves nothing"]
-fn print_the_golden_files() {
-    let log_id = *b"golden log id 16";
-    let meta = crate::format::Meta { log_id, created_unix_ns: 0 }.encode();
-    let disk = FakeDisk::new();
-    let name = crate::segment::SegmentName { first_sequence: 1, generation: 0 };
-    crate::roll::create_segment(&environment(&disk), log_id, name, 0, &Default::default(), 0)
-        .unwrap();
-    let mut image = disk.image();
-    image.insert("meta".to_owned(), meta.clone());
-    let disk = FakeDisk::from_image(&image);
-    let mut opened = open(&disk);
-    write(&mut opened.writer);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
-    let hex = |bytes: &[u8]| {
-        let line = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        bytes.chunks(32).map(|part| line(part) + "\n").collect::<String>()
-    };
-    std::fs::write(format!("{folder}/meta.hex"), hex(&meta)).unwrap();
-    std::fs::write(format!("{folder}/segment.hex"), hex(&disk.image()[LOG])).unwrap();
-}

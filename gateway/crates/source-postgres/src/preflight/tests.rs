@@ -102,6 +102,7 @@ fn log_to(end: u64) -> Resume {
         database: "shop".to_owned(),
         slot: "offtake_shop".to_owned(),
         publication: "offtake_shop".to_owned(),
+        ..Default::default()
     };
     let end = Some(position(Lsn(end)));
     let position = v1::SourcePosition { source: Some(source), end, ..Default::default() };

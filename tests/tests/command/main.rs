@@ -1,0 +1,13 @@
+//! The `offtake` command as a user and a service manager meet it: what it prints, how it ends, and
+//! what it leaves alone.
+
+mod check;
+mod help;
+mod metrics;
+mod start_over;
+mod stop;
+mod tail;
+mod words;
+
+/// One table, one row.
+const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
