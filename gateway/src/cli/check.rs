@@ -130,7 +130,7 @@ fn plugin_findings(
     preflight: &Preflight,
     findings: &mut Vec<Finding>,
 ) {
-    let plugins = match load_plugins(config) {
+    let plugins = match load_plugins(config, None) {
         Ok(plugins) => plugins,
         Err(halt) => {
             findings.push(error("plugin", &halt));

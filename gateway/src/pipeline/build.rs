@@ -2,7 +2,7 @@
 //!
 //! Everything that can be wrong without touching the source is found here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ impl Parts {
     pub fn open(config: &Config) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
-        let plugins = load_plugins(config)?;
+        let cache_dir = config.log.dir.parent().unwrap_or(Path::new(".")).join(".offtake-cache");
+        let plugins = load_plugins(config, Some(cache_dir))?;
         let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
         Ok(Parts {
             source,
@@ -130,17 +131,19 @@ pub fn router(config: &Config) -> Result<Router, Halt> {
     Ok(Router::new(&config.name, routes))
 }
 
-/// Loads and configures every plugin; compiled code is cached beside the log.
+/// Loads and configures every plugin; compiled code is kept in `cache_dir`, where there is one.
 ///
 /// # Errors
 /// The first plugin that cannot be used.
-pub fn load_plugins(config: &Config) -> Result<Vec<(Plugin, Arc<PluginCounters>)>, Halt> {
+pub fn load_plugins(
+    config: &Config,
+    cache_dir: Option<PathBuf>,
+) -> Result<Vec<(Plugin, Arc<PluginCounters>)>, Halt> {
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
-    let cache_dir = config.log.dir.parent().unwrap_or(Path::new(".")).join(".offtake-cache");
-    let engine = Engine::new(EngineOptions { cache_dir: Some(cache_dir) })
-        .map_err(|error| plugin_halt(&error))?;
+    let engine =
+        Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))?;
     config.plugins.iter().map(|plugin| load_plugin(&engine, plugin)).collect()
 }
 

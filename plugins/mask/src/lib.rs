@@ -51,16 +51,16 @@ impl Transform for Mask {
     fn configure(config: Config) -> Result<Mask, Failure> {
         let mut fields = config.fields()?;
         let columns = fields.texts("columns")?.unwrap_or_default();
+        let keep_last = fields.count("keep_last")?.unwrap_or(0) as usize;
+        let with = fields.text("with")?.unwrap_or_else(|| "*".to_owned());
+        fields.finish()?;
         if columns.is_empty() {
             return Err(fields.refuse("columns", "must name at least one column"));
         }
-        let keep_last = fields.count("keep_last")?.unwrap_or(0) as usize;
-        let with = fields.text("with")?.unwrap_or_else(|| "*".to_owned());
         let mut characters = with.chars();
         let (Some(with), None) = (characters.next(), characters.next()) else {
             return Err(fields.refuse("with", "must be exactly one character"));
         };
-        fields.finish()?;
         Ok(Mask { columns, cover: Cover { keep_last, with } })
     }
 

@@ -165,11 +165,11 @@ impl Fields {
         self.refuse(key, &format!("must be {expected}, not {}", found.describe()))
     }
 
-    /// Ends the reading.
+    /// Ends the reading. Call it before judging values: a misspelt key is the likelier mistake.
     ///
     /// # Errors
     /// A key is left that nobody asked for.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(&self) -> Result<(), Failure> {
         match self.members.first() {
             None => Ok(()),
             Some((key, _)) => {
