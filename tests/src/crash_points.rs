@@ -114,10 +114,12 @@ mod tests {
         for seed in 0..50 {
             let mut schedule = Schedule::new(seed, &points);
             let deck = points.len() + points.len().div_ceil(RANDOM_SHARE);
-            let steps: Vec<Step> = (0..START_CRASH_POINTS.len() + deck).map(|_| schedule.step()).collect();
+            let steps: Vec<Step> =
+                (0..START_CRASH_POINTS.len() + deck).map(|_| schedule.step()).collect();
             for point in START_CRASH_POINTS.iter().chain(&points) {
-                let times =
-                    steps.iter().filter(|step| matches!(step, Step::Point(name, _) if name == point));
+                let times = steps
+                    .iter()
+                    .filter(|step| matches!(step, Step::Point(name, _) if name == point));
                 assert_eq!(times.count(), 1, "{point} with seed {seed}");
             }
             let mut again = Schedule::new(seed, &points);

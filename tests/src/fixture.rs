@@ -93,10 +93,8 @@ impl Fixture {
         let client = postgres.connect(&database).await?;
         client.batch_execute(sql).await.context("the fixture's SQL")?;
         let folder = tempfile::tempdir()?;
-        let source = format!(
-            "url = \"{}\"\ntables = [\"public.*\"]\n{source}",
-            postgres.url(&database)
-        );
+        let source =
+            format!("url = \"{}\"\ntables = [\"public.*\"]\n{source}", postgres.url(&database));
         let rest = format!("{rest}\n\n{SMALL_LOG}");
         let gateway = Gateway::new(folder.path(), &database, &source, &rest)?;
         let slot = format!("offtake_{database}");

@@ -100,7 +100,8 @@ fn check_topic(
     let messages = expected(changes, topic.partitions)?;
     figures.records += topic.records.len();
     figures.tombstones += messages.iter().filter(|message| message.operation.is_none()).count();
-    let moves = |message: &&Expected<'_>| message.operation == Some("c") && !message.headers.is_empty();
+    let moves =
+        |message: &&Expected<'_>| message.operation == Some("c") && !message.headers.is_empty();
     figures.moved += messages.iter().filter(moves).count();
     for partition in 0..topic.partitions {
         let due: Vec<&Expected<'_>> =
@@ -117,7 +118,11 @@ fn check_topic(
         figures.restarts += runs.restarts;
         for record in runs.first {
             replay.apply(record).with_context(|| {
-                format!("partition {partition}, offset {}: {:?}", record.offset, record.value.as_deref().map(String::from_utf8_lossy))
+                format!(
+                    "partition {partition}, offset {}: {:?}",
+                    record.offset,
+                    record.value.as_deref().map(String::from_utf8_lossy)
+                )
             })?;
         }
     }
@@ -196,7 +201,8 @@ impl Replay {
     }
 
     fn bank(&mut self, envelope: &Value) -> Result<()> {
-        let (id, balance) = (number(&envelope["after"], "id")?, number(&envelope["after"], "balance")?);
+        let (id, balance) =
+            (number(&envelope["after"], "id")?, number(&envelope["after"], "balance")?);
         let known = self.tables.bank.insert(id, balance);
         if let (Some(known), false) = (known, envelope["before"].is_null()) {
             ensure!(known == number(&envelope["before"], "balance")?, "it was {known}");
@@ -217,7 +223,8 @@ impl Replay {
         if let Some(lost) = journal.committed.difference(&self.journal).next() {
             bail!("lost: transaction {lost} was committed and is not in Kafka");
         }
-        let known = |number: &&i64| journal.committed.contains(number) || journal.unknown.contains(number);
+        let known =
+            |number: &&i64| journal.committed.contains(number) || journal.unknown.contains(number);
         if let Some(invented) = self.journal.iter().find(|number| !known(number)) {
             bail!("invented: transaction {invented} was not committed and is in Kafka");
         }

@@ -42,7 +42,9 @@ pub fn runs<'r>(expected: &[&Expected<'_>], records: &[&'r Record]) -> Result<Ru
         let next: Vec<usize> = at
             .iter()
             .map(|place| place + 1)
-            .filter(|&place| runs.first.get(place).is_some_and(|was| content(was) == content(record)))
+            .filter(|&place| {
+                runs.first.get(place).is_some_and(|was| content(was) == content(record))
+            })
             .collect();
         let front = runs.first.len();
         if !next.is_empty() {
@@ -101,7 +103,7 @@ fn explain(expected: &[&Expected<'_>], front: usize, at: &[usize], record: &Reco
     );
     let is = |message: &&Expected<'_>| message.mismatch(record).is_none();
     let due = expected.get(front);
-    if let Some(ahead) = expected.iter().skip(front).position(|message| is(&message)) {
+    if let Some(ahead) = expected.iter().skip(front).position(is) {
         let (due, ahead) = (expected[front].change, expected[front + ahead].change);
         return format!(
             "lost or out of order: {place} is of sequence {} where {} is due",
@@ -136,7 +138,12 @@ mod tests {
         Image::from([("id".to_owned(), value(id)), ("ver".to_owned(), value(version))])
     }
 
-    fn change(sequence: u64, operation: Operation, before: Option<Image>, after: Option<Image>) -> Received {
+    fn change(
+        sequence: u64,
+        operation: Operation,
+        before: Option<Image>,
+        after: Option<Image>,
+    ) -> Received {
         Received {
             sequence,
             stream: "s.public.kv".to_owned(),
@@ -176,7 +183,8 @@ mod tests {
     }
 
     fn records(messages: &[Expected<'_>]) -> Vec<Record> {
-        let record = |(offset, message): (usize, &Expected<'_>)| Record {
+        let record = |(offset, message): (usize, &Expected<'_>)| {
+            Record {
             partition: 0,
             offset: offset as i64,
             key: Some(message.key.clone()),
@@ -188,6 +196,7 @@ mod tests {
                     .into_bytes()
             }),
             headers: message.headers.clone(),
+        }
         };
         messages.iter().enumerate().map(record).collect()
     }

@@ -148,7 +148,11 @@ pub struct Torture<'k> {
 
 impl<'k> Torture<'k> {
     /// Creates the database and the configuration.
-    pub async fn prepare(postgres: &Postgres, folder: &Path, plan: Plan<'k>) -> Result<Torture<'k>> {
+    pub async fn prepare(
+        postgres: &Postgres,
+        folder: &Path,
+        plan: Plan<'k>,
+    ) -> Result<Torture<'k>> {
         let database = postgres.create_database("torture").await?;
         let client = postgres.connect(&database).await?;
         client.batch_execute(workload::TABLES).await?;
@@ -292,7 +296,8 @@ impl<'k> Torture<'k> {
 
     /// Waits until everything up to a sequence is acknowledged by Kafka.
     fn kafka_passes(&self, sequence: u64) -> Result<()> {
-        let passed = |status: &serde_json::Value| status["kafka"]["sequence"].as_u64() >= Some(sequence);
+        let passed =
+            |status: &serde_json::Value| status["kafka"]["sequence"].as_u64() >= Some(sequence);
         self.gateway.wait_for_status("Kafka to catch up", PATIENCE, passed).map(|_| ())
     }
 
@@ -309,7 +314,9 @@ impl<'k> Torture<'k> {
             row.and_then(|row| text(row, "tx")) == Some("-1")
         };
         self.subscriber
-            .wait_for("the marker", PATIENCE, |store| store.changes.iter().rev().take(50).any(marker))
+            .wait_for("the marker", PATIENCE, |store| {
+                store.changes.iter().rev().take(50).any(marker)
+            })
             .await
             .with_context(|| self.gateway.output())?;
         let changes = self.subscriber.changes();

@@ -1,6 +1,8 @@
 //! Kafka gets every change at least once, in order, and what is sent again byte for byte, when the
 //! gateway is killed again and again; and the checker notices a sink that forgets its place.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use offtake_tests::crash_points::{GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS};
 use offtake_tests::kafka::{Kafka, skipped};
 use offtake_tests::postgres::{Postgres, Version};

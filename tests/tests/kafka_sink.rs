@@ -145,6 +145,13 @@ fn commit(writer: &mut LogWriter, schema: &Arc<TableSchema>, topic: &str, writes
             batch.encode(row, sequence, stream, schema, out);
         });
     }
+    writer.control(Control::TransactionEnd(v1::TransactionEnd {
+        transaction: Some(v1::Transaction {
+            commit_unix_us: 1_795_217_028_924_622,
+            ..v1::Transaction::default()
+        }),
+        ..v1::TransactionEnd::default()
+    }));
     let end = v1::Position { at: Some(v1::position::At::Lsn(commit.0)) };
     writer.control(Control::SourcePosition(v1::SourcePosition {
         end: Some(end),
@@ -230,6 +237,7 @@ fn kafka_gets_every_change_with_javas_partitions_and_tombstones() {
     assert_eq!(status.cursor, 1003);
     assert_eq!(status.sent, 1006, "a delete has a tombstone, a moved key is three messages");
     assert_eq!(status.acknowledged, 1006);
+    assert_eq!(sink.latency().snapshot().0.iter().sum::<u64>(), 2, "one a transaction here");
 
     let records = kafka.read(&bench.topic).unwrap();
     assert_eq!(records.len(), 1006);

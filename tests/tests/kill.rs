@@ -1,6 +1,8 @@
 //! Nothing is lost, doubled, invented or out of order when the gateway is killed again and again,
 //! and the checker that says so notices when the gateway is made wrong on purpose.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use anyhow::Result;

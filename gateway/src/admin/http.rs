@@ -80,9 +80,13 @@ fn hindrance(status: &Status) -> Option<String> {
             None => format!("{state}\n"),
         }),
         State::Stopping => Some(format!("{state}\n")),
-        State::Snapshot | State::Running => {
-            status.log.blocked.as_ref().map(|reason| format!("BLOCKED {reason}\n"))
-        }
+        State::Snapshot | State::Running => match (&status.log.blocked, &status.source.last_error) {
+            (Some(reason), _) => Some(format!("BLOCKED {reason}\n")),
+            (None, Some(error)) if status.source.state == "retrying" => {
+                Some(format!("{state}, but the source is disconnected: {error}\n"))
+            }
+            _ => None,
+        },
     }
 }
 

@@ -5,8 +5,9 @@
 
 use std::fmt::Write;
 
-use super::status::Status;
-use crate::pipeline::BOUNDS_SECONDS;
+use offtake_change::BOUNDS_SECONDS;
+
+use super::status::{HistogramView, Status};
 
 /// Renders the page in Prometheus's text format.
 pub fn render(status: &Status) -> String {
@@ -41,6 +42,18 @@ impl Page {
         let _ = writeln!(self.text, " {value}");
     }
 
+    fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
+        self.family(name, "histogram", help);
+        let mut cumulative = 0;
+        for (index, count) in view.counts.iter().enumerate() {
+            cumulative += count;
+            let bound = BOUNDS_SECONDS.get(index).map_or("+Inf".to_owned(), f64::to_string);
+            self.sample(&format!("{name}_bucket"), &[("le", &bound)], cumulative);
+        }
+        self.sample(&format!("{name}_sum"), &[], view.sum_seconds);
+        self.sample(&format!("{name}_count"), &[], cumulative);
+    }
+
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
@@ -70,16 +83,25 @@ fn pipeline(page: &mut Page, status: &Status) {
         "Source transactions taken in whole.",
         status.changes.transactions,
     );
-    let name = "offtake_commit_to_log_seconds";
-    page.family(name, "histogram", "From commit in the source to durable in the log.");
-    let mut cumulative = 0;
-    for (index, count) in status.commit_to_log.counts.iter().enumerate() {
-        cumulative += count;
-        let bound = BOUNDS_SECONDS.get(index).map_or("+Inf".to_owned(), f64::to_string);
-        page.sample(&format!("{name}_bucket"), &[("le", &bound)], cumulative);
+    page.histogram(
+        "offtake_commit_to_log_seconds",
+        "From commit in the source to durable in the log.",
+        &status.commit_to_log,
+    );
+    if let Some(latency) = &status.commit_to_kafka {
+        page.histogram(
+            "offtake_commit_to_kafka_seconds",
+            "From commit in the source to acknowledged by Kafka.",
+            latency,
+        );
     }
-    page.sample(&format!("{name}_sum"), &[], status.commit_to_log.sum_seconds);
-    page.sample(&format!("{name}_count"), &[], cumulative);
+    if let Some(latency) = &status.commit_to_subscriber {
+        page.histogram(
+            "offtake_commit_to_subscriber_seconds",
+            "From commit in the source to sent to a subscriber that has once caught up.",
+            latency,
+        );
+    }
 }
 
 fn source(page: &mut Page, status: &Status) {

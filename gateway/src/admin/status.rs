@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use offtake_change::Histogram;
 use offtake_log::Log;
 use offtake_sink_grpc::GrpcStatus;
 use offtake_sink_kafka::{KafkaSink, KafkaState, KafkaStatus};
 use offtake_source_postgres::SourceStatus;
 use serde::Serialize;
 
-use crate::pipeline::{Histogram, PluginCounters, State, StateCell, WorkerCounters, lsn};
+use crate::pipeline::{PluginCounters, State, StateCell, WorkerCounters, lsn};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
 pub struct Observed {
@@ -58,6 +59,10 @@ pub struct Status {
     pub changes: ChangesView,
     /// From commit to log.
     pub commit_to_log: HistogramView,
+    /// From commit to Kafka's acknowledgement, where there is a Kafka sink.
+    pub commit_to_kafka: Option<HistogramView>,
+    /// From commit to HTTP/2, over all subscribers, where there is a gRPC service.
+    pub commit_to_subscriber: Option<HistogramView>,
     /// The plugins.
     pub plugins: Vec<PluginView>,
     /// The Kafka sink.
@@ -215,7 +220,6 @@ impl Observed {
     /// The picture now.
     pub fn status(&self) -> Status {
         let last_sequence = self.log.durable().borrow().sequence;
-        let (counts, sum_seconds) = self.commit_to_log.snapshot();
         Status {
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -228,7 +232,9 @@ impl Observed {
                 logged: self.counters.logged_changes.load(Ordering::Relaxed),
                 transactions: self.counters.transactions.load(Ordering::Relaxed),
             },
-            commit_to_log: HistogramView { counts, sum_seconds },
+            commit_to_log: histogram_view(&self.commit_to_log),
+            commit_to_kafka: self.kafka_latency().map(|latency| histogram_view(&latency)),
+            commit_to_subscriber: self.grpc.as_ref().map(|grpc| histogram_view(&grpc.latency())),
             plugins: self.plugins.iter().map(plugin_view).collect(),
             kafka: self.kafka_view(),
             grpc: self.grpc.as_ref().map_or_else(SentView::default, |grpc| SentView {
@@ -306,6 +312,11 @@ impl Observed {
         kafka.as_ref().map(|kafka| kafka_view(kafka.status()))
     }
 
+    fn kafka_latency(&self) -> Option<Arc<Histogram>> {
+        let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
+        kafka.as_ref().map(KafkaSink::latency)
+    }
+
     fn subscriber_views(&self, last_sequence: u64) -> Vec<SubscriberView> {
         let Some(grpc) = &self.grpc else { return Vec::new() };
         let view = |subscriber: offtake_sink_grpc::SubscriberStatus| SubscriberView {
@@ -317,6 +328,11 @@ impl Observed {
         };
         grpc.subscribers().into_iter().map(view).collect()
     }
+}
+
+fn histogram_view(histogram: &Histogram) -> HistogramView {
+    let (counts, sum_seconds) = histogram.snapshot();
+    HistogramView { counts, sum_seconds }
 }
 
 fn blocked_text(blocked: &offtake_log::Blocked) -> String {
@@ -400,7 +416,9 @@ impl Status {
                 fsync_seconds: 0.1,
             },
             changes: ChangesView { source: 1, logged: 1, transactions: 1 },
-            commit_to_log: HistogramView { counts: vec![0; 15], sum_seconds: 0.0 },
+            commit_to_log: histogram_view(&Histogram::default()),
+            commit_to_kafka: Some(histogram_view(&Histogram::default())),
+            commit_to_subscriber: Some(histogram_view(&Histogram::default())),
             plugins: vec![PluginView {
                 name: "mask".to_owned(),
                 digest: String::new(),

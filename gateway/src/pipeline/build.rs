@@ -2,13 +2,14 @@
 //!
 //! Everything that can be wrong without touching the source is found here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
 use offtake_log::{Log, LogOptions, LogWriter, Recovered};
 use offtake_source_postgres::{ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions};
+use sha2::{Digest, Sha256};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
 use super::chain::{PluginCounters, plugin_halt};
@@ -34,6 +35,8 @@ pub struct Parts {
     pub log: Log,
     /// What the log held.
     pub recovered: Recovered,
+    /// See [`digest`].
+    pub digest: Vec<u8>,
 }
 
 impl Parts {
@@ -44,10 +47,12 @@ impl Parts {
     pub fn open(config: &Config) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
-        let cache_dir = config.log.dir.parent().unwrap_or(Path::new(".")).join(".offtake-cache");
-        let plugins = load_plugins(config, Some(cache_dir))?;
+        let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
         let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
+        let digest = digest(config, &plugins);
+        check_partial(&opened.recovered, &digest)?;
         Ok(Parts {
+            digest,
             source,
             router,
             plugins,
@@ -92,6 +97,38 @@ fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
         connect.password = Some(offtake_source_postgres::Secret::new(password.expose()));
     }
     Ok(connect)
+}
+
+/// SHA-256 over everything that decides what becomes of a row: plugins, their configuration, and
+/// the routes.
+fn digest(config: &Config, plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for (plugin, _) in plugins {
+        hash.update(plugin.digest());
+        hash.update(plugin.config_digest());
+    }
+    for route in &config.routes {
+        hash.update(format!("{route:?}"));
+    }
+    hash.finalize().to_vec()
+}
+
+/// A transaction of which the first rows are in the log is finished by the same plugins and routes.
+fn check_partial(recovered: &Recovered, digest: &[u8]) -> Result<(), Halt> {
+    let partial = recovered.position.as_ref().and_then(|position| position.partial.as_ref());
+    match partial {
+        Some(partial) if partial.pipeline_digest != digest => Err(Halt::new(
+            "PIPELINE_CHANGED_MIDWAY",
+            format!(
+                "the first {} rows of transaction {} are in the log, and plugins or routes are \
+                 others than those that took them",
+                partial.next_row, partial.transaction_id
+            ),
+            "put the previous plugins and routes back, run until `offtake status` shows the \
+             transaction's end in the log, then change them; or start over with `offtake resync`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A source's error as a halt.

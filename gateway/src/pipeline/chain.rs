@@ -27,7 +27,7 @@ pub struct PluginCounters {
 /// One plugin at work.
 struct Member {
     instance: Instance,
-    guard: Option<Guard>,
+    guard: Guard,
     counters: Arc<PluginCounters>,
 }
 
@@ -48,18 +48,17 @@ impl Chain {
         let mut members = Vec::with_capacity(plugins.len());
         for (plugin, counters) in plugins {
             let record = recorded.iter().rev().find(|record| record.name == plugin.name());
-            let required = &plugin.info().required_columns;
+            let protects = plugin.info().protects;
+            let required = if protects { &plugin.info().required_columns[..] } else { &[] };
             members.push(Member {
                 instance: plugin.instance().map_err(|error| plugin_halt(&error))?,
-                guard: plugin.info().protects.then(|| {
-                    Guard::new(
-                        plugin.name(),
-                        &hexadecimal(&plugin.digest()),
-                        &hexadecimal(&plugin.config_digest()),
-                        required,
-                        record,
-                    )
-                }),
+                guard: Guard::new(
+                    plugin.name(),
+                    &hexadecimal(&plugin.digest()),
+                    &hexadecimal(&plugin.config_digest()),
+                    required,
+                    record,
+                ),
                 counters: Arc::clone(counters),
             });
         }
@@ -67,18 +66,25 @@ impl Chain {
     }
 
     /// Before the first change: plugins that protect find every column they name.
-    pub fn check_start(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
-        for (index, member) in self.members.iter().enumerate() {
-            if let Some(guard) = &member.guard {
-                let seen: Vec<&TableSchema> = tables
-                    .iter()
-                    .map(Arc::as_ref)
-                    .filter(|table| router.uses_plugin(table, index))
-                    .collect();
-                guard.check_start(seen.iter().copied())?;
-            }
+    pub fn check_start(
+        &mut self,
+        router: &Router,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            let seen: Vec<&TableSchema> = tables
+                .iter()
+                .map(Arc::as_ref)
+                .filter(|table| router.uses_plugin(table, index))
+                .collect();
+            member.guard.check_start(seen.iter().copied())?;
         }
         Ok(())
+    }
+
+    /// The records of plugins that the log does not hold as they are now.
+    pub fn activations(&mut self) -> Vec<v1::PluginActivation> {
+        self.members.iter_mut().filter_map(|member| member.guard.take_record()).collect()
     }
 
     /// When a definition of a table is first used by these plugins. Gives the records for the log.
@@ -90,10 +96,8 @@ impl Chain {
         let mut records = Vec::new();
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
-            if let Some(guard) = &mut member.guard {
-                guard.check_table(table)?;
-                records.extend(guard.take_record());
-            }
+            member.guard.check_table(table)?;
+            records.extend(member.guard.take_record());
             member.instance.on_schema(table).map_err(|fault| fault_halt(&fault))?;
         }
         Ok(records)

@@ -6,7 +6,6 @@
 mod build;
 mod chain;
 mod halt;
-mod latency;
 mod protect;
 mod router;
 mod source;
@@ -17,7 +16,6 @@ mod worker;
 pub use build::{Parts, load_plugins, router, source_halt, source_options};
 pub use chain::PluginCounters;
 pub use halt::{Halt, chain as chain_text};
-pub use latency::{BOUNDS_SECONDS, Histogram};
 pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};

@@ -3,6 +3,10 @@
 //! Such a plugin names the columns that it promises to hide. The pipeline halts when one of them
 //! is in none of the route's tables at the start, and when a table loses or retypes one that it
 //! had. What was covered is a record in the log, so that a restart notices too.
+//!
+//! The catalogue tells today's definitions, the stream those of when its rows were written. A
+//! column that only the catalogue has shown so far may have been added after rows that are still to
+//! be read: their definition, if it is today's without that column, is taken as an older one.
 
 use offtake_change::TableSchema;
 use offtake_proto::v1;
@@ -17,6 +21,10 @@ pub struct Guard {
     config_digest: String,
     required: Vec<String>,
     covered: Vec<v1::ProtectedColumn>,
+    /// Columns that were covered under any configuration.
+    ever_covered: Vec<String>,
+    /// The tables as the catalogue has them in this run: schema, name, column names.
+    catalogue: Vec<(String, String, Vec<String>)>,
     recorded: bool,
 }
 
@@ -36,7 +44,12 @@ impl Guard {
             .filter(|record| record.config_digest == config_digest)
             .map(|record| record.protects.clone())
             .unwrap_or_default();
+        let ever_covered = recorded
+            .map(|record| record.protects.iter().map(|column| column.column.clone()).collect())
+            .unwrap_or_default();
         Guard {
+            ever_covered,
+            catalogue: Vec::new(),
             plugin: plugin.to_owned(),
             digest: digest.to_owned(),
             config_digest: config_digest.to_owned(),
@@ -46,13 +59,16 @@ impl Guard {
         }
     }
 
-    /// At the start: every required column is in at least one of the tables that the plugin sees.
+    /// At the start: every required column is in at least one of the tables that the plugin sees,
+    /// or was once and may be in rows that are still to be read.
     pub fn check_start<'t>(
-        &self,
+        &mut self,
         tables: impl Iterator<Item = &'t TableSchema> + Clone,
     ) -> Result<(), Halt> {
         for column in &self.required {
-            if !tables.clone().any(|table| table.ordinal(column).is_some()) {
+            if !tables.clone().any(|table| table.ordinal(column).is_some())
+                && !self.ever_covered.contains(column)
+            {
                 let names: Vec<String> = tables.clone().map(TableSchema::qualified_name).collect();
                 return Err(Halt::new(
                     "PLUGIN_COLUMN_MISSING",
@@ -69,6 +85,11 @@ impl Guard {
                 ));
             }
         }
+        for table in tables {
+            let names = table.columns.iter().map(|column| column.name.clone()).collect();
+            self.catalogue.push((table.namespace.clone(), table.table.clone(), names));
+            self.cover(table, true);
+        }
         Ok(())
     }
 
@@ -81,6 +102,7 @@ impl Guard {
         for covered in self.covered.iter().filter(of_table) {
             let now = table.ordinal(&covered.column).and_then(|at| table.columns.get(at));
             let what = match now {
+                None if covered.catalogue_only && self.is_older(table, &covered.column) => continue,
                 None => "is gone".to_owned(),
                 Some(column) if column.logical != covered.logical => {
                     format!("was {} and is now {}", covered.logical, column.logical)
@@ -102,20 +124,48 @@ impl Guard {
                 ),
             ));
         }
+        self.cover(table, false);
+        Ok(())
+    }
+
+    /// Whether the definition is today's without the column, so from before that was added.
+    fn is_older(&self, table: &TableSchema, column: &str) -> bool {
+        self.catalogue.iter().any(|(namespace, name, columns)| {
+            *namespace == table.namespace
+                && *name == table.table
+                && columns.iter().any(|today| today == column)
+                && table.columns.iter().all(|column| columns.contains(&column.name))
+        })
+    }
+
+    fn cover(&mut self, table: &TableSchema, catalogue_only: bool) {
         for name in &self.required {
-            let column = table.ordinal(name).and_then(|at| table.columns.get(at));
-            let known = self.covered.iter().filter(of_table).any(|known| known.column == *name);
-            if let (Some(column), false) = (column, known) {
-                self.covered.push(v1::ProtectedColumn {
-                    namespace: table.namespace.clone(),
-                    table: table.table.clone(),
-                    column: name.clone(),
-                    logical: column.logical.clone(),
-                });
-                self.recorded = false;
+            let Some(column) = table.ordinal(name).and_then(|at| table.columns.get(at)) else {
+                continue;
+            };
+            let known = self.covered.iter_mut().find(|known| {
+                known.namespace == table.namespace
+                    && known.table == table.table
+                    && known.column == *name
+            });
+            match known {
+                Some(known) if known.catalogue_only && !catalogue_only => {
+                    known.catalogue_only = false;
+                    self.recorded = false;
+                }
+                Some(_) => {}
+                None => {
+                    self.covered.push(v1::ProtectedColumn {
+                        namespace: table.namespace.clone(),
+                        table: table.table.clone(),
+                        column: name.clone(),
+                        logical: column.logical.clone(),
+                        catalogue_only,
+                    });
+                    self.recorded = false;
+                }
             }
         }
-        Ok(())
     }
 
     /// The record for the log, when it does not hold what is covered now.
@@ -186,5 +236,33 @@ mod tests {
         let mut changed = Guard::new("mask", "d", "other", &["mail".to_owned()], Some(&record));
         changed.check_table(&renamed).unwrap();
         assert!(changed.take_record().is_some());
+    }
+
+    #[test]
+    fn a_column_added_while_down_does_not_halt_on_older_rows_and_its_later_loss_does() {
+        let mut guard = guard(None);
+        let today = table("people", &[("id", "int4"), ("email", "text")]);
+        guard.check_start([&today].into_iter()).unwrap();
+        let older = table("people", &[("id", "int4")]);
+        guard.check_table(&older).unwrap();
+        guard.check_table(&today).unwrap();
+        assert_eq!(guard.check_table(&older).unwrap_err().code, "PLUGIN_COLUMN_LOST");
+    }
+
+    #[test]
+    fn a_column_renamed_while_down_is_known_from_the_log_and_halts_after_its_old_rows() {
+        let mut first = guard(None);
+        let old = table("people", &[("email", "text")]);
+        first.check_start([&old].into_iter()).unwrap();
+        let record = first.take_record().unwrap();
+        let new = table("people", &[("mail", "text")]);
+        let mut again = guard(Some(&record));
+        again.check_start([&new].into_iter()).unwrap();
+        again.check_table(&old).unwrap();
+        assert_eq!(again.check_table(&new).unwrap_err().code, "PLUGIN_COLUMN_LOST");
+        // Also where no old row was left to be read.
+        let mut again = guard(Some(&record));
+        again.check_start([&new].into_iter()).unwrap();
+        assert_eq!(again.check_table(&new).unwrap_err().code, "PLUGIN_COLUMN_LOST");
     }
 }

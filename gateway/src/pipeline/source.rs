@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use offtake_change::{Lsn, TableSchema};
+use offtake_change::{Histogram, Lsn, TableSchema};
 use offtake_log::{Log, Recovered};
 use offtake_proto::v1;
 use offtake_source_postgres::Resume;
 use tokio::sync::watch;
 
-use super::latency::Histogram;
 use super::worker::lsn;
 
 /// What the source resumes from.
@@ -62,7 +61,7 @@ pub async fn acknowledge(
             && position.last_commit_unix_us > last_commit_unix_us
         {
             if last_commit_unix_us != 0 {
-                commit_to_log.observe(seconds_since(position.last_commit_unix_us));
+                commit_to_log.observe_commit(position.last_commit_unix_us, SystemTime::now());
             }
             last_commit_unix_us = position.last_commit_unix_us;
         }
@@ -79,11 +78,6 @@ pub async fn acknowledge(
             changed = early.changed() => if changed.is_err() { return },
         }
     }
-}
-
-fn seconds_since(unix_us: i64) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
-    (now - unix_us) as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use offtake_change::Lsn;
+use offtake_change::{Histogram, Lsn};
 use offtake_source_postgres::{SourceError, SourceStatus};
 use tokio::sync::watch;
 
 use super::build::Parts;
 use super::chain::{Chain, PluginCounters, hexadecimal};
 use super::halt::Halt;
-use super::latency::Histogram;
 use super::source;
 use super::state::{State, StateCell};
 use super::worker::{Worker, WorkerCounters};
@@ -76,12 +75,23 @@ impl Running {
             &parts.recovered,
             state.clone(),
             Arc::clone(&counters),
+            parts.digest,
             early,
         );
+        let (stop, stopping) = watch::channel(false);
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
+        let (told, source_stop) = (state.clone(), stop.clone());
         let worker = std::thread::Builder::new()
             .name("pipeline".to_owned())
-            .spawn(move || worker.run(&received))
+            .spawn(move || {
+                let outcome = worker.run(&received);
+                if let Err(halt) = &outcome {
+                    told.set(State::Halted(halt.clone()));
+                }
+                // An idle source would notice only when it next has something to hand over.
+                source_stop.send_replace(true);
+                outcome
+            })
             .map_err(|error| {
                 Halt::new("THREAD", format!("cannot start a thread: {error}"), "raise the limit")
             })?;
@@ -93,7 +103,6 @@ impl Running {
             Arc::clone(&commit_to_log),
         ));
         let slot = parts.source.slot.clone();
-        let (stop, stopping) = watch::channel(false);
         let (options, told) = (parts.source, Arc::clone(&source_status));
         let source = spawn_source(move || {
             offtake_source_postgres::run(options, resume, events, acknowledged, told, stopping)
@@ -152,7 +161,16 @@ async fn join(
     state: StateCell,
     ended: watch::Sender<Option<Ended>>,
 ) {
-    let joined = tokio::task::spawn_blocking(move || (source.join(), worker.join())).await;
+    let told = state.clone();
+    let joined = tokio::task::spawn_blocking(move || {
+        let source = source.join();
+        if let Ok(Err(error)) = &source {
+            // The worker may be held by a full log; the halt is told all the same.
+            told.set(State::Halted(super::build::source_halt(error)));
+        }
+        (source, worker.join())
+    })
+    .await;
     let halt = match joined {
         Ok((_, Ok(Err(halt)))) => Some(halt),
         Ok((Ok(Ok(())), Ok(Ok(())))) => None,

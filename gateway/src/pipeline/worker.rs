@@ -21,7 +21,7 @@ use offtake_source_postgres::SourceEvent;
 
 use super::chain::Chain;
 use super::halt::Halt;
-use super::router::Router;
+use super::router::{Router, Target};
 use super::state::{State, StateCell};
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
@@ -56,6 +56,8 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
+    /// See [`digest`].
+    digest: Vec<u8>,
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.
     early: tokio::sync::watch::Sender<u64>,
@@ -103,6 +105,7 @@ impl Worker {
         recovered: &Recovered,
         state: StateCell,
         counters: Arc<WorkerCounters>,
+        digest: Vec<u8>,
         early: tokio::sync::watch::Sender<u64>,
     ) -> Worker {
         let position = recovered.position.clone();
@@ -130,6 +133,7 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
+            digest,
             early,
         }
     }
@@ -178,9 +182,14 @@ impl Worker {
         identity: v1::SourceIdentity,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
+        // The catalogue tells today's tables; what is still to be read may be older, so what a
+        // plugin covers is judged as definitions come with the changes.
         self.chain.check_start(&self.router, tables)?;
         for table in tables {
-            self.plan(table)?;
+            self.route(table)?;
+        }
+        for record in self.chain.activations() {
+            self.writer.control(Control::PluginActivation(record));
         }
         if self.position.source.as_ref() != Some(&identity) {
             self.position.source = Some(identity);
@@ -199,12 +208,10 @@ impl Worker {
     }
 
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
-        let plans = batch
-            .schemas
-            .clone()
-            .iter()
-            .map(|schema| self.plan(schema))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (plans, refused) = self.plan_all(&batch.schemas);
+        if refused.is_some() {
+            cut_before_schema(&mut batch, plans.len() as u32);
+        }
         let source_rows = batch.rows.len();
         self.lay_out(&mut batch, &plans);
         self.run_plugins(&mut batch, &plans)?;
@@ -214,7 +221,20 @@ impl Worker {
         }
         self.append(&batch, &plans, source_rows)?;
         self.counters.source_changes.fetch_add(source_rows as u64, Ordering::Relaxed);
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The plans of a batch's schemas, up to the first that is refused. Schemas stand in the order
+    /// of their first row, so what comes before the refused one's can still be taken in.
+    fn plan_all(&mut self, schemas: &[Arc<TableSchema>]) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
+        let mut plans = Vec::with_capacity(schemas.len());
+        for schema in schemas {
+            match self.plan(schema) {
+                Ok(targets) => plans.push(targets),
+                Err(halt) => return (plans, Some(halt)),
+            }
+        }
+        (plans, None)
     }
 
     /// One output a row and target. Where a table goes to several, every further one gets a copy
@@ -388,6 +408,7 @@ impl Worker {
             next_row: open.rows,
             logged_changes: open.logged,
             streams: open.streams.clone(),
+            pipeline_digest: self.digest.clone().into(),
         });
         if partial != self.position.partial {
             self.position.partial = partial;
@@ -408,11 +429,7 @@ impl Worker {
         Ok(())
     }
 
-    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<TargetPlan>, Halt> {
-        let key = Arc::as_ptr(schema).addr();
-        if let Some(plan) = self.plans.get(&key) {
-            return Ok(plan.targets.clone());
-        }
+    fn route(&self, schema: &TableSchema) -> Result<Vec<Target>, Halt> {
         let targets = self.router.targets(schema);
         if targets.is_empty() {
             return Err(Halt::new(
@@ -421,6 +438,15 @@ impl Worker {
                 "add a [[route]] whose tables match it, or exclude the table in [source]",
             ));
         }
+        Ok(targets)
+    }
+
+    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<TargetPlan>, Halt> {
+        let key = Arc::as_ptr(schema).addr();
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(plan.targets.clone());
+        }
+        let targets = self.route(schema)?;
         let mut plans = Vec::with_capacity(targets.len());
         for target in targets {
             for record in self.chain.check_table(&target.plugins, schema)? {
@@ -437,8 +463,17 @@ impl Worker {
     }
 }
 
+/// Takes out the first row of a schema and everything after it.
+fn cut_before_schema(batch: &mut Batch, schema: u32) {
+    let first = batch.rows.iter().position(|row| row.schema == schema);
+    let first = first.unwrap_or(batch.rows.len());
+    batch.rows.truncate(first);
+    batch.boundaries.retain(|boundary| boundary.rows_end as usize <= first);
+}
+
 fn is_settled(progress: &v1::SnapshotProgress) -> bool {
-    matches!(progress.state(), v1::SnapshotState::Done | v1::SnapshotState::Skipped)
+    use v1::SnapshotState::{Done, Removed, Skipped};
+    matches!(progress.state(), Done | Skipped | Removed)
 }
 
 fn table(progress: &v1::SnapshotProgress) -> (String, String) {

@@ -101,7 +101,8 @@ fn points(with_kafka: bool) -> Vec<&'static str> {
 /// A folder of its own for a run, anew.
 fn folder(seed: u64) -> Result<PathBuf> {
     let target = binary().parent().and_then(|release| release.parent()).map(PathBuf::from);
-    let folder = target.context("the binary is in no target folder")?.join(format!("torture/{seed}"));
+    let folder =
+        target.context("the binary is in no target folder")?.join(format!("torture/{seed}"));
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }

@@ -27,8 +27,14 @@ async fn every_mistake_is_shown_at_its_place_by_every_subcommand() {
     let path = fixture.gateway.config();
     std::fs::write(&path, WRONG).unwrap();
     let place = |line: u32, column: u32| format!("--> {}:{line}:{column}", path.display());
-    let commands: [&[&str]; 6] =
-        [&["run"], &["check"], &["status"], &["tail"], &["resync", "--yes"], &["slot", "drop", "--yes"]];
+    let commands: [&[&str]; 6] = [
+        &["run"],
+        &["check"],
+        &["status"],
+        &["tail"],
+        &["resync", "--yes"],
+        &["slot", "drop", "--yes"],
+    ];
     for command in commands {
         let ended = fixture.command(command).unwrap();
         let texts = [

@@ -13,7 +13,8 @@ use offtake_tests::subscriber::Subscriber;
 
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1)";
 /// Far more than the room that is left to the log.
-const MUCH: &str = "INSERT INTO t SELECT i, repeat(md5(i::text), 60) FROM generate_series(2, 6000) i";
+const MUCH: &str =
+    "INSERT INTO t SELECT i, repeat(md5(i::text), 60) FROM generate_series(2, 6000) i";
 
 /// A small file system of its own, as a folder; unmounted on drop.
 struct SmallDisk(PathBuf);
@@ -66,8 +67,7 @@ async fn expect_blocked(fixture: &Fixture, reason: &str, code: &str) {
     let confirmed = fixture.confirmed().await.unwrap().unwrap();
     let durable = fixture.gateway.status().unwrap()["source"]["durable_lsn"].clone();
     let sql = "SELECT ($1::text::pg_lsn - '0/0')::int8";
-    let durable: i64 =
-        fixture.client.query_one(sql, &[&durable.as_str()]).await.unwrap().get(0);
+    let durable: i64 = fixture.client.query_one(sql, &[&durable.as_str()]).await.unwrap().get(0);
     assert!(confirmed <= durable, "confirmed {confirmed}, durable {durable}");
 }
 

@@ -3,6 +3,8 @@
 //!
 //! A Kafka topic that cannot be written is among the Kafka sink's tests.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod configuration;
 mod disk;
 mod plugin;

@@ -48,10 +48,10 @@ async fn a_plugin_that_cannot_be_used_ends_the_start_and_touches_nothing() {
     fixture.gateway.edit("guest.wasm", "builtin:mask").unwrap();
     fixture.gateway.edit("columns = [\"email\"]", "colums = [\"email\"]").unwrap();
     let ended = fixture.run_to_its_end().unwrap();
-    ended.expect_error(1, "PLUGIN_CONFIG_REFUSED", &["mask_people", "`columns`", "config"]);
-    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_CONFIG_REFUSED", "`columns`"]);
+    ended.expect_error(1, "PLUGIN_CONFIG_REFUSED", &["mask_people", "`colums`", "config"]);
+    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_CONFIG_REFUSED", "`colums`"]);
     assert_eq!(fixture.created().await.unwrap(), (0, 0));
-    assert!(!fixture.folder().join("data").exists());
+    assert!(!fixture.folder().join("data/meta").exists(), "no log was begun");
 
     fixture.gateway.edit("colums", "columns").unwrap();
     fixture.start().unwrap();

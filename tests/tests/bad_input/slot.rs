@@ -92,10 +92,8 @@ async fn a_log_of_another_server_halts_and_goes_on_at_its_own() {
     client.batch_execute(&format!("CREATE DATABASE {}", fixture.database)).await.unwrap();
     let there = other.connect(&fixture.database).await.unwrap();
     there.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await.unwrap();
-    let (own, wrong) = (
-        Postgres::shared(Version::System).url(&fixture.database),
-        other.url(&fixture.database),
-    );
+    let (own, wrong) =
+        (Postgres::shared(Version::System).url(&fixture.database), other.url(&fixture.database));
     fixture.gateway.edit(&own, &wrong).unwrap();
     fixture.command(&["check"]).unwrap().expect(2, &["PG_SYSTEM_MISMATCH", "system identifier"]);
     let ended = fixture.run_to_its_end().unwrap();

@@ -56,7 +56,11 @@ async fn a_table_without_a_replica_identity_is_refused_before_the_publication_is
     fixture.exit_on_halt().unwrap();
     fixture.command(&["check"]).unwrap().expect(2, &["PG_TABLE", "public.keyless"]);
     let ended = fixture.run_to_its_end().unwrap();
-    ended.expect_error(3, "PG_TABLE", &["public.keyless", "primary key", "REPLICA IDENTITY FULL", "exclude"]);
+    ended.expect_error(
+        3,
+        "PG_TABLE",
+        &["public.keyless", "primary key", "REPLICA IDENTITY FULL", "exclude"],
+    );
     assert_eq!(fixture.created().await.unwrap(), (0, 0));
     // The application's own statements go on working.
     fixture.client.batch_execute("UPDATE keyless SET id = 1").await.unwrap();

@@ -48,8 +48,16 @@ async fn one_line_an_item_the_worst_decides_the_exit_status_and_nothing_is_creat
     // The server of all tests sets no limit on what a slot holds back, and is told so at most.
     let ended = check().expect(0, &["0 warnings, 0 errors"]);
     let items = [
-        "configuration", "log ", "wal_level", "walsenders", "replica", "slot", "publication",
-        "disk", "plugin hide", "people",
+        "configuration",
+        "log ",
+        "wal_level",
+        "walsenders",
+        "replica",
+        "slot",
+        "publication",
+        "disk",
+        "plugin hide",
+        "people",
     ];
     for item in items {
         assert!(ended.out.contains(item), "there is no {item:?} in {}", ended.out);

@@ -1,6 +1,8 @@
 //! The `offtake` command as a user and a service manager meet it: what it prints, how it ends, and
 //! what it leaves alone.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod check;
 mod help;
 mod metrics;

@@ -128,6 +128,8 @@ async fn the_page_is_well_formed_and_has_every_family_that_is_promised() {
         ("offtake_grpc_bytes_total", "counter"),
         ("offtake_kafka_bytes_total", "counter"),
         ("offtake_commit_to_log_seconds", "histogram"),
+        ("offtake_commit_to_kafka_seconds", "histogram"),
+        ("offtake_commit_to_subscriber_seconds", "histogram"),
         ("offtake_plugin_nanoseconds_total", "counter"),
         ("offtake_plugin_changes_total", "counter"),
         ("offtake_log_bytes", "gauge"),
@@ -164,6 +166,8 @@ async fn the_page_is_well_formed_and_has_every_family_that_is_promised() {
     let count = page.value("offtake_commit_to_log_seconds_count", &[]);
     assert_eq!(buckets.last().unwrap().1, count);
     assert!(count >= 1.0, "no latency was observed");
+    let count = page.value("offtake_commit_to_kafka_seconds_count", &[]);
+    assert_eq!(count, 0.0, "a commit counts that Kafka never got");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,8 +188,14 @@ async fn status_says_what_runs_in_words_and_as_json_and_that_nothing_runs() {
     let name = format!("{}: RUNNING", fixture.database);
     let slot = format!("slot {}", fixture.slot);
     let texts = [
-        &name, &slot, "lag ", "retained WAL", "wal_status reserved", "sequences 1 to 2",
-        "*.public.t", "0 changes behind",
+        &name,
+        &slot,
+        "lag ",
+        "retained WAL",
+        "wal_status reserved",
+        "sequences 1 to 2",
+        "*.public.t",
+        "0 changes behind",
     ];
     fixture.command(&["status"]).unwrap().expect(0, &texts);
     let ended = fixture.command(&["status", "--json"]).unwrap().expect(0, &[]);

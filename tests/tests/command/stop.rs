@@ -28,8 +28,7 @@ async fn sigterm_under_load_ends_in_time_and_loses_nothing() {
     let writer = postgres.connect(&fixture.database).await.unwrap();
     let load = tokio::spawn(async move {
         for first in (2..30_000).step_by(20) {
-            let insert =
-                format!("INSERT INTO t SELECT generate_series({first}, {})", first + 19);
+            let insert = format!("INSERT INTO t SELECT generate_series({first}, {})", first + 19);
             writer.batch_execute(&insert).await.unwrap();
         }
     });

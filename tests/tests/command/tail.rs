@@ -47,8 +47,7 @@ async fn a_cursor_that_was_printed_resumes_exactly() {
     // Without a terminal it is JSON by itself; every line has the same, documented keys.
     let ended = fixture.command(&["tail", "--from", "earliest", "-n", "10"]).unwrap();
     for (line, id) in lines(&ended.expect(0, &[]).out).iter().zip(1..) {
-        let keys: BTreeSet<&str> =
-            line.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: BTreeSet<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
         let wanted = ["sequence", "stream", "op", "table", "before", "after", "position"];
         assert!(wanted.iter().all(|key| keys.contains(key)), "{line}");
         assert_eq!(line["sequence"], id);
@@ -79,8 +78,14 @@ async fn a_place_that_is_none_is_refused_with_its_code() {
     tail(&altered, &[]).expect_error(1, "CURSOR_MALFORMED", &["--from earliest"]);
     tail("00ff:1", &[]).expect_error(1, "CURSOR_MALFORMED", &["altered"]);
     tail(&format!("{token}:999"), &[]).expect_error(1, "CURSOR_AHEAD", &["sequence 10"]);
-    tail(&cursor, &["--stream", "*.public.t"])
-        .expect_error(1, "CURSOR_OTHER_SELECTION", &["--stream"]);
-    tail("earliest", &["--address", "127.0.0.1:1"])
-        .expect_error(1, "TAIL_UNREACHABLE", &["127.0.0.1:1", "offtake run"]);
+    tail(&cursor, &["--stream", "*.public.t"]).expect_error(
+        1,
+        "CURSOR_OTHER_SELECTION",
+        &["--stream"],
+    );
+    tail("earliest", &["--address", "127.0.0.1:1"]).expect_error(
+        1,
+        "TAIL_UNREACHABLE",
+        &["127.0.0.1:1", "offtake run"],
+    );
 }

@@ -175,8 +175,8 @@ async fn a_definition_that_changes_is_followed() {
                 "BEGIN; INSERT INTO t VALUES (2, 'b'); ALTER TABLE t ADD m mood DEFAULT 'glad';
                  INSERT INTO t VALUES (3, 'c', 'sad'); ALTER TABLE t DROP v;
                  INSERT INTO t VALUES (4, 'glad'); COMMIT",
-                "ALTER TABLE t RENAME TO renamed",
-                "INSERT INTO renamed VALUES (5, NULL)",
+                "ALTER TABLE t RENAME m TO n",
+                "INSERT INTO t VALUES (5, NULL)",
             ],
         )
         .await;
@@ -188,12 +188,13 @@ async fn a_definition_that_changes_is_followed() {
                 "c public.t 2|b",
                 "c public.t 3|c|sad",
                 "c public.t 4|glad",
-                "c public.renamed 5|NULL",
+                "c public.t 5|NULL",
             ]
         );
         assert_eq!(rows[2].schema.columns[2].labels, ["sad", "glad"]);
         assert_eq!(rows[0].schema, rows[1].schema, "snapshot and stream agree on the definition");
         assert_eq!(rows[3].schema.version, rows[1].schema.version + 2);
+        assert_eq!(rows[4].schema.columns[1].name, "n");
         let orders: Vec<u64> = rows[1..4].iter().map(|row| row.order_in_table).collect();
         assert_eq!(orders, [1, 2, 3]);
         source.stop().await;

@@ -10,6 +10,7 @@ mod recorder;
 mod resume;
 mod security;
 mod snapshots;
+mod tables;
 
 use offtake_tests::postgres::Version;
 

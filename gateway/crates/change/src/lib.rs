@@ -7,12 +7,14 @@
 //! is known.
 
 mod batch;
+mod latency;
 mod position;
 mod schema;
 mod value;
 pub mod wire;
 
 pub use batch::{Batch, Boundary, HeaderRange, Image, NO_TRANSACTION, Row, Transaction};
+pub use latency::{BOUNDS_SECONDS, Histogram};
 pub use position::{Lsn, ParseLsnError};
 pub use schema::{
     Column, Form, Kind, Operation, ReplicaIdentity, Snapshot, Subject, TableSchema, UnknownCode,

@@ -17,6 +17,7 @@ mod connection;
 mod describe;
 mod error;
 mod frame;
+mod latency;
 mod open;
 mod options;
 mod outbox;

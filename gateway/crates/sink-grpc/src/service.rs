@@ -147,7 +147,7 @@ where
 pub(crate) mod tests {
     use super::*;
     use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
-    use offtake_log::{LogOptions, LogWriter};
+    use offtake_log::{Control, LogOptions, LogWriter};
 
     /// A log and what requests share, without a listener.
     pub(crate) struct Rig {
@@ -178,7 +178,7 @@ pub(crate) mod tests {
             Rig { shared, shutdown, writer: opened.writer, _folder: folder }
         }
 
-        /// Writes one group of equal changes.
+        /// Writes one group of equal changes, a transaction.
         pub(crate) fn push(&mut self, changes: usize, bytes: usize) {
             let schema = Arc::new(TableSchema {
                 database: "db".to_owned(),
@@ -210,6 +210,11 @@ pub(crate) mod tests {
                     change.encode_raw(out);
                 });
             }
+            self.writer.control(Control::TransactionEnd(v1::TransactionEnd {
+                transaction: Some(v1::Transaction { commit_unix_us: 1, ..Default::default() }),
+                streams: vec![v1::StreamCount { stream, changes: changes as u64 }],
+                ..Default::default()
+            }));
             self.writer.flush().unwrap();
         }
     }

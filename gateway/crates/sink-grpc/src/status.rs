@@ -1,7 +1,7 @@
 //! What the service is doing: its subscribers, for `status` and the metrics.
 //!
-//! A subscription counts into atomics of its own; a snapshot is taken by whoever asks. Latency is
-//! measured elsewhere.
+//! A subscription counts into atomics of its own; a snapshot is taken by whoever asks. Latency is one
+//! histogram over all subscribers; which commits it counts is decided in `latency.rs`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use offtake_change::Histogram;
 use parking_lot::Mutex;
 
 /// Live figures of the service.
@@ -20,6 +21,7 @@ pub struct GrpcStatus {
     changes: AtomicU64,
     bytes: AtomicU64,
     source_lag_bytes: AtomicU64,
+    latency: Arc<Histogram>,
 }
 
 /// One subscriber at the time of asking.
@@ -89,6 +91,12 @@ impl GrpcStatus {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// From a commit in the source until it was handed to HTTP/2, over all subscribers, gone ones
+    /// included; what a subscriber reads before it has caught up for the first time is left out.
+    pub fn latency(&self) -> Arc<Histogram> {
+        Arc::clone(&self.latency)
+    }
+
     /// Takes how far the source's log is ahead of ours; Progress frames tell it to subscribers.
     pub fn set_source_lag_bytes(&self, bytes: u64) {
         self.source_lag_bytes.store(bytes, Ordering::Relaxed);
@@ -143,6 +151,10 @@ impl Subscriber {
 impl Registration {
     pub(crate) fn source_lag_bytes(&self) -> u64 {
         self.status.source_lag_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn latency(&self) -> &Histogram {
+        &self.status.latency
     }
 
     pub(crate) fn id(&self) -> u64 {

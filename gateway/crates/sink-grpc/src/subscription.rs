@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use crate::describe::Seen;
+use crate::latency::Commits;
 use crate::open::{Ending, Streams};
 use crate::options::HEARTBEAT;
 use crate::outbox::{Done, Outbox};
@@ -62,6 +63,7 @@ pub(crate) struct Subscription {
     /// Everything up to here was handed to HTTP/2, or is of other streams.
     sent: u64,
     frame_sent: bool,
+    commits: Commits,
     progress: Progress,
     ending: Option<Status>,
     over: bool,
@@ -132,6 +134,7 @@ impl Subscription {
             covered: opening.after,
             sent: opening.after,
             frame_sent: false,
+            commits: Commits::default(),
             progress: Progress {
                 sequence: None,
                 at: now,
@@ -183,6 +186,7 @@ impl Subscription {
             self.opening.registration.count_changes(changes);
             self.sent = self.sent.max(sequence.unwrap_or(0));
             self.opening.registration.set_sequence(self.sent);
+            self.commits.sent(self.sent, self.opening.registration.latency());
         }
         Some(Frame::data(chunk.bytes))
     }
@@ -236,6 +240,7 @@ impl Subscription {
     }
 
     fn begin_group(&mut self, group: ReadGroup) {
+        self.commits.gathered(&group);
         let mut marks = Vec::new();
         for record in &group.controls {
             if let Record::SnapshotProgress(progress) = record
@@ -313,6 +318,9 @@ impl Subscription {
         self.sent = self.sent.max(self.covered);
         self.opening.registration.set_sequence(self.sent);
         self.opening.registration.set_waiting(caught_up);
+        if caught_up {
+            self.commits.caught_up();
+        }
         let due = self.progress_due();
         if Instant::now() >= due {
             self.push_progress(caught_up);
@@ -447,6 +455,27 @@ mod tests {
             .map(|(one, _)| one.len())
             .sum();
         assert!(shared > 100 * 1000, "only {shared} bytes are shared");
+    }
+
+    #[tokio::test]
+    async fn latency_counts_what_is_sent_after_the_history() {
+        let mut rig = Rig::new();
+        rig.push(3, 10);
+        let start = Some(Start::Earliest(true));
+        let request = v1::SubscribeRequest { start, ..Default::default() };
+        let Ok(Opened::Running(mut subscription)) = open(&rig.shared, &request, None) else {
+            panic!("not opened");
+        };
+        let latency = rig.shared.status.latency();
+        let observed = || latency.snapshot().0.iter().sum::<u64>();
+        // Opened, Stream, Schema, the history, Progress.
+        for _ in 0..5 {
+            subscription.next().await.unwrap();
+        }
+        assert_eq!((rig.shared.status.changes(), observed()), (3, 0));
+        rig.push(2, 10);
+        subscription.next().await.unwrap();
+        assert_eq!((rig.shared.status.changes(), observed()), (5, 1));
     }
 
     #[tokio::test]

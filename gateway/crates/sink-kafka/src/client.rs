@@ -13,6 +13,9 @@ use crate::{KafkaError, KafkaOptions};
 const QUEUE_KBYTES: &str = "32768";
 /// Messages that are not acknowledged yet.
 const QUEUE_MESSAGES: &str = "100000";
+/// Short, for a message that comes alone waits so long. None at all makes many small batches while
+/// the sink catches up.
+const LINGER_MS: &str = "1";
 /// The client's own limit of a message lies above any broker's: the broker decides.
 const MESSAGE_MAX_BYTES: &str = "104857600";
 
@@ -46,7 +49,7 @@ pub(crate) fn producer(
         }
     };
     default("compression.codec", "lz4");
-    default("linger.ms", "5");
+    default("linger.ms", LINGER_MS);
     default("queue.buffering.max.kbytes", QUEUE_KBYTES);
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);

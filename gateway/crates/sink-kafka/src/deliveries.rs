@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use offtake_change::Histogram;
 use offtake_proto::v1;
 
 /// Groups that may be on their way at once. Full means: wait for reports.
@@ -58,6 +60,8 @@ pub(crate) struct Covered {
     pub(crate) sequence: u64,
     /// The source's position, where the group or one before it says one.
     pub(crate) source: Option<Arc<v1::SourcePosition>>,
+    /// When the newest transaction that ends in the group was committed.
+    pub(crate) commit_unix_us: Option<i64>,
 }
 
 /// The groups on their way, oldest first.
@@ -93,14 +97,18 @@ impl Deliveries {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// What the contiguous prefix of done groups stands for, if it grew.
-    pub(crate) fn advance(&mut self) -> Option<Covered> {
+    /// What the contiguous prefix of done groups stands for, if it grew. Each group's commit is
+    /// observed.
+    pub(crate) fn advance(&mut self, latency: &Histogram) -> Option<Covered> {
         let mut done = None;
         while let Some((group, _)) = self.groups.front() {
             if self.pending.slot(*group).load(Ordering::Relaxed) != 0 {
                 break;
             }
             done = self.groups.pop_front().map(|(_, covered)| covered);
+            if let Some(commit_unix_us) = done.as_ref().and_then(|covered| covered.commit_unix_us) {
+                latency.observe_commit(commit_unix_us, SystemTime::now());
+            }
         }
         done
     }
@@ -112,12 +120,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn covered(sequence: u64) -> Covered {
-        Covered { sequence, source: None }
+        Covered { sequence, ..Covered::default() }
     }
 
     #[test]
     fn a_gap_holds_everything_after_it() {
         let pending = Arc::new(Pending::new());
+        let latency = Histogram::default();
         let mut deliveries = Deliveries::new(Arc::clone(&pending));
         let mut groups = Vec::new();
         for sequence in 1..=3 {
@@ -127,19 +136,40 @@ mod tests {
         }
         pending.acknowledged(groups[1]);
         pending.acknowledged(groups[2]);
-        assert_eq!(deliveries.advance(), None);
+        assert_eq!(deliveries.advance(&latency), None);
         pending.acknowledged(groups[0]);
-        assert_eq!(deliveries.advance(), Some(covered(3)));
+        assert_eq!(deliveries.advance(&latency), Some(covered(3)));
         assert!(deliveries.is_empty());
         assert_eq!(pending.take_acknowledged(), 3);
     }
 
     #[test]
     fn a_group_without_messages_is_done_in_its_turn() {
+        let latency = Histogram::default();
         let mut deliveries = Deliveries::new(Arc::new(Pending::new()));
         deliveries.finish_group(covered(7));
-        assert_eq!(deliveries.advance(), Some(covered(7)));
-        assert_eq!(deliveries.advance(), None);
+        assert_eq!(deliveries.advance(&latency), Some(covered(7)));
+        assert_eq!(deliveries.advance(&latency), None);
+    }
+
+    #[test]
+    fn every_commit_is_observed_once_when_nothing_before_it_is_missing() {
+        let pending = Arc::new(Pending::new());
+        let latency = Histogram::default();
+        let observed = || latency.snapshot().0.iter().sum::<u64>();
+        let mut deliveries = Deliveries::new(Arc::clone(&pending));
+        let first = deliveries.next_group();
+        pending.sent(first);
+        for (sequence, commit_unix_us) in [(1, Some(1)), (2, None), (3, Some(3))] {
+            deliveries.finish_group(Covered { commit_unix_us, ..covered(sequence) });
+        }
+        assert_eq!(deliveries.advance(&latency), None);
+        assert_eq!(observed(), 0);
+        pending.acknowledged(first);
+        assert!(deliveries.advance(&latency).is_some());
+        assert_eq!(observed(), 2);
+        assert_eq!(deliveries.advance(&latency), None);
+        assert_eq!(observed(), 2);
     }
 
     proptest! {
@@ -150,6 +180,7 @@ mod tests {
             order in any::<u64>(),
         ) {
             let pending = Arc::new(Pending::new());
+            let latency = Histogram::default();
             let mut deliveries = Deliveries::new(Arc::clone(&pending));
             let mut reports = Vec::new();
             for (index, &size) in sizes.iter().enumerate() {
@@ -164,7 +195,7 @@ mod tests {
             let mut cursor = 0;
             let mut random = order | 1;
             loop {
-                if let Some(done) = deliveries.advance() {
+                if let Some(done) = deliveries.advance(&latency) {
                     prop_assert!(done.sequence > cursor);
                     cursor = done.sequence;
                 }

@@ -240,7 +240,7 @@ impl<'o> Publisher<'o> {
                 self.status.running();
             }
         }
-        if let Some(covered) = flight.deliveries.advance() {
+        if let Some(covered) = flight.deliveries.advance(&self.status.latency) {
             self.cursor.advance(covered);
             self.fruitless = 0;
             self.pin.advance(self.cursor.sequence());
@@ -263,8 +263,13 @@ impl<'o> Publisher<'o> {
 
     fn send_group(&mut self, flight: &mut Flight<'_>, group: ReadGroup) -> Result<(), Break> {
         let ReadGroup { controls, runs, last_sequence, .. } = group;
+        let mut commit_unix_us = None;
         for control in controls {
             match control {
+                Control::TransactionEnd(end) => {
+                    // The newest one stands for the group: a sample, so that it costs nothing.
+                    commit_unix_us = end.transaction.map(|transaction| transaction.commit_unix_us);
+                }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
                 _ => {}
@@ -274,7 +279,7 @@ impl<'o> Publisher<'o> {
             self.send_run(flight, run)?;
         }
         let source = flight.source.clone();
-        flight.deliveries.finish_group(Covered { sequence: last_sequence, source });
+        flight.deliveries.finish_group(Covered { sequence: last_sequence, source, commit_unix_us });
         Ok(())
     }
 

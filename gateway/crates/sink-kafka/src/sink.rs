@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use offtake_change::Histogram;
 use offtake_log::{Log, Pin};
 
 use crate::cursor::Cursor;
@@ -92,6 +93,12 @@ impl KafkaSink {
     /// A picture of the sink now.
     pub fn status(&self) -> KafkaStatus {
         self.status.snapshot(self.log.durable().borrow().sequence)
+    }
+
+    /// From a commit in the source until all in-sync replicas have acknowledged it and everything
+    /// before it, for the newest transaction of each group of the log.
+    pub fn latency(&self) -> Arc<Histogram> {
+        Arc::clone(&self.status.latency)
     }
 
     /// Stops: nothing new is sent, what is on its way is waited for until the deadline, the cursor

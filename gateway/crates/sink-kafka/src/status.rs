@@ -1,7 +1,9 @@
 //! What the sink says of itself: counters that its thread writes and anybody reads.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use offtake_change::Histogram;
 
 use crate::KafkaError;
 
@@ -83,6 +85,7 @@ pub(crate) struct StatusCell {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
+    pub(crate) latency: Arc<Histogram>,
     changing: Mutex<Changing>,
 }
 
@@ -100,6 +103,7 @@ impl StatusCell {
             acknowledged: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
+            latency: Arc::default(),
             changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
         }
     }

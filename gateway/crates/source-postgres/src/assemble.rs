@@ -20,6 +20,7 @@ use crate::SourceError;
 use crate::definitions::Definitions;
 use crate::progress::{PartialTransaction, Progress};
 use crate::relation::{Relation, TableFacts};
+use crate::types::qualified_namespace;
 
 /// pgoutput's protocol version: committed transactions, whole.
 pub(crate) const PROTOCOL_VERSION: u8 = 1;
@@ -38,6 +39,9 @@ pub(crate) enum Taken {
 /// A table of which the catalogue is to be asked.
 pub(crate) struct Unknown {
     pub(crate) relation: u32,
+    /// Its schema and name as the stream has them.
+    pub(crate) namespace: String,
+    pub(crate) table: String,
     pub(crate) type_ids: Vec<u32>,
 }
 
@@ -47,15 +51,12 @@ pub(crate) enum LookedUp {
     /// As it is now; `None`: it was dropped since.
     Captured {
         facts: Option<TableFacts>,
-        is_new: bool,
     },
 }
 
 struct Tracked {
     /// `None`: not captured.
     relation: Option<Arc<Relation>>,
-    /// Has no part in a transaction that the log has in part: the table is new since.
-    is_new: bool,
     /// Changes of the table in the transaction of that serial.
     changes: u64,
     serial: u64,
@@ -65,14 +66,18 @@ struct Open {
     transaction: Transaction,
     /// Index in the current batch.
     index: Option<u32>,
-    /// Rows so far, those that are skipped included.
+    /// Rows so far as the server sent them, those that are skipped and those of published tables
+    /// that are not captured included. So a place in the transaction means the same row whatever
+    /// is captured by the next start: the server decides by the publication as it was when the row
+    /// was written. A table that is captured only since then has none of its rows before the place
+    /// skipped for good: it is copied, with all of them, at a place after the transaction's commit.
     rows: u64,
-    /// Rows that the log has.
+    /// Rows that the log has, or that were not captured before those.
     skip_rows: u64,
+    /// Whether any row is of a captured table, or a message.
+    any_captured: bool,
     /// The log has all of it.
     skip_all: bool,
-    /// The log has its first rows: tables that are new since have no part in it.
-    resumed: bool,
 }
 
 pub(crate) struct Assembler {
@@ -131,7 +136,6 @@ impl Assembler {
                 commit: open.transaction.commit,
                 next_row: open.rows.max(open.skip_rows),
             });
-            self.progress.partial_is_resumed &= open.resumed;
         }
         Ok(())
     }
@@ -152,19 +156,24 @@ impl Assembler {
             Some((relation, found)) if relation == message.id => found,
             _ => {
                 let type_ids = message.columns().map(|column| column.type_id).collect();
-                return Taken::Definition(Unknown { relation: message.id, type_ids });
+                return Taken::Definition(Unknown {
+                    relation: message.id,
+                    namespace: qualified_namespace(message.namespace).to_owned(),
+                    table: message.name.to_owned(),
+                    type_ids,
+                });
             }
         };
         // A definition in the middle of a transaction goes on counting.
         let (changes, serial) =
             self.relations.get(&message.id).map_or((0, 0), |known| (known.changes, known.serial));
-        let (relation, is_new) = match found {
-            LookedUp::NotCaptured => (None, false),
-            LookedUp::Captured { facts, is_new } => {
-                (Some(self.definitions.announce(message, facts.as_ref())), is_new)
+        let relation = match found {
+            LookedUp::NotCaptured => None,
+            LookedUp::Captured { facts } => {
+                Some(self.definitions.announce(message, facts.as_ref()))
             }
         };
-        self.relations.insert(message.id, Tracked { relation, is_new, changes, serial });
+        self.relations.insert(message.id, Tracked { relation, changes, serial });
         Taken::Done
     }
 
@@ -231,11 +240,14 @@ impl Assembler {
             return Err(out_of_place(at, "a transaction begins inside another"));
         }
         let id = xid.to_string();
-        let skip_all = commit < self.progress.end;
+        let partial = self.progress.partial.as_ref();
+        // Transactions come in commit order: all before the one in part are done, those included
+        // that have no row for us and did not move the end.
+        let skip_all =
+            commit < self.progress.end || partial.is_some_and(|partial| commit < partial.commit);
         let mut skip_rows = 0;
-        let mut resumed = false;
-        if !skip_all && let Some(partial) = &self.progress.partial {
-            // Transactions come in commit order, so the first that is not whole is this one.
+        if !skip_all && let Some(partial) = partial {
+            // So the first that is not whole is this one.
             if partial.transaction_id != id || partial.commit != commit {
                 return Err(SourceError::PartialMismatch {
                     transaction: partial.transaction_id.clone(),
@@ -245,7 +257,6 @@ impl Assembler {
                 });
             }
             skip_rows = partial.next_row;
-            resumed = self.progress.partial_is_resumed;
         }
         self.serial += 1;
         self.open = Some(Open {
@@ -259,8 +270,8 @@ impl Assembler {
             index: None,
             rows: 0,
             skip_rows,
+            any_captured: false,
             skip_all,
-            resumed,
         });
         Ok(())
     }
@@ -284,9 +295,9 @@ impl Assembler {
             });
         }
         self.progress.partial = None;
-        self.progress.partial_is_resumed = false;
-        if open.rows == 0 {
-            // Nothing of it is ours: no boundary, its end is an idle position.
+        if !open.any_captured && open.skip_rows == 0 {
+            // Nothing of it is ours: no boundary, its end is an idle position. One that the log
+            // has in part ends there, also when none of its tables is captured any more.
             self.passed = self.passed.max(end);
             return Ok(());
         }
@@ -305,13 +316,15 @@ impl Assembler {
         Ok(())
     }
 
-    /// Counts a row of the open transaction. `None`: the log has it.
-    fn count(&mut self, at: Lsn) -> Result<Option<(u32, u64)>, SourceError> {
+    /// Counts a row of the open transaction and gives its place. `None`: it is not captured, or
+    /// the log has it.
+    fn count(&mut self, at: Lsn, is_captured: bool) -> Result<Option<(u32, u64)>, SourceError> {
         let Some(open) = &mut self.open else {
             return Err(out_of_place(at, "a change outside of a transaction"));
         };
         open.rows += 1;
-        if open.skip_all || open.rows <= open.skip_rows {
+        open.any_captured |= is_captured;
+        if !is_captured || open.skip_all || open.rows <= open.skip_rows {
             return Ok(None);
         }
         let index = match open.index {
@@ -333,23 +346,20 @@ impl Assembler {
         old: Option<OldTuple<'_>>,
         new: Option<Tuple<'_>>,
     ) -> Result<(), SourceError> {
-        let resumed = self.open.as_ref().is_some_and(|open| open.resumed);
         let serial = self.serial;
         let Some(known) = self.relations.get_mut(&relation) else {
             return Err(out_of_place(at, "a change of a table that was not described"));
         };
-        let Some(relation) = &known.relation else { return Ok(()) };
-        if resumed && known.is_new {
-            return Ok(());
-        }
+        let Some(relation) = known.relation.clone() else {
+            return self.count(at, false).map(|_| ());
+        };
         if known.serial != serial {
             known.serial = serial;
             known.changes = 0;
         }
         known.changes += 1;
         let order_in_table = known.changes;
-        let relation = Arc::clone(relation);
-        let Some((transaction, order)) = self.count(at)? else { return Ok(()) };
+        let Some((transaction, order)) = self.count(at, true)? else { return Ok(()) };
         let batch = &mut self.batch;
         let wrong = |error| SourceError::Value { lsn: at, error };
         let decoder = &relation.decoder;
@@ -382,7 +392,7 @@ impl Assembler {
     fn message(&mut self, at: Lsn, message: LogicalMessage<'_>) -> Result<(), SourceError> {
         let lsn = Lsn(message.lsn);
         let (transaction, order) = if message.transactional {
-            let Some(counted) = self.count(at)? else { return Ok(()) };
+            let Some(counted) = self.count(at, true)? else { return Ok(()) };
             counted
         } else {
             // Comes where it was written, also again after a reconnect from an earlier place.

@@ -89,6 +89,14 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A captured table has another name than before.
+    #[error("table {was} is now {now}")]
+    Renamed {
+        /// Qualified name under which the log knows it, or that it had when the run began.
+        was: String,
+        /// Qualified name that it has, or under which the stream tells of it.
+        now: String,
+    },
     /// Another server than the one in the log.
     #[error(
         "the log belongs to the server with system identifier {expected}, this one has {found}"
@@ -245,6 +253,7 @@ impl SourceError {
             SourceError::WalLevel(_) => "PG_WAL_LEVEL",
             SourceError::NoTables { .. } => "PG_NO_TABLES",
             SourceError::Table { .. } => "PG_TABLE",
+            SourceError::Renamed { .. } => "PG_TABLE_RENAMED",
             SourceError::SystemMismatch { .. } => "PG_SYSTEM_MISMATCH",
             SourceError::TimelineMismatch { .. } => "PG_TIMELINE_MISMATCH",
             SourceError::IdentityMismatch { .. } => "PG_IDENTITY_MISMATCH",
@@ -276,19 +285,7 @@ impl SourceError {
                 "check sslmode and sslrootcert in `url`, and the server's certificate"
             }
             SourceError::Login(_) => "check user, password and pg_hba.conf",
-            SourceError::Server { .. } => match self.code() {
-                "PG_LOGIN" => "check user, password and pg_hba.conf",
-                "PG_DATABASE_MISSING" => "correct the database in `url` under [source]",
-                "PG_RIGHTS" => {
-                    "grant the user REPLICATION, SELECT on the tables and CREATE on the database, \
-                     or create the publication yourself; `offtake check` lists what is missing"
-                }
-                "PG_INVALID_TEXT" => {
-                    "correct the text in the database, or leave the table out (exclude) and start \
-                     over with `offtake resync`; nothing after this row was acknowledged"
-                }
-                _ => "see the server's log; `offtake check` looks at the common causes",
-            },
+            SourceError::Server { .. } => server_step(self.code()),
             SourceError::Protocol(_) => {
                 "check that `url` names a PostgreSQL server itself, not a pooler; report it otherwise"
             }
@@ -302,6 +299,11 @@ impl SourceError {
             SourceError::NoTables { .. } => "correct `tables` and `exclude` under [source]",
             SourceError::Table { .. } => {
                 "change the table as said, or name it in `exclude` under [source]"
+            }
+            SourceError::Renamed { .. } => {
+                "rename the table in the configuration's routes and plugins (a plugin that \
+                 protects it included), then copy it under its new name: name that in `exclude` \
+                 for one start and not for the next, or start over with `offtake resync`"
             }
             SourceError::SystemMismatch { .. } | SourceError::TimelineMismatch { .. } => {
                 "point `url` back to the server that the log was written from, or start over \
@@ -346,6 +348,23 @@ impl SourceError {
             SourceError::Server { error, .. } => error.is_transient(),
             _ => false,
         }
+    }
+}
+
+/// What an operator does next about an error that the server reported.
+fn server_step(code: &str) -> &'static str {
+    match code {
+        "PG_LOGIN" => "check user, password and pg_hba.conf",
+        "PG_DATABASE_MISSING" => "correct the database in `url` under [source]",
+        "PG_RIGHTS" => {
+            "grant the user REPLICATION, SELECT on the tables and CREATE on the database, or \
+             create the publication yourself; `offtake check` lists what is missing"
+        }
+        "PG_INVALID_TEXT" => {
+            "correct the text in the database, or leave the table out (exclude) and start over \
+             with `offtake resync`; nothing after this row was acknowledged"
+        }
+        _ => "see the server's log; `offtake check` looks at the common causes",
     }
 }
 

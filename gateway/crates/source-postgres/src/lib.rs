@@ -4,13 +4,15 @@
 //! are still to be copied and then streams; it hands [`SourceEvent`]s over and tells the server
 //! nothing is done with before the pipeline acknowledged it. The way of a byte: `transport` →
 //! `frame_buffer` → `wire` → `copy_both` → `assemble` (with `relation`, `row`, `value`) → `stream`.
-//! The way of a decision: `run` → `source` → `start_checks`, `publication`, `slot`, `snapshot`.
+//! The way of a decision: `run` → `source` → `captured`, `start_checks`, `publication`, `slot`,
+//! `snapshot`.
 //! Nothing is known here of the log, of plugins or of sinks.
 
 mod array;
 mod assemble;
 mod auth;
 mod built_in_types;
+mod captured;
 mod catalog;
 mod connect;
 mod copy_both;

@@ -11,6 +11,8 @@ use offtake_change::{Lsn, TableSchema};
 use offtake_proto::v1;
 use offtake_proto::v1::SnapshotState;
 
+use crate::catalog::Table;
+
 /// What the log has of this source.
 #[derive(Clone, Debug, Default)]
 pub struct Resume {
@@ -29,6 +31,7 @@ pub struct Resume {
 pub(crate) struct PartialTransaction {
     pub(crate) transaction_id: String,
     pub(crate) commit: Lsn,
+    /// Rows that are done, of captured tables or not.
     pub(crate) next_row: u64,
 }
 
@@ -42,8 +45,6 @@ pub(crate) struct Progress {
     pub(crate) partial: Option<PartialTransaction>,
     /// Commit of the last whole transaction.
     pub(crate) last_commit: Lsn,
-    /// Whether `partial` comes from the log: then the tables that are new since have no part in it.
-    pub(crate) partial_is_resumed: bool,
 }
 
 impl Progress {
@@ -57,7 +58,6 @@ impl Progress {
         Progress {
             end: lsn(position.end.as_ref()),
             idle: lsn(position.idle.as_ref()),
-            partial_is_resumed: partial.is_some(),
             partial,
             last_commit: lsn(position.last_commit.as_ref()),
         }
@@ -107,16 +107,21 @@ impl SnapshotStates {
         self.0.is_empty()
     }
 
-    /// Whether nothing is left to do for the table.
-    pub(crate) fn is_settled(&self, namespace: &str, table: &str) -> bool {
-        self.get(namespace, table).is_some_and(|progress| {
-            matches!(progress.state(), SnapshotState::Done | SnapshotState::Skipped)
-        })
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &v1::SnapshotProgress> {
+        self.0.values()
     }
 
-    /// Whether the log says that a slot is about to be created, and not yet that it was: the
-    /// process ended in between, and a slot that exists now is ours.
-    pub(crate) fn announce_a_slot(&self) -> bool {
-        self.0.values().any(|progress| progress.consistent_point.is_none())
+    /// What the log says of this very table, not of one that had its name before.
+    pub(crate) fn of(&self, table: &Table) -> Option<&v1::SnapshotProgress> {
+        // Without an OID the name has to do.
+        self.get(&table.namespace, &table.name)
+            .filter(|known| known.relation_id == 0 || known.relation_id == table.oid)
+    }
+
+    /// Whether nothing is left to do for the table.
+    pub(crate) fn is_settled(&self, table: &Table) -> bool {
+        self.of(table).is_some_and(|progress| {
+            matches!(progress.state(), SnapshotState::Done | SnapshotState::Skipped)
+        })
     }
 }

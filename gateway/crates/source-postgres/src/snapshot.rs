@@ -338,6 +338,7 @@ impl Copy {
             rows,
             consistent_point: Some(position(self.point)),
             estimate: plan.table.estimated_rows,
+            relation_id: plan.table.oid,
         }
     }
 }

@@ -2,7 +2,6 @@
 //! server is looked at, publication and slot are made or checked, and what must be copied is
 //! planned.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::SourceError;
 use crate::assemble::Assembler;
+use crate::captured::Captured;
 use crate::catalog::{Server, Table, matching_tables, read_server};
 use crate::copy_both::ReplicationStream;
 use crate::definitions::Definitions;
@@ -45,14 +45,6 @@ pub(crate) enum Phase {
     Copying(OutcomeFuture),
 }
 
-/// A captured table.
-pub(crate) struct Captured {
-    /// The table as it was when the run began.
-    pub(crate) table: Table,
-    /// The log knows nothing of it: it was added to the configuration, or created, since.
-    pub(crate) is_new: bool,
-}
-
 pub(crate) struct Source {
     pub(crate) options: Arc<SourceOptions>,
     pub(crate) events: flume::Sender<SourceEvent>,
@@ -60,8 +52,8 @@ pub(crate) struct Source {
     pub(crate) status: Arc<SourceStatus>,
     resume: Resume,
     pub(crate) states: SnapshotStates,
-    /// By OID; chosen once a run, so that what a transaction has of rows does not change under it.
-    pub(crate) captured: HashMap<u32, Captured>,
+    /// Chosen once a run.
+    pub(crate) captured: Captured,
     started: bool,
     pub(crate) assembler: Assembler,
     pub(crate) phase: Phase,
@@ -88,7 +80,7 @@ impl Source {
             states: SnapshotStates::new(&resume.snapshots),
             assembler: Assembler::new(progress, &database, definitions.clone())?,
             definitions,
-            captured: HashMap::new(),
+            captured: Captured::new(Selection::new(&options.tables, &options.exclude)?),
             started: false,
             phase: Phase::Settled,
             outgoing: None,
@@ -175,37 +167,20 @@ impl Source {
     }
 
     async fn choose_tables(&mut self, catalogue: &mut Session) -> Result<(), SourceError> {
-        let selection = Selection::new(&self.options.tables, &self.options.exclude)?;
-        let tables = matching_tables(catalogue, &selection).await?;
+        let tables = matching_tables(catalogue, self.captured.selection()).await?;
         if tables.is_empty() {
             return Err(SourceError::NoTables {
                 database: self.options.connect.database.clone(),
                 globs: self.options.tables.join(", "),
             });
         }
-        self.captured = tables
-            .into_iter()
-            .map(|table| {
-                let is_new = self.states.get(&table.namespace, &table.name).is_none();
-                (table.oid, Captured { table, is_new })
-            })
-            .collect();
-        Ok(())
-    }
-
-    /// Captured tables by schema and name.
-    fn tables(&self) -> Vec<Table> {
-        let mut tables: Vec<Table> =
-            self.captured.values().map(|captured| captured.table.clone()).collect();
-        tables.sort_by(|left, right| {
-            (&left.namespace, &left.name).cmp(&(&right.namespace, &right.name))
-        });
-        tables
+        self.captured.choose(tables, &self.states)
     }
 
     /// Whether the log says that a slot is about to be created, and not yet that it was.
     fn is_slot_announced(&self) -> bool {
-        self.assembler.progress.end == Lsn::ZERO && self.states.announce_a_slot()
+        let end = self.assembler.progress.end;
+        start_checks::is_slot_announced(end, &self.states, &self.captured.tables())
     }
 
     /// The slot as it is once nobody else reads from it; it fits the log then.
@@ -238,6 +213,7 @@ impl Source {
             // taken out meanwhile would hide the gap.
             let found = read_publication(catalogue, server.version, name).await?;
             let missing: Vec<String> = self
+                .captured
                 .tables()
                 .iter()
                 .filter(|table| {
@@ -256,7 +232,8 @@ impl Source {
             return Ok(found.unwrap_or_default());
         }
         let may_change = self.options.create_publication;
-        ensure_publication(catalogue, server.version, name, &self.tables(), may_change).await
+        ensure_publication(catalogue, server.version, name, &self.captured.tables(), may_change)
+            .await
     }
 
     async fn start(
@@ -266,14 +243,20 @@ impl Source {
         server: &Server,
         publication: &Publication,
     ) -> Result<(), SourceError> {
-        let mut schemas = Vec::with_capacity(self.captured.len());
-        for table in self.tables() {
+        let tables = self.captured.tables();
+        let mut schemas = Vec::with_capacity(tables.len());
+        for table in tables {
             let columns = snapshot::published_columns(&table, publication, server.version);
             let relation = self.definitions.of_table(catalogue, &table, &columns).await?;
             schemas.push(Arc::clone(&relation.schema));
         }
         self.emit(SourceEvent::Started { identity, tables: schemas }).await?;
         self.started = true;
+        let start = self.assembler.progress.start();
+        for progress in self.captured.amendments(&self.states, start) {
+            self.states.set(progress.clone());
+            self.emit(SourceEvent::Snapshot(progress)).await?;
+        }
         Ok(())
     }
 
@@ -347,8 +330,8 @@ impl Source {
             SnapshotMode::Initial => SnapshotState::Pending,
             SnapshotMode::Never => SnapshotState::Skipped,
         };
-        for table in self.tables() {
-            let known = self.states.get(&table.namespace, &table.name);
+        for table in self.captured.tables() {
+            let known = self.states.of(&table);
             if known.is_some_and(|known| {
                 known.state() == SnapshotState::Done
                     || known.state() == state && known.consistent_point.is_some()
@@ -362,6 +345,7 @@ impl Source {
                 rows: 0,
                 consistent_point: point.map(position),
                 estimate: table.estimated_rows,
+                relation_id: table.oid,
             };
             self.states.set(progress.clone());
             self.emit(SourceEvent::Snapshot(progress)).await?;
@@ -371,12 +355,12 @@ impl Source {
 
     /// Captured tables that are still to be copied.
     pub(crate) fn unsettled(&self) -> Vec<Table> {
-        let mut tables = self.tables();
-        tables.retain(|table| !self.states.is_settled(&table.namespace, &table.name));
+        let mut tables = self.captured.tables();
+        tables.retain(|table| !self.states.is_settled(table));
         tables
     }
 
-    /// Tables that are new or were cut off are copied from a temporary slot's snapshot.
+    /// Tables that are new, made anew or were cut off are copied from a temporary slot's snapshot.
     async fn plan_snapshot(&mut self, server: &Server) -> Result<(), SourceError> {
         if !self.phase_is_settled() || self.unsettled().is_empty() {
             return Ok(());

@@ -7,8 +7,8 @@ use offtake_change::Lsn;
 use offtake_proto::v1::{SourceIdentity, SourcePosition};
 
 use crate::SourceError;
-use crate::catalog::Server;
-use crate::progress::lsn;
+use crate::catalog::{Server, Table};
+use crate::progress::{SnapshotStates, lsn};
 use crate::run::SourceOptions;
 use crate::session::Session;
 use crate::slot::{SlotFacts, SystemIdentity, slot_facts};
@@ -61,6 +61,40 @@ pub(crate) fn check_identity(
         }
     }
     Ok(())
+}
+
+/// A transaction of which the log has the first rows is only skipped into while the server sends
+/// it with the same rows.
+pub(crate) fn check_partial(
+    position: Option<&SourcePosition>,
+    identity: &SourceIdentity,
+) -> Result<(), SourceError> {
+    let Some(position) = position else { return Ok(()) };
+    let (Some(partial), Some(source)) = (&position.partial, &position.source) else {
+        return Ok(());
+    };
+    if source.options == identity.options && source.publication == identity.publication {
+        return Ok(());
+    }
+    Err(SourceError::PartialMismatch {
+        rows: partial.next_row,
+        transaction: partial.transaction_id.clone(),
+        commit: lsn(partial.commit.as_ref()),
+        found: "it with other options or another publication".to_owned(),
+    })
+}
+
+/// Whether the log says that a slot is about to be created, and not yet that it was: the process
+/// ended in between, and a slot that exists now is ours. `end`: the end of the last transaction in
+/// the log; idle positions are there before the slot is. What the log says of tables that are not
+/// captured any more, nobody will put right.
+pub(crate) fn is_slot_announced(end: Lsn, states: &SnapshotStates, tables: &[Table]) -> bool {
+    end == Lsn::ZERO
+        && tables.iter().any(|table| {
+            states
+                .get(&table.namespace, &table.name)
+                .is_some_and(|known| known.consistent_point.is_none())
+        })
 }
 
 /// Compares the slot with the log. `announced`: the log says that the slot is about to be created.
@@ -182,25 +216,4 @@ mod tests {
         let other = SlotFacts { plugin: "test_decoding".to_owned(), ..facts(1) };
         assert_eq!(code(Some(&other), false, false), "PG_SLOT_UNUSABLE");
     }
-}
-
-/// A transaction of which the log has the first rows is only skipped into while the server sends
-/// it with the same rows.
-pub(crate) fn check_partial(
-    position: Option<&SourcePosition>,
-    identity: &SourceIdentity,
-) -> Result<(), SourceError> {
-    let Some(position) = position else { return Ok(()) };
-    let (Some(partial), Some(source)) = (&position.partial, &position.source) else {
-        return Ok(());
-    };
-    if source.options == identity.options && source.publication == identity.publication {
-        return Ok(());
-    }
-    Err(SourceError::PartialMismatch {
-        rows: partial.next_row,
-        transaction: partial.transaction_id.clone(),
-        commit: lsn(partial.commit.as_ref()),
-        found: "it with other options or another publication".to_owned(),
-    })
 }

@@ -171,12 +171,11 @@ impl Source {
         catalogue: &mut Session,
         unknown: Unknown,
     ) -> Result<(), SourceError> {
-        let Unknown { relation, type_ids } = unknown;
-        let Some(captured) = self.captured.get(&relation) else {
+        let Unknown { relation, namespace, table, type_ids } = unknown;
+        if !self.captured.takes(&self.states, relation, &namespace, &table)? {
             self.assembler.looked_up(relation, LookedUp::NotCaptured);
             return Ok(());
-        };
-        let is_new = captured.is_new;
+        }
         let question = self.definitions.look_up(catalogue, relation, &type_ids);
         let facts = tokio::time::timeout(CATALOGUE_DEADLINE, question).await.map_err(|_| {
             SourceError::Io {
@@ -184,7 +183,7 @@ impl Source {
                 error: std::io::ErrorKind::TimedOut.into(),
             }
         })??;
-        self.assembler.looked_up(relation, LookedUp::Captured { facts, is_new });
+        self.assembler.looked_up(relation, LookedUp::Captured { facts });
         Ok(())
     }
 

@@ -167,11 +167,17 @@ pub fn drain(bench: &Bench, variant: Variant, gateway: &mut Gateway) -> Result<R
     if let Some(profile) = profile {
         println!("{}", profile.finish(variant.name())?);
     }
+    let log = gateway.status()?["log"].clone();
     gateway.stop(READY)?;
-    Ok(Record::new("drain", variant.name())
+    let mut record = Record::new("drain", variant.name())
         .with_times(bench.changes, start, first, done)
         .with_usage("gateway", &usage)
-        .with_threads(threads))
+        .with_threads(threads);
+    record.sync_share =
+        log["fsync_seconds"].as_f64().zip(record.total_s).map(|(sync, all)| sync / all);
+    record.changes_per_sync =
+        log["fsyncs"].as_f64().map(|syncs| bench.changes as f64 / syncs.max(1.0));
+    Ok(record)
 }
 
 /// Waits until `/status` says so; the moment in nanoseconds since the Unix epoch.
@@ -181,6 +187,9 @@ fn reached(gateway: &mut Gateway, condition: impl Fn(&Value) -> bool) -> Result<
         match gateway.status() {
             Ok(status) if condition(&status) => return Ok(now_unix_ns()),
             Ok(status) if status["state"] == "HALTED" => bail!("the gateway halted: {status:#}"),
+            Ok(status) if status["kafka"]["halt"].is_string() => {
+                bail!("the Kafka sink halted: {}", status["kafka"]["halt"])
+            }
             Ok(_) => {}
             Err(_) => {
                 if let Some(status) = gateway.exited()? {
@@ -275,7 +284,7 @@ pub fn starts(bench: &Bench, table: &str, times: usize) -> Result<Vec<Record>> {
 }
 
 fn remove_compiled_code(gateway: &Gateway) -> Result<()> {
-    let folder = gateway.folder.join(".offtake-cache");
+    let folder = gateway.folder.join("data/compiled");
     std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))
 }
 

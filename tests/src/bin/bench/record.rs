@@ -55,6 +55,12 @@ pub struct Record {
     /// The sum of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all_cpu_s_per_million: Option<f64>,
+    /// Share of the drain's time that the log spent in `fdatasync`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_share: Option<f64>,
+    /// Changes for one `fdatasync` of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_per_sync: Option<f64>,
     /// CPU seconds a million changes of the system's threads, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub threads_cpu_s_per_million: BTreeMap<String, f64>,
@@ -202,6 +208,13 @@ fn print_drains(records: &[&Record]) {
         println!("  {:<36} {}", record.system, list(&record.processes_cpu_s_per_million));
         if !record.threads_cpu_s_per_million.is_empty() {
             println!("  {:<36}   ({})", "", list(&record.threads_cpu_s_per_million));
+        }
+        if let (Some(share), Some(changes)) = (record.sync_share, record.changes_per_sync) {
+            let percent = share * 100.0;
+            println!(
+                "  {:<36}   fdatasync: {percent:.0} % of the time, one for {changes:.0} changes",
+                ""
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::{Finding, judge_tables};
 use crate::SourceError;
-use crate::progress::{Resume, SnapshotStates};
+use crate::progress::{Resume, SnapshotStates, lsn};
 use crate::publication::Publication;
 use crate::run::SourceOptions;
 use crate::start_checks;
@@ -171,8 +171,8 @@ fn slot(facts: &Facts, options: &SourceOptions, resume: &Resume) -> Vec<Finding>
     let item = format!("slot {}", options.slot);
     let states = SnapshotStates::new(&resume.snapshots);
     let durable = start_checks::durable(resume.position.as_ref());
-    // As the source judges at its start.
-    let announced = durable == Lsn::ZERO && states.announce_a_slot();
+    let end = resume.position.as_ref().map_or(Lsn::ZERO, |position| lsn(position.end.as_ref()));
+    let announced = start_checks::is_slot_announced(end, &states, &facts.tables);
     let empty = resume.log_is_empty && states.is_empty();
     if let Err(error) =
         start_checks::check_slot(options, facts.slot.as_ref(), empty, announced, durable)

@@ -6,6 +6,7 @@ use super::Finding;
 use super::facts::{Facts, Unfit};
 use super::judge::{list, names, show_bytes};
 use crate::SourceError;
+use crate::captured::check_names;
 use crate::catalog::Table;
 use crate::progress::{Resume, SnapshotStates};
 use crate::run::{SnapshotMode, SourceOptions};
@@ -21,6 +22,9 @@ pub(crate) fn tables(facts: &Facts, options: &SourceOptions, resume: &Resume) ->
         findings.push(Finding::from_error("tables", &error));
     } else {
         findings.push(Finding::ok("tables", summary(facts, options, resume)));
+    }
+    if let Err(error) = check_names(&SnapshotStates::new(&resume.snapshots), &facts.tables) {
+        findings.push(Finding::from_error("tables", &error));
     }
     for table in &facts.tables {
         findings.extend(identity(facts, table));
@@ -79,7 +83,7 @@ fn unread<'f>(
     facts
         .tables
         .iter()
-        .filter(move |table| wanted && !states.is_settled(&table.namespace, &table.name))
+        .filter(move |table| wanted && !states.is_settled(table))
 }
 
 /// Bytes on disk of the tables whose rows are still to be read.

@@ -215,6 +215,45 @@ fn the_slot_is_compared_with_the_log() {
     assert_eq!(other, [(Error, "PG_SYSTEM_MISMATCH")]);
 }
 
+/// What the log says of a table's snapshot.
+fn said_of(oid: u32, name: &str, point: Option<u64>) -> v1::SnapshotProgress {
+    v1::SnapshotProgress {
+        namespace: "public".to_owned(),
+        table: name.to_owned(),
+        state: v1::SnapshotState::Pending.into(),
+        consistent_point: point.map(|point| position(Lsn(point))),
+        relation_id: oid,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_slot_that_the_log_announced_is_its_own() {
+    let mut facts = sound();
+    facts.slot = Some(slot_at(150));
+    let mut resume = log_to(100);
+    let place = resume.position.as_mut().unwrap();
+    place.idle = place.end.take();
+    resume.snapshots = vec![said_of(1, "customers", None), said_of(2, "orders", None)];
+    assert_eq!(faults(&judge(&facts, &options(), &resume, true)), NOTHING);
+    // What was announced of a table that is not captured any more announces no slot.
+    resume.snapshots = vec![said_of(1, "customers", Some(100)), said_of(3, "gone", None)];
+    let ahead = faults(&judge(&facts, &options(), &resume, true));
+    assert_eq!(ahead, [(Level::Error, "PG_SLOT_AHEAD")]);
+}
+
+#[test]
+fn a_table_that_the_log_knows_by_another_name_is_an_error() {
+    let mut facts = sound();
+    facts.slot = Some(slot_at(100));
+    let mut resume = log_to(100);
+    resume.snapshots = vec![said_of(1, "clients", Some(50))];
+    let renamed = faults(&judge(&facts, &options(), &resume, true));
+    assert_eq!(renamed, [(Level::Error, "PG_TABLE_RENAMED")]);
+    resume.snapshots[0].set_state(v1::SnapshotState::Removed);
+    assert_eq!(faults(&judge(&facts, &options(), &resume, true)), NOTHING);
+}
+
 #[test]
 fn a_table_whose_update_would_fail_is_an_error() {
     use Level::{Error, Warning};

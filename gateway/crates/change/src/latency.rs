@@ -1,14 +1,16 @@
-//! Latency from a commit in the source to the change being durable in the log, as a histogram.
+//! Latency from a commit in the source to some point further on, as a histogram that any thread may
+//! add to.
 //!
-//! Observed once a durable group, for its newest transaction, so it costs nothing a change. Clocks
-//! of two machines differ; a negative latency counts as zero.
+//! The gateway observes durability in the log, the sinks what was delivered: at most once a group of
+//! the log each, so it costs nothing a change. It does not read a clock. Clocks of two machines
+//! differ; a negative latency counts as zero.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Upper bounds of the buckets, in seconds.
-pub const BOUNDS_SECONDS: [f64; 14] = [
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
-];
+pub const BOUNDS_SECONDS: [f64; 14] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
 /// A histogram with fixed buckets.
 #[derive(Debug, Default)]
@@ -29,6 +31,13 @@ impl Histogram {
         self.sum_nanoseconds.fetch_add((seconds * 1e9) as u64, Ordering::Relaxed);
     }
 
+    /// Counts the time from a commit, in microseconds since the Unix epoch, until `now`.
+    pub fn observe_commit(&self, commit_unix_us: i64, now: SystemTime) {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.observe(now.saturating_sub(commit_unix_us) as f64 / 1e6);
+    }
+
     /// Counts a bucket (the last one: beyond every bound) and the sum in seconds.
     pub fn snapshot(&self) -> (Vec<u64>, f64) {
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed)).collect();
@@ -38,6 +47,8 @@ impl Histogram {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -49,5 +60,16 @@ mod tests {
         let (counts, sum) = histogram.snapshot();
         assert_eq!((counts[0], counts[1], counts[14]), (1, 2, 1));
         assert!((sum - 100.0035).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_commit_is_observed_by_its_age_and_one_of_the_future_as_zero() {
+        let histogram = Histogram::default();
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        for commit_unix_us in [999_970_000, 1_000_500_000, i64::MIN] {
+            histogram.observe_commit(commit_unix_us, now);
+        }
+        let (counts, _) = histogram.snapshot();
+        assert_eq!((counts[0], counts[5], counts[14]), (1, 1, 1));
     }
 }
