@@ -3,8 +3,16 @@
 //! The data plane writes and reads [`v1::Change`] by hand (`offtake_change::wire`); these types
 //! serve the control plane, clients, and the tests as the oracle of what was written by hand.
 
-#[allow(missing_docs, reason = "the documentation is in the protocol files, generated code repeats it")]
-#[allow(unreachable_pub, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
+#[allow(
+    missing_docs,
+    reason = "the documentation is in the protocol files, generated code repeats it"
+)]
+#[allow(
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 /// Version 1 of the contracts.
 pub mod v1 {
     tonic::include_proto!("offtake.v1");

@@ -2,7 +2,7 @@
 //! invented or out of order.
 //!
 //! The rules follow CockroachDB's cdctest and the version chains of the load; each has a mutation
-//! of the gateway that it must catch (`tests/checker_can_fail.rs`).
+//! of the gateway that it must catch (`tests/kill.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -296,7 +296,8 @@ fn seen(value: &v1::Value) -> Option<Seen> {
         Kind::Text(text) => Seen::Value(text.clone()),
         Kind::Bytes(bytes) => Seen::Value(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         Kind::List(list) => {
-            let values: Vec<String> = list.values.iter().map(|value| format!("{:?}", seen(value))).collect();
+            let values: Vec<String> =
+                list.values.iter().map(|value| format!("{:?}", seen(value))).collect();
             Seen::Value(format!("{{{}}}", values.join(",")))
         }
     })

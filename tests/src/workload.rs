@@ -58,7 +58,8 @@ impl Workload {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..writers)
             .map(|writer| {
-                let (url, journal, stop) = (url.to_owned(), Arc::clone(&journal), Arc::clone(&stop));
+                let (url, journal, stop) =
+                    (url.to_owned(), Arc::clone(&journal), Arc::clone(&stop));
                 let random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(writer.into()));
                 tokio::spawn(write(url, random, writer, journal, stop, pause))
             })

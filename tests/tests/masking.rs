@@ -181,7 +181,8 @@ async fn a_configuration_changed_in_the_middle_of_a_transaction_halts_until_it_i
     let (mut gateway, client) = masked_gateway(folder.path(), sql).await;
     gateway.start("pipeline.after_submit=12").unwrap();
     gateway.wait_until_ready(PATIENCE).unwrap();
-    let rows = "insert into people select i, 'secret-insert@x' || i from generate_series(1, 100000) i";
+    let rows =
+        "insert into people select i, 'secret-insert@x' || i from generate_series(1, 100000) i";
     client.batch_execute(rows).await.unwrap();
     gateway.wait_for_exit(PATIENCE).unwrap();
     gateway.edit("keep_last = 0", "keep_last = 1").unwrap();
@@ -193,4 +194,39 @@ async fn a_configuration_changed_in_the_middle_of_a_transaction_halts_until_it_i
     gateway
         .wait_for_status("every row", PATIENCE, |status| status["log"]["last_sequence"] == 100_000)
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_renamed_out_of_its_route_halts_instead_of_passing_unmasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table people (id int primary key, email text);
+               create table staff (id int primary key, email text);";
+    let (mut gateway, client) = masked_gateway(folder.path(), sql).await;
+    // As in the README: the last route takes everything else, without a plugin.
+    let everything = "\n[[route]]\ntables = [\"public.*\"]\n\n[log]";
+    gateway.edit("\n[log]", everything).unwrap();
+    gateway
+        .edit(
+            "[[route]]\ntables = [\"public.*\"]\nplugins",
+            "[[route]]\ntables = [\"public.people\", \"public.staff\"]\nplugins",
+        )
+        .unwrap();
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    for statement in [
+        "insert into people values (1, 'secret-insert@x')",
+        "alter table people rename to persons",
+        "insert into persons values (2, 'secret-update@x')",
+    ] {
+        client.batch_execute(statement).await.unwrap();
+    }
+    let halted = |status: &serde_json::Value| status["code"] == "PG_TABLE_RENAMED";
+    gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    gateway.start("").unwrap();
+    gateway.wait_for_status("the halt after a restart", PATIENCE, halted).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    for secret in ["secret-insert@x", "secret-update@x"] {
+        assert!(files_with(folder.path(), secret).is_empty(), "{secret}");
+    }
 }

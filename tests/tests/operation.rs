@@ -10,7 +10,8 @@ use offtake_tests::subscriber::Subscriber;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn confirmed(client: &tokio_postgres::Client, slot: &str) -> i64 {
-    let sql = "select (confirmed_flush_lsn - '0/0')::int8 from pg_replication_slots where slot_name = $1";
+    let sql =
+        "select (confirmed_flush_lsn - '0/0')::int8 from pg_replication_slots where slot_name = $1";
     client.query_one(sql, &[&slot]).await.unwrap().get(0)
 }
 
@@ -35,7 +36,10 @@ async fn prepare(
     let database = postgres.create_database("operation").await.unwrap();
     let client = postgres.connect(&database).await.unwrap();
     client.batch_execute(sql).await.unwrap();
-    let source = format!("url = \"{}\"\ntables = [\"public.*\"]\nexclude = [\"public.unseen\"]", postgres.url(&database));
+    let source = format!(
+        "url = \"{}\"\ntables = [\"public.*\"]\nexclude = [\"public.unseen\"]",
+        postgres.url(&database)
+    );
     let gateway = Gateway::new(folder, &database, &source, rest).unwrap();
     (gateway, client, format!("offtake_{database}"))
 }
@@ -48,12 +52,16 @@ async fn the_slot_advances_while_a_subscriber_does_not_read_and_while_kafka_is_n
     let broker = offtake_tests::gateway::free_address();
     let rest = format!("[log]\ndir = \"data\"\n\n[kafka]\nbrokers = [\"{broker}\"]");
     let (mut gateway, client, slot) =
-        prepare(postgres, folder.path(), "create table t (id int primary key, body text)", &rest).await;
+        prepare(postgres, folder.path(), "create table t (id int primary key, body text)", &rest)
+            .await;
     gateway.start("").unwrap();
     gateway.wait_until_ready(PATIENCE).unwrap();
-    let mut reader = offtake_proto::v1::offtake_client::OfftakeClient::connect(format!("http://{}", gateway.grpc))
-        .await
-        .unwrap();
+    let mut reader = offtake_proto::v1::offtake_client::OfftakeClient::connect(format!(
+        "http://{}",
+        gateway.grpc
+    ))
+    .await
+    .unwrap();
     let _stalled = reader.subscribe(offtake_proto::v1::SubscribeRequest::default()).await.unwrap();
     for round in 0..20 {
         client
@@ -68,7 +76,11 @@ async fn the_slot_advances_while_a_subscriber_does_not_read_and_while_kafka_is_n
     let status = gateway.status().unwrap();
     assert_eq!(status["state"], "RUNNING", "{status:#}");
     assert_eq!(status["log"]["last_sequence"], 40_000);
-    assert!(gateway.peak_memory_bytes().unwrap() < 200 << 20, "{}", gateway.peak_memory_bytes().unwrap());
+    assert!(
+        gateway.peak_memory_bytes().unwrap() < 200 << 20,
+        "{}",
+        gateway.peak_memory_bytes().unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +133,9 @@ async fn a_restarted_server_and_a_terminated_walsender_are_survived_without_a_pe
     client.batch_execute("insert into t select generate_series(1, 10)").await.unwrap();
     subscriber.wait_for("ten rows", PATIENCE, |store| store.changes.len() == 10).await.unwrap();
     client
-        .batch_execute("select pg_terminate_backend(active_pid) from pg_replication_slots where active")
+        .batch_execute(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots where active",
+        )
         .await
         .unwrap();
     client.batch_execute("insert into t select generate_series(11, 20)").await.unwrap();
@@ -172,7 +186,8 @@ async fn a_transaction_of_a_million_rows_passes_in_bounded_memory_also_when_kill
         .unwrap();
     assert_eq!(status["log"]["last_sequence"], 1_000_000, "{status:#}");
     let end = written(&client).await;
-    wait_until_confirmed(&client, &slot, end.min(confirmed(&client, &slot).await + 1), "after it").await;
+    wait_until_confirmed(&client, &slot, end.min(confirmed(&client, &slot).await + 1), "after it")
+        .await;
     let peak = gateway.peak_memory_bytes().unwrap();
     assert!(peak < 200 << 20, "{} MiB", peak >> 20);
     println!("peak memory {} MiB", peak >> 20);

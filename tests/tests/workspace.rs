@@ -24,8 +24,11 @@ const ORDER: [&str; 13] = [
 ];
 
 /// Libraries that one crate alone names, so that all else neither compiles nor knows them.
-const ALONE: [(&str, &str); 3] =
-    [("wasmtime", "offtake-transform"), ("rdkafka", "offtake-sink-kafka"), ("toml", "offtake-config")];
+const ALONE: [(&str, &str); 3] = [
+    ("wasmtime", "offtake-transform"),
+    ("rdkafka", "offtake-sink-kafka"),
+    ("toml", "offtake-config"),
+];
 
 fn packages() -> BTreeMap<String, Value> {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".to_owned());
@@ -76,7 +79,9 @@ fn sources_sinks_and_decoders_do_not_know_each_other() {
             .any(|dependency| is_normal(dependency) && dependency["name"].as_str() == Some(on))
     };
     for sink in ["offtake-sink-kafka", "offtake-sink-grpc"] {
-        for other in ["offtake-source-postgres", "offtake-pgoutput", "offtake-transform", "offtake-config"] {
+        for other in
+            ["offtake-source-postgres", "offtake-pgoutput", "offtake-transform", "offtake-config"]
+        {
             assert!(!knows(sink, other), "{sink} knows {other}");
         }
     }

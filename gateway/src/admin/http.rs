@@ -80,13 +80,15 @@ fn hindrance(status: &Status) -> Option<String> {
             None => format!("{state}\n"),
         }),
         State::Stopping => Some(format!("{state}\n")),
-        State::Snapshot | State::Running => match (&status.log.blocked, &status.source.last_error) {
-            (Some(reason), _) => Some(format!("BLOCKED {reason}\n")),
-            (None, Some(error)) if status.source.state == "retrying" => {
-                Some(format!("{state}, but the source is disconnected: {error}\n"))
+        State::Snapshot | State::Running => {
+            match (&status.log.blocked, &status.source.last_error) {
+                (Some(reason), _) => Some(format!("BLOCKED {reason}\n")),
+                (None, Some(error)) if status.source.state == "retrying" => {
+                    Some(format!("{state}, but the source is disconnected: {error}\n"))
+                }
+                _ => None,
             }
-            _ => None,
-        },
+        }
     }
 }
 

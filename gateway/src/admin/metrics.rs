@@ -214,7 +214,12 @@ fn sinks(page: &mut Page, status: &Status) {
             "Bytes of keys and values handed to the client, repetitions included.",
             kafka.bytes,
         );
-        page.one("offtake_kafka_halted", "gauge", "1 when the sink has halted.", u8::from(kafka.halt.is_some()));
+        page.one(
+            "offtake_kafka_halted",
+            "gauge",
+            "1 when the sink has halted.",
+            u8::from(kafka.halt.is_some()),
+        );
     }
     page.one(
         "offtake_grpc_changes_total",
@@ -222,14 +227,18 @@ fn sinks(page: &mut Page, status: &Status) {
         "Changes sent to subscribers, each counted once a subscriber.",
         status.grpc.changes,
     );
-    page.one("offtake_grpc_bytes_total", "counter", "Bytes sent to subscribers.", status.grpc.bytes);
     page.one(
-        "offtake_subscribers",
-        "gauge",
-        "Open gRPC subscriptions.",
-        status.subscribers.len(),
+        "offtake_grpc_bytes_total",
+        "counter",
+        "Bytes sent to subscribers.",
+        status.grpc.bytes,
     );
-    page.family("offtake_subscriber_lag_changes", "gauge", "Changes that a subscriber has not been sent.");
+    page.one("offtake_subscribers", "gauge", "Open gRPC subscriptions.", status.subscribers.len());
+    page.family(
+        "offtake_subscriber_lag_changes",
+        "gauge",
+        "Changes that a subscriber has not been sent.",
+    );
     for subscriber in &status.subscribers {
         let id = subscriber.id.to_string();
         let labels = [("subscriber", id.as_str()), ("peer", subscriber.peer.as_str())];
@@ -245,8 +254,10 @@ mod tests {
     #[test]
     fn the_operators_page_lists_every_metric_and_no_other() {
         let page = render(&Status::sample());
-        let mut rendered: Vec<&str> =
-            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let mut rendered: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
         let guide = include_str!("../../OPERATING.md");
         let mut listed: Vec<&str> = guide
             .lines()

@@ -1,7 +1,7 @@
 //! One picture of the whole process, as `/status` gives it and `offtake status` prints it.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use offtake_change::Histogram;
@@ -284,7 +284,10 @@ impl Observed {
             durable_lsn: durable_lsn.to_string(),
             confirmed_flush_lsn: report.confirmed.max(slot.confirmed_flush).to_string(),
             slot_lag_bytes,
-            slot_lag_seconds: lag_seconds(server_end > durable_lsn && report.received > durable_lsn, last_commit_unix_us),
+            slot_lag_seconds: lag_seconds(
+                server_end > durable_lsn && report.received > durable_lsn,
+                last_commit_unix_us,
+            ),
             retained_wal_bytes: slot.retained_bytes,
             wal_status: slot.wal_status,
             reconnects: report.reconnects,

@@ -76,7 +76,12 @@ fn log_findings(config: &Config, findings: &mut Vec<Finding>) -> Option<Recovere
             None
         }
         Err(error) => {
-            findings.push(Finding::error("log", error.code(), chain_text(&error), error.next_step()));
+            findings.push(Finding::error(
+                "log",
+                error.code(),
+                chain_text(&error),
+                error.next_step(),
+            ));
             None
         }
     }
@@ -114,11 +119,8 @@ fn database_findings(
         preflight.snapshot_bytes,
     ));
     plugin_findings(config, &router, &preflight, findings);
-    let mut names: Vec<String> = preflight
-        .tables
-        .iter()
-        .flat_map(|table| streams(&table.namespace, &table.name))
-        .collect();
+    let mut names: Vec<String> =
+        preflight.tables.iter().flat_map(|table| streams(&table.namespace, &table.name)).collect();
     names.sort();
     names.dedup();
     Ok(names)
@@ -150,7 +152,8 @@ fn plugin_findings(
             .iter()
             .map(String::as_str)
             .filter(|wanted| {
-                let has = |table: &&&Table| table.columns.iter().any(|column| column.name == *wanted);
+                let has =
+                    |table: &&&Table| table.columns.iter().any(|column| column.name == *wanted);
                 !tables.iter().any(|table| has(&table))
             })
             .collect();

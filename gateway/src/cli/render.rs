@@ -42,7 +42,12 @@ pub fn json_line(change: &v1::Change, schema: &v1::Schema, stream: &str) -> Stri
 }
 
 /// One readable line.
-pub fn readable_line(change: &v1::Change, schema: &v1::Schema, stream: &str, color: bool) -> String {
+pub fn readable_line(
+    change: &v1::Change,
+    schema: &v1::Schema,
+    stream: &str,
+    color: bool,
+) -> String {
     let (paint, reset) = match (color, change.operation()) {
         (false, _) => ("", ""),
         (_, v1::Operation::Create) => ("\x1b[32m", "\x1b[0m"),

@@ -178,7 +178,8 @@ impl Gateway {
             let _ = tokio::task::spawn_blocking(move || kafka.stop(left)).await;
         }
         self.close.send_replace(true);
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(300));
+        let left =
+            deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(300));
         let _ = tokio::time::timeout(left, async {
             for server in self.servers {
                 let _ = server.await;

@@ -56,8 +56,7 @@ pub fn execute(command: &SlotCommand) -> Exit {
     let what = format!(
         "Drops replication slot {} on database {}. The server then forgets what this pipeline has \
          not read;\na later `offtake run` on the same log halts until `offtake resync`.",
-        options.slot,
-        options.connect.database,
+        options.slot, options.connect.database,
     );
     if !confirm::confirmed(args.yes, &what, &options.slot) {
         return Exit::code(ExitCode::Failed);

@@ -246,7 +246,9 @@ fn after_ending(ended: &v1::Ended) -> String {
         "LOG_DAMAGED" => "the gateway's own log names file and offset; `--from latest` reads what \
                           is new"
             .to_owned(),
-        "CURSOR_OTHER_SELECTION" => "give the same --stream as when the cursor was printed".to_owned(),
+        "CURSOR_OTHER_SELECTION" => {
+            "give the same --stream as when the cursor was printed".to_owned()
+        }
         _ => format!("the log still holds what follows sequence {held}: --from earliest"),
     }
 }

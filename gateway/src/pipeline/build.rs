@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
 use offtake_log::{Log, LogOptions, LogWriter, Recovered};
-use offtake_source_postgres::{ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions};
-use sha2::{Digest, Sha256};
+use offtake_source_postgres::{
+    ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
+};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
+use sha2::{Digest, Sha256};
 
 use super::chain::{PluginCounters, plugin_halt};
 use super::halt::Halt;
@@ -88,11 +90,8 @@ pub fn source_options(config: &Config) -> Result<SourceOptions, Halt> {
 }
 
 fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
-    let mut connect: ConnectOptions = postgres
-        .url
-        .expose()
-        .parse()
-        .map_err(|error: SourceError| source_halt(&error))?;
+    let mut connect: ConnectOptions =
+        postgres.url.expose().parse().map_err(|error: SourceError| source_halt(&error))?;
     if let Some(password) = &postgres.password {
         connect.password = Some(offtake_source_postgres::Secret::new(password.expose()));
     }
@@ -179,8 +178,7 @@ pub fn load_plugins(
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
-    let engine =
-        Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))?;
+    let engine = Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))?;
     config.plugins.iter().map(|plugin| load_plugin(&engine, plugin)).collect()
 }
 

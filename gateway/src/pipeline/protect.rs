@@ -76,7 +76,11 @@ impl Guard {
                         "plugin {:?} is to protect column {column:?}, which none of its tables has \
                          ({})",
                         self.plugin,
-                        if names.is_empty() { "it has no table".to_owned() } else { names.join(", ") }
+                        if names.is_empty() {
+                            "it has no table".to_owned()
+                        } else {
+                            names.join(", ")
+                        }
                     ),
                     format!(
                         "correct the spelling in [plugin.{}] config, or remove the column there",

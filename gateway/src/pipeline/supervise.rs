@@ -109,16 +109,7 @@ impl Running {
         })?;
         let (ended_sender, ended) = watch::channel(None);
         tokio::spawn(join(source, worker, state.clone(), ended_sender));
-        Ok(Running {
-            state,
-            slot,
-            source_status,
-            counters,
-            commit_to_log,
-            plugins,
-            stop,
-            ended,
-        })
+        Ok(Running { state, slot, source_status, counters, commit_to_log, plugins, stop, ended })
     }
 
     /// Waits until source and worker have ended.
@@ -174,9 +165,7 @@ async fn join(
     let halt = match joined {
         Ok((_, Ok(Err(halt)))) => Some(halt),
         Ok((Ok(Ok(())), Ok(Ok(())))) => None,
-        Ok((Ok(Err(error)), Ok(Ok(())))) => {
-            Some(super::build::source_halt(&error))
-        }
+        Ok((Ok(Err(error)), Ok(Ok(())))) => Some(super::build::source_halt(&error)),
         _ => Some(Halt::new(
             "DEFECT",
             "a part of the pipeline ended unexpectedly; the position is kept",

@@ -109,18 +109,19 @@ impl Worker {
         early: tokio::sync::watch::Sender<u64>,
     ) -> Worker {
         let position = recovered.position.clone();
-        let open = position.as_ref().and_then(|position| position.partial.as_ref()).map(|partial| {
-            OpenTransaction {
-                transaction: Transaction {
-                    id: partial.transaction_id.clone(),
-                    commit: lsn(partial.commit.as_ref()),
-                    ..Transaction::default()
-                },
-                rows: partial.next_row,
-                logged: partial.logged_changes,
-                streams: partial.streams.clone(),
-            }
-        });
+        let open =
+            position.as_ref().and_then(|position| position.partial.as_ref()).map(|partial| {
+                OpenTransaction {
+                    transaction: Transaction {
+                        id: partial.transaction_id.clone(),
+                        commit: lsn(partial.commit.as_ref()),
+                        ..Transaction::default()
+                    },
+                    rows: partial.next_row,
+                    logged: partial.logged_changes,
+                    streams: partial.streams.clone(),
+                }
+            });
         Worker {
             writer,
             router,
@@ -151,7 +152,8 @@ impl Worker {
                 break;
             }
         }
-        let flushed = self.submit().and_then(|()| self.writer.flush().map_err(|error| log_halt(&error)));
+        let flushed =
+            self.submit().and_then(|()| self.writer.flush().map_err(|error| log_halt(&error)));
         outcome.and(flushed)
     }
 
@@ -308,7 +310,8 @@ impl Worker {
                 break;
             }
             self.count_source_row(batch, source_row);
-            while let Some(output) = next.next_if(|output| output.source_row as usize == source_row) {
+            while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
+            {
                 self.push(batch, plans, output);
             }
             if self.writer.group_bytes() >= PIECE_BYTES {
@@ -323,7 +326,9 @@ impl Worker {
         let target = plans
             .get(output.schema_index as usize)
             .and_then(|targets| targets.get(output.target as usize));
-        let (Some(target), Some(row)) = (target, batch.rows.get(output.row as usize)) else { return };
+        let (Some(target), Some(row)) = (target, batch.rows.get(output.row as usize)) else {
+            return;
+        };
         if row.dropped || mutate("mutate.drop") {
             return;
         }
@@ -370,7 +375,9 @@ impl Worker {
 
     fn end_transaction(&mut self, batch: &Batch, boundary: &Boundary) {
         let open = self.open.take().unwrap_or_default();
-        let Some(transaction) = batch.transactions.get(boundary.transaction as usize) else { return };
+        let Some(transaction) = batch.transactions.get(boundary.transaction as usize) else {
+            return;
+        };
         self.position.end = Some(at(boundary.end));
         self.position.last_commit = Some(at(transaction.commit));
         self.position.last_commit_unix_us = transaction.commit_unix_us;

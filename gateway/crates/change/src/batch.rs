@@ -88,7 +88,8 @@ pub struct Row {
     pub after: Image,
     /// Where this row stands in the source's log.
     pub lsn: Lsn,
-    /// Place in the transaction (or, of a snapshot row, in the table), from 1.
+    /// Place in the transaction (or, of a snapshot row, in the table), from 1, over everything that
+    /// is published: it has gaps where the publication is wider than what is captured.
     pub order: u64,
     /// Place among the transaction's changes of the table, from 1.
     pub order_in_table: u64,
@@ -155,9 +156,7 @@ impl Batch {
 
     /// Bytes of memory that the values and rows take.
     pub fn size_bytes(&self) -> usize {
-        self.arena.len()
-            + self.cells.len() * size_of::<Cell>()
-            + self.rows.len() * size_of::<Row>()
+        self.arena.len() + self.cells.len() * size_of::<Cell>() + self.rows.len() * size_of::<Row>()
     }
 
     /// Index of a schema in this batch, adding it when it is new here.
@@ -284,7 +283,11 @@ impl Batch {
     }
 
     /// Replaces a row's headers.
-    pub fn set_headers<'h>(&mut self, row: usize, headers: impl Iterator<Item = (&'h str, &'h [u8])>) {
+    pub fn set_headers<'h>(
+        &mut self,
+        row: usize,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+    ) {
         let start = self.headers.len() as u32;
         for (name, value) in headers {
             let name_cell = self.store(Tag::Text, name.as_bytes());

@@ -55,10 +55,8 @@ pub fn arm(switches: &str) -> Result<(), String> {
 pub fn crash_point(name: &str) {
     if ARMED.load(Ordering::Relaxed) && due(name) {
         // No destructor, no flush, no signal handler: what the kernel has is all that remains.
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort();
     }
 }

@@ -158,7 +158,11 @@ fn start(
     Ok(Opened { writer, log: Log { shared }, recovered })
 }
 
-pub(crate) fn recovered(state: &ControlState, next_sequence: u64, truncated_bytes: u64) -> Recovered {
+pub(crate) fn recovered(
+    state: &ControlState,
+    next_sequence: u64,
+    truncated_bytes: u64,
+) -> Recovered {
     let snapshots = state.snapshots();
     Recovered {
         is_empty: next_sequence == 1 && state.position.is_none() && snapshots.is_empty(),

@@ -68,7 +68,7 @@ impl ReplicationStream {
     }
 
     /// Reads from the network once. May be dropped and called again without losing a byte.
-    pub(crate) async fn fill(&mut self) -> Result<(), SourceError> {
+    pub(crate) async fn fill(&mut self) -> Result<usize, SourceError> {
         self.wire.fill().await
     }
 

@@ -97,18 +97,19 @@ impl FrameBuffer {
         self.bytes.get(frame.start..frame.end).unwrap_or_default()
     }
 
-    /// Reads more from the network. May be dropped and called again without losing a byte.
+    /// Reads more from the network and gives the number of bytes. May be dropped and called again
+    /// without losing one.
     pub(crate) async fn fill(
         &mut self,
         transport: &mut (impl AsyncRead + Unpin),
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<usize> {
         self.make_room();
         let read = transport.read(&mut self.bytes[self.end..]).await?;
         if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         self.end += read;
-        Ok(())
+        Ok(read)
     }
 
     fn make_room(&mut self) {

@@ -22,6 +22,7 @@ mod error;
 mod feedback;
 mod frame_buffer;
 mod glob;
+mod pace;
 mod preflight;
 mod progress;
 mod publication;

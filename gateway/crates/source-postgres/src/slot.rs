@@ -6,8 +6,8 @@
 
 use offtake_change::Lsn;
 
-use crate::connect::ConnectOptions;
 use crate::SourceError;
+use crate::connect::ConnectOptions;
 use crate::session::{Session, SqlRow, quote_identifier, quote_literal};
 
 /// First version with the parenthesised options of `CREATE_REPLICATION_SLOT`.

@@ -13,6 +13,7 @@ use offtake_pgoutput::Frame;
 
 use crate::SourceError;
 use crate::assemble::{LookedUp, Taken, Unknown};
+use crate::pace::Pace;
 use crate::run::{SourceEvent, unix_now_ns};
 use crate::session::Session;
 use crate::snapshot::{self, Outcome, Prepared};
@@ -40,7 +41,7 @@ enum Walk {
 
 /// What the loop woke up for.
 enum Wake {
-    Data(Result<(), SourceError>),
+    Data(Result<usize, SourceError>),
     Room(bool),
     Acknowledged(Lsn),
     Timer,
@@ -61,6 +62,7 @@ struct Place {
     last_asked: Instant,
     /// Nothing came for a while: what there is of a transaction is sent on.
     is_late: bool,
+    pace: Pace,
 }
 
 impl Source {
@@ -78,6 +80,7 @@ impl Source {
             last_heard: now,
             last_asked: now.checked_sub(ASK_INTERVAL).unwrap_or(now),
             is_late: false,
+            pace: Pace::new(now),
         };
         self.note_phase();
         loop {
@@ -334,8 +337,9 @@ impl Source {
     fn woken(&mut self, wake: Wake, place: &mut Place) -> Result<(), SourceError> {
         match wake {
             Wake::Data(read) => {
-                read?;
+                let read = read?;
                 place.last_heard = Instant::now();
+                place.pace.read(read);
             }
             Wake::Room(true) => self.outgoing = None,
             Wake::Room(false) => return Err(SourceError::Closed),

@@ -120,7 +120,7 @@ impl Wire {
     }
 
     /// Reads from the network once. May be dropped and called again without losing a byte.
-    pub(crate) async fn fill(&mut self) -> Result<(), SourceError> {
+    pub(crate) async fn fill(&mut self) -> Result<usize, SourceError> {
         let read = self.input.fill(&mut self.transport).await;
         read.map_err(|error| self.io(error))
     }

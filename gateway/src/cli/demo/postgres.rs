@@ -57,15 +57,21 @@ impl Postgres {
             .command("postgres")
             .arg("-D")
             .arg(&data)
-            .args(["-c", "wal_level=logical", "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"])
+            .args([
+                "-c",
+                "wal_level=logical",
+                "-c",
+                "fsync=off",
+                "-c",
+                "listen_addresses=127.0.0.1",
+            ])
             .args(["-c", &format!("port={port}"), "-c", "unix_socket_directories="])
             .args(["-c", "max_replication_slots=4", "-c", "max_wal_senders=4"])
             .stdout(Stdio::null())
             .stderr(server_log)
             .spawn()
             .map_err(|error| failed("postgres", &error.to_string()))?;
-        let mut postgres =
-            Postgres { server, programs, folder: folder.to_path_buf(), port };
+        let mut postgres = Postgres { server, programs, folder: folder.to_path_buf(), port };
         postgres.wait_until_ready()?;
         Ok(postgres)
     }

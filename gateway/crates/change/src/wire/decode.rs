@@ -160,7 +160,9 @@ impl<'a> ChangeView<'a> {
     }
 
     /// Headers: name and value.
-    pub fn headers(&self) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), WireError>> + use<'a> {
+    pub fn headers(
+        &self,
+    ) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), WireError>> + use<'a> {
         let mut reader = Reader::new(self.encoded);
         std::iter::from_fn(move || {
             loop {

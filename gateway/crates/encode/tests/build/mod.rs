@@ -9,7 +9,13 @@ use offtake_change::{
 };
 
 /// A column of a native type with its OID and modifier.
-pub(crate) fn column(name: &str, kind: Kind, native: &str, type_id: u32, type_modifier: i32) -> Column {
+pub(crate) fn column(
+    name: &str,
+    kind: Kind,
+    native: &str,
+    type_id: u32,
+    type_modifier: i32,
+) -> Column {
     let mut column = Column::new(name, kind, native);
     column.type_id = type_id;
     column.type_modifier = type_modifier;
@@ -110,7 +116,11 @@ fn image(batch: &mut Batch, values: Option<&[Value]>) -> Image {
 }
 
 /// An encoded change of the transaction of the dossier's example.
-pub(crate) fn change(operation: Operation, before: Option<&[Value]>, after: Option<&[Value]>) -> Vec<u8> {
+pub(crate) fn change(
+    operation: Operation,
+    before: Option<&[Value]>,
+    after: Option<&[Value]>,
+) -> Vec<u8> {
     change_with(operation, before, after, |_, _| {})
 }
 

@@ -80,10 +80,7 @@ fn unread<'f>(
 ) -> impl Iterator<Item = &'f Table> {
     let states = SnapshotStates::new(&resume.snapshots);
     let wanted = options.snapshot == SnapshotMode::Initial;
-    facts
-        .tables
-        .iter()
-        .filter(move |table| wanted && !states.is_settled(table))
+    facts.tables.iter().filter(move |table| wanted && !states.is_settled(table))
 }
 
 /// Bytes on disk of the tables whose rows are still to be read.
