@@ -415,6 +415,21 @@ fn kafka_refusing_a_large_message_halts_with_a_code_and_keeps_the_place() {
 }
 
 #[test]
+fn kafka_halts_on_a_message_that_can_never_fit_the_clients_queue() {
+    if skipped("kafka_halts_on_a_message_that_can_never_fit_the_clients_queue") {
+        return;
+    }
+    let mut bench = bench(Kafka::shared(), "queue");
+    bench.options.properties.insert("queue.buffering.max.kbytes".to_owned(), "64".to_owned());
+    let sink = bench.sink();
+    bench.commit(&[Write::Insert(1, "small".to_owned())]);
+    bench.commit(&[Write::Insert(2, "large".repeat(40_000))]);
+    assert_eq!(halted(&sink).code, "KAFKA_MESSAGE_TOO_LARGE");
+    assert_eq!(sink.status().cursor, 1);
+    sink.stop(Duration::from_secs(5));
+}
+
+#[test]
 fn kafka_takes_many_small_messages_where_a_batch_would_be_too_large() {
     if skipped("kafka_takes_many_small_messages_where_a_batch_would_be_too_large") {
         return;

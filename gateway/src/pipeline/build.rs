@@ -102,6 +102,7 @@ fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
 /// the routes.
 fn digest(config: &Config, plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<u8> {
     let mut hash = Sha256::new();
+    hash.update(&config.name);
     for (plugin, _) in plugins {
         hash.update(plugin.digest());
         hash.update(plugin.config_digest());

@@ -88,15 +88,17 @@ impl Chain {
     }
 
     /// When a definition of a table is first used by these plugins. Gives the records for the log.
+    /// `precedes_start`: its first row committed before the catalogue was read.
     pub fn check_table(
         &mut self,
         plugins: &[usize],
         table: &Arc<TableSchema>,
+        precedes_start: bool,
     ) -> Result<Vec<v1::PluginActivation>, Halt> {
         let mut records = Vec::new();
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
-            member.guard.check_table(table)?;
+            member.guard.check_table(table, precedes_start)?;
             records.extend(member.guard.take_record());
             member.instance.on_schema(table).map_err(|fault| fault_halt(&fault))?;
         }

@@ -84,12 +84,11 @@ impl Running {
         let worker = std::thread::Builder::new()
             .name("pipeline".to_owned())
             .spawn(move || {
+                let _stop = StopsSource(source_stop);
                 let outcome = worker.run(&received);
                 if let Err(halt) = &outcome {
                     told.set(State::Halted(halt.clone()));
                 }
-                // An idle source would notice only when it next has something to hand over.
-                source_stop.send_replace(true);
                 outcome
             })
             .map_err(|error| {
@@ -125,6 +124,16 @@ impl Running {
     pub fn stop(&self) {
         self.state.set(State::Stopping);
         self.stop.send_replace(true);
+    }
+}
+
+/// Tells the source to end when the worker ends, however it does: an idle source would notice only
+/// when it next has something to hand over.
+struct StopsSource(watch::Sender<bool>);
+
+impl Drop for StopsSource {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 

@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchema, Transaction};
 use offtake_failpoint::{crash_point, mutate};
@@ -56,7 +57,9 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
-    /// See [`digest`].
+    /// When the catalogue was read.
+    started_unix_us: i64,
+    /// Of plugins, configuration and routes: they never switch inside a transaction.
     digest: Vec<u8>,
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.
@@ -134,6 +137,7 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
+            started_unix_us: 0,
             digest,
             early,
         }
@@ -186,6 +190,8 @@ impl Worker {
     ) -> Result<(), Halt> {
         // The catalogue tells today's tables; what is still to be read may be older, so what a
         // plugin covers is judged as definitions come with the changes.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
         self.chain.check_start(&self.router, tables)?;
         for table in tables {
             self.route(table)?;
@@ -210,7 +216,7 @@ impl Worker {
     }
 
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
-        let (plans, refused) = self.plan_all(&batch.schemas);
+        let (plans, refused) = self.plan_all(&batch);
         if refused.is_some() {
             cut_before_schema(&mut batch, plans.len() as u32);
         }
@@ -228,10 +234,15 @@ impl Worker {
 
     /// The plans of a batch's schemas, up to the first that is refused. Schemas stand in the order
     /// of their first row, so what comes before the refused one's can still be taken in.
-    fn plan_all(&mut self, schemas: &[Arc<TableSchema>]) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
-        let mut plans = Vec::with_capacity(schemas.len());
-        for schema in schemas {
-            match self.plan(schema) {
+    fn plan_all(&mut self, batch: &Batch) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
+        let mut plans = Vec::with_capacity(batch.schemas.len());
+        for (index, schema) in batch.schemas.iter().enumerate() {
+            let first = batch.rows.iter().find(|row| row.schema as usize == index);
+            let transaction =
+                first.and_then(|row| batch.transactions.get(row.transaction as usize));
+            let precedes_start =
+                transaction.is_some_and(|it| it.commit_unix_us < self.started_unix_us);
+            match self.plan(schema, precedes_start) {
                 Ok(targets) => plans.push(targets),
                 Err(halt) => return (plans, Some(halt)),
             }
@@ -448,7 +459,11 @@ impl Worker {
         Ok(targets)
     }
 
-    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<TargetPlan>, Halt> {
+    fn plan(
+        &mut self,
+        schema: &Arc<TableSchema>,
+        precedes_start: bool,
+    ) -> Result<Vec<TargetPlan>, Halt> {
         let key = Arc::as_ptr(schema).addr();
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan.targets.clone());
@@ -456,7 +471,7 @@ impl Worker {
         let targets = self.route(schema)?;
         let mut plans = Vec::with_capacity(targets.len());
         for target in targets {
-            for record in self.chain.check_table(&target.plugins, schema)? {
+            for record in self.chain.check_table(&target.plugins, schema, precedes_start)? {
                 self.writer.control(Control::PluginActivation(record));
             }
             plans.push(TargetPlan {

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
+use crate::disk::{Disk, RealDisk};
 use crate::error::LogError;
-use crate::{disk::Disk, disk::RealDisk};
+use crate::segment::SegmentName;
 
 /// Removes every file of the log in a folder and gives their number; 0 where there is none.
 ///
@@ -34,8 +35,10 @@ pub fn remove(dir: &Path) -> Result<usize, LogError> {
 }
 
 fn belongs_to_log(name: &str) -> bool {
-    let made = [".log", ".idx", ".cursor", ".tmp"].iter().any(|ending| name.ends_with(ending));
-    made || name == "meta" || name == "reserve"
+    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    let is_segment =
+        [".log", ".idx"].iter().any(|ending| SegmentName::parse(name, ending).is_some());
+    is_segment || name.ends_with(".cursor") || name == "meta" || name == "reserve"
 }
 
 #[cfg(test)]
@@ -50,9 +53,9 @@ mod tests {
         assert!(matches!(remove(folder.path()), Err(LogError::Locked { .. })));
         let id = first.log.id();
         drop(first);
-        std::fs::write(folder.path().join("mine.txt"), "stays").unwrap();
+        std::fs::write(folder.path().join("mine.log"), "stays").unwrap();
         assert!(remove(folder.path()).unwrap() > 0);
-        assert!(folder.path().join("mine.txt").exists());
+        assert!(folder.path().join("mine.log").exists());
         let again = open(LogOptions::new(folder.path())).unwrap();
         assert!(again.recovered.is_empty);
         assert_ne!(again.log.id(), id);

@@ -11,8 +11,8 @@ use crate::{KafkaError, KafkaOptions};
 
 /// Memory for messages that are not acknowledged yet, in KiB.
 const QUEUE_KBYTES: &str = "32768";
-/// Messages that are not acknowledged yet.
-const QUEUE_MESSAGES: &str = "100000";
+/// Messages that are not acknowledged yet: a hundred times what a broker's round trip takes.
+const QUEUE_MESSAGES: &str = "10000";
 /// Short, for a message that comes alone waits so long. None at all makes many small batches while
 /// the sink catches up.
 const LINGER_MS: &str = "1";

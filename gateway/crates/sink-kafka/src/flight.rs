@@ -123,6 +123,11 @@ impl Flight<'_> {
             };
             record = again;
             match error.rdkafka_error_code() {
+                // Nothing is queued, so it will never fit.
+                Some(RDKafkaErrorCode::QueueFull) if self.producer.in_flight_count() == 0 => {
+                    let code = RDKafkaErrorCode::MessageSizeTooLarge;
+                    return Err(Break::Failed(Failure { code, topic: target.topic.to_string() }));
+                }
                 Some(RDKafkaErrorCode::QueueFull) => {
                     self.producer.poll(REPORT_WAIT);
                     if self.broken().is_some() {

@@ -72,6 +72,11 @@ impl ReplicationStream {
         self.wire.fill().await
     }
 
+    /// Whether a read gives what arrived, and not one record of it (TLS).
+    pub(crate) fn reads_all(&self) -> bool {
+        !self.wire.is_encrypted()
+    }
+
     /// Sends a status message.
     pub(crate) async fn send(&mut self, status: &StandbyStatusUpdate) -> Result<(), SourceError> {
         let encoded = status.encode();

@@ -339,7 +339,10 @@ impl Source {
             Wake::Data(read) => {
                 let read = read?;
                 place.last_heard = Instant::now();
-                place.pace.read(read);
+                // A TLS read gives a few KiB however much is waiting: pausing would throttle it.
+                if self.stream.as_ref().is_some_and(|(stream, _)| stream.reads_all()) {
+                    place.pace.read(read);
+                }
             }
             Wake::Room(true) => self.outgoing = None,
             Wake::Room(false) => return Err(SourceError::Closed),
