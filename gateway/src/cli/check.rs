@@ -8,7 +8,7 @@ use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
 use offtake_config::Config;
 use offtake_log::Recovered;
 use offtake_sink_kafka::ProbeOutcome;
-use offtake_source_postgres::{Finding, Preflight, Resume, Table};
+use offtake_source_postgres::{Finding, Preflight, Resume, Selection, Table};
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::{ConfigArgs, Exit, ExitCode, run};
@@ -112,6 +112,7 @@ fn database_findings(
         router.targets(&bare(namespace, table)).into_iter().map(|target| target.stream).collect()
     };
     findings.extend(preflight.judge_routes(streams));
+    findings.extend(pattern_findings(config, &preflight));
     findings.push(disk_finding(
         &config.log.dir,
         config.log.retain_bytes,
@@ -124,6 +125,31 @@ fn database_findings(
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Patterns of routes that match no table: a misspelt one lets its table fall through to a later
+/// route, past the plugins that were meant for it.
+fn pattern_findings(config: &Config, preflight: &Preflight) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // Without a look at the database there is nothing to compare with.
+    if preflight.tables.is_empty() {
+        return findings;
+    }
+    for pattern in config.routes.iter().flat_map(|route| &route.tables) {
+        let matches = Selection::new(std::slice::from_ref(pattern), &[""; 0]).is_ok_and(|glob| {
+            preflight.tables.iter().any(|table| glob.matches(&table.namespace, &table.name))
+        });
+        if !matches {
+            findings.push(Finding::warning(
+                format!("route {pattern}"),
+                "ROUTE_MATCHES_NOTHING",
+                "no captured table matches it, so a table that was meant goes by a later route, \
+                 without this one's plugins",
+                "correct the pattern under [[route]], or remove it",
+            ));
+        }
+    }
+    findings
 }
 
 fn plugin_findings(
