@@ -93,6 +93,11 @@ impl Gateway {
 
     /// Starts the process. `switches` are crash points and mutations.
     pub fn start(&mut self, switches: &str) -> Result<()> {
+        self.start_with(switches, &[])
+    }
+
+    /// As [`Gateway::start`], with further arguments of `offtake run`.
+    pub fn start_with(&mut self, switches: &str, arguments: &[&str]) -> Result<()> {
         assert!(self.process.is_none(), "the gateway runs already");
         self.starts += 1;
         let output = std::fs::File::options()
@@ -102,6 +107,7 @@ impl Gateway {
         let process = Command::new(binary())
             .args(["run", "-c"])
             .arg(self.config())
+            .args(arguments)
             .env("OFFTAKE_FAILPOINTS", switches)
             .env("OFFTAKE_LOG", std::env::var("OFFTAKE_LOG").unwrap_or("info".to_owned()))
             .current_dir(&self.folder)

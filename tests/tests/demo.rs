@@ -1,6 +1,7 @@
 //! `make demo` as a user sees it, ended by itself.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use offtake_tests::gateway::binary;
@@ -36,5 +37,62 @@ fn the_demo_ends_by_itself_shows_only_masked_values_and_removes_its_folder() {
     }
     for hint in ["offtake tail", "psql ", "edit "] {
         assert!(text.contains(hint), "the introduction does not name {hint:?}\n{text}");
+    }
+}
+
+/// Processes whose command line names the folder, other than the demo itself.
+fn children_with(folder: &std::path::Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(folder) && !line.contains(" demo ") {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// Sends the signal, waits for the end, and asserts that nothing of the demo is left.
+fn ends_and_leaves_nothing(mut demo: Child, signal: &str, folder: &std::path::Path) {
+    let pid = demo.id().to_string();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = demo.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the demo does not end on {signal}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "{signal}: {status}");
+    assert!(!folder.exists(), "{signal}: the demo left its folder");
+    assert_eq!(children_with(folder), Vec::<String>::new(), "{signal}: the demo left processes");
+}
+
+#[test]
+fn sigterm_ends_the_demo_as_ctrl_c_does_also_while_it_starts() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (signal, sign) in [
+        ("-TERM", "  shop.public."),
+        ("-INT", "  shop.public."),
+        ("-TERM", "Starting a throw-away"),
+    ] {
+        // Where the server's user can reach it, so that the demo does not go elsewhere.
+        let name = format!("offtake-demo-signal-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let mut demo = Command::new(binary())
+            .args(["demo", "--dir"])
+            .arg(&folder)
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        let seen = lines.by_ref().any(|line| line.unwrap().contains(sign));
+        assert!(seen, "the demo ended before it said {sign:?}");
+        ends_and_leaves_nothing(demo, signal, &folder);
     }
 }

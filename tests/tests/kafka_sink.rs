@@ -14,7 +14,7 @@ use offtake_encode::partition_of;
 use offtake_log::{Control, CursorFile, Log, LogOptions, LogWriter, Opened};
 use offtake_proto::v1;
 use offtake_sink_kafka::{
-    KafkaError, KafkaOptions, KafkaSink, KafkaState, KafkaStatus, ProbeOutcome, TopicOptions, probe,
+    KafkaOptions, KafkaSink, KafkaState, KafkaStatus, ProbeOutcome, TopicOptions, probe,
 };
 use offtake_tests::kafka::{Kafka, Record, skipped};
 
@@ -515,7 +515,7 @@ fn kafka_probe_creates_nothing_and_says_what_would_happen() {
 }
 
 #[test]
-fn a_kafka_cursor_of_another_log_is_refused_and_one_ahead_halts() {
+fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
     // No broker is needed: nothing is sent.
     let folder = tempfile::tempdir().unwrap();
     let opened = offtake_log::open(LogOptions::new(folder.path().join("log"))).unwrap();
@@ -536,9 +536,10 @@ fn a_kafka_cursor_of_another_log_is_refused_and_one_ahead_halts() {
         ..v1::SinkCursor::default()
     };
     CursorFile::new(&path).store(&cursor).unwrap();
-    let error = KafkaSink::start(options(&path), opened.log.clone()).unwrap_err();
-    assert_eq!(error.code(), "KAFKA_CURSOR_FOREIGN");
-    assert!(matches!(error, KafkaError::CursorForeign { .. }));
+    let sink = KafkaSink::start(options(&path), opened.log.clone()).unwrap();
+    assert_eq!(halted(&sink).code, "KAFKA_CURSOR_FOREIGN");
+    sink.stop(Duration::from_secs(1));
+    assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor.clone()), "it was not touched");
 
     let ours = v1::SinkCursor { log_id: opened.log.id().to_vec().into(), ..cursor };
     CursorFile::new(&path).store(&ours).unwrap();

@@ -186,14 +186,83 @@ async fn a_configuration_changed_in_the_middle_of_a_transaction_halts_until_it_i
     client.batch_execute(rows).await.unwrap();
     gateway.wait_for_exit(PATIENCE).unwrap();
     gateway.edit("keep_last = 0", "keep_last = 1").unwrap();
-    let (status, _, text) = gateway.command(&["run"]).unwrap();
-    assert_eq!(status.code(), Some(1), "{text}");
-    assert!(text.contains("PIPELINE_CHANGED_MIDWAY"), "{text}");
+    gateway.start("").unwrap();
+    let halted = |status: &serde_json::Value| status["code"] == "PIPELINE_CHANGED_MIDWAY";
+    gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
+    // It stays up and serves what it has.
+    assert_eq!(gateway.get("/readyz").unwrap().0, 503);
+    let subscriber = Subscriber::start(gateway.grpc, &[]);
+    subscriber.wait_for("the piece", PATIENCE, |store| !store.changes.is_empty()).await.unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
     gateway.edit("keep_last = 1", "keep_last = 0").unwrap();
     gateway.start("").unwrap();
     gateway
         .wait_for_status("every row", PATIENCE, |status| status["log"]["last_sequence"] == 100_000)
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_whose_later_rows_a_plugin_cannot_take_is_finished_by_an_accepted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table people (id int primary key, email text);";
+    let (mut gateway, client) = masked_gateway(folder.path(), sql).await;
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    // Several pieces, and then the column is another one.
+    client
+        .batch_execute(
+            "begin;
+             insert into people select i, 'secret-insert@x' || i from generate_series(1, 60000) i;
+             alter table people rename email to mail;
+             insert into people
+             select i, 'secret-update@x' || i from generate_series(60001, 100000) i;
+             commit;",
+        )
+        .await
+        .unwrap();
+    let halted = |code: &'static str| move |status: &serde_json::Value| status["code"] == code;
+    gateway.wait_for_status("the halt", PATIENCE, halted("PLUGIN_COLUMN_LOST")).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    gateway.edit("\"email\"", "\"mail\"").unwrap();
+
+    gateway.start("").unwrap();
+    let status = gateway
+        .wait_for_status("the refusal", PATIENCE, halted("PIPELINE_CHANGED_MIDWAY"))
+        .unwrap();
+    assert_eq!(status["log"]["last_sequence"], 60_000, "{status:#}");
+    let next = status["next_step"].as_str().unwrap();
+    let transaction = next.split("--accept-plugins-midway ").nth(1).unwrap();
+    let transaction: String = transaction.chars().take_while(char::is_ascii_digit).collect();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    // Of another transaction it decides nothing.
+    gateway.start_with("", &["--accept-plugins-midway", "1"]).unwrap();
+    gateway.wait_for_status("the same", PATIENCE, halted("PIPELINE_CHANGED_MIDWAY")).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+
+    gateway.start_with("", &["--accept-plugins-midway", &transaction]).unwrap();
+    gateway
+        .wait_for_status("every row", PATIENCE, |status| status["log"]["last_sequence"] == 100_000)
+        .unwrap();
+    let subscriber = Subscriber::start(gateway.grpc, &[]);
+    let all = |store: &offtake_tests::subscriber::Store| store.changes.len() == 100_000;
+    subscriber.wait_for("all of it", PATIENCE, all).await.unwrap();
+    for (change, id) in subscriber.changes().iter().zip(1..) {
+        let after = change.after.as_ref().unwrap();
+        assert_eq!(after["id"], Seen::Value(i32::to_string(&id)));
+    }
+    let said = std::fs::read_to_string(folder.path().join("gateway.log")).unwrap();
+    assert!(said.contains("PIPELINE_CHANGED_MIDWAY_ACCEPTED"), "{said}");
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    // Decided once and for all: the next start needs no word.
+    gateway.start("").unwrap();
+    client.batch_execute("insert into people values (100001, 'secret-key@x')").await.unwrap();
+    gateway
+        .wait_for_status("more", PATIENCE, |status| status["log"]["last_sequence"] == 100_001)
+        .unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    for secret in ["secret-insert@x", "secret-update@x", "secret-key@x"] {
+        assert!(files_with(folder.path(), secret).is_empty(), "{secret}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,12 +81,13 @@ fn hindrance(status: &Status) -> Option<String> {
         }),
         State::Stopping => Some(format!("{state}\n")),
         State::Snapshot | State::Running => {
-            match (&status.log.blocked, &status.source.last_error) {
+            match (&status.log.blocked, status.source.disconnected_seconds) {
                 (Some(reason), _) => Some(format!("BLOCKED {reason}\n")),
-                (None, Some(error)) if status.source.state == "retrying" => {
-                    Some(format!("{state}, but the source is disconnected: {error}\n"))
-                }
-                _ => None,
+                (None, Some(seconds)) => Some(format!(
+                    "{state}, but reconnecting to the database since {seconds} s: {}\n",
+                    status.source.last_error.as_deref().unwrap_or("the connection is lost"),
+                )),
+                (None, None) => None,
             }
         }
     }

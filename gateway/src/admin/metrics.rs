@@ -109,13 +109,14 @@ fn source(page: &mut Page, status: &Status) {
     page.one(
         "offtake_slot_lag_bytes",
         "gauge",
-        "Write-ahead log between the server's end and what is confirmed.",
+        "Write-ahead log between the server's end, as last heard, and what is durable here.",
         source.slot_lag_bytes,
     );
     page.one(
         "offtake_slot_lag_seconds",
         "gauge",
-        "Age of the newest durable transaction while the source is ahead; 0 when caught up.",
+        "Age of the newest durable transaction while the source is ahead, and at least the time \
+         without the database; 0 when caught up.",
         source.slot_lag_seconds,
     );
     page.one(
@@ -125,18 +126,36 @@ fn source(page: &mut Page, status: &Status) {
         source.retained_wal_bytes,
     );
     page.family("offtake_slot_wal_status", "gauge", "1 for the slot's wal_status.");
-    page.sample("offtake_slot_wal_status", &[("wal_status", &source.wal_status)], 1);
+    if let Some(wal_status) = &source.wal_status {
+        page.sample("offtake_slot_wal_status", &[("wal_status", wal_status)], 1);
+    }
+    page.one(
+        "offtake_source_connected",
+        "gauge",
+        "1 while there is a connection to the database.",
+        u8::from(source.connected),
+    );
+    page.one(
+        "offtake_source_late_tables",
+        "gauge",
+        "Tables created since the start, captured from the next restart on.",
+        source.late_tables.len(),
+    );
     page.one(
         "offtake_source_reconnects_total",
         "counter",
-        "Times that the connection to the source was made again.",
+        "Times that the connection to the database was lost and tried again.",
         source.reconnects,
     );
     if let Some(snapshot) = &source.snapshot {
         let labels = [("table", snapshot.table.as_str())];
         page.family("offtake_snapshot_rows", "gauge", "Rows of the table copied so far.");
         page.sample("offtake_snapshot_rows", &labels, snapshot.rows);
-        page.family("offtake_snapshot_rows_estimate", "gauge", "The server's estimate.");
+        page.family(
+            "offtake_snapshot_rows_estimate",
+            "gauge",
+            "Rows of the table as the server estimates; 0 where it never analysed it.",
+        );
         page.sample("offtake_snapshot_rows_estimate", &labels, snapshot.estimate);
     }
 }
@@ -267,6 +286,24 @@ mod tests {
         rendered.sort_unstable();
         listed.sort_unstable();
         assert_eq!(rendered, listed);
+    }
+
+    #[test]
+    fn the_operators_page_says_where_each_figure_is_in_the_status() {
+        let status = serde_json::to_value(Status::sample()).unwrap();
+        let guide = include_str!("../../OPERATING.md");
+        let rows = guide.lines().filter(|line| line.starts_with("| `offtake_"));
+        for row in rows {
+            let path = row.rsplit('`').nth(1).unwrap();
+            let mut at = &status;
+            for key in path.split('.') {
+                let list = key.strip_suffix("[]");
+                at = at.get(list.unwrap_or(key)).unwrap_or_else(|| panic!("no {path}: {row}"));
+                if list.is_some() {
+                    at = &at[0];
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! It only reads what the pipeline tells about itself; nothing can be changed through it.
 
+mod connection;
 mod http;
 mod metrics;
 mod status;
 
+pub use connection::Connection;
 pub use http::AdminServer;
 pub use status::Observed;

@@ -8,10 +8,11 @@ use offtake_change::Histogram;
 use offtake_log::Log;
 use offtake_sink_grpc::GrpcStatus;
 use offtake_sink_kafka::{KafkaSink, KafkaState, KafkaStatus};
-use offtake_source_postgres::SourceStatus;
+use offtake_source_postgres::{SourceState, SourceStatus};
 use serde::Serialize;
 
-use crate::pipeline::{PluginCounters, State, StateCell, WorkerCounters, lsn};
+use super::connection::Connection;
+use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters, lsn};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
 pub struct Observed {
@@ -23,6 +24,8 @@ pub struct Observed {
     pub log: Log,
     /// The source, as it tells about itself.
     pub source: Arc<SourceStatus>,
+    /// Since when the source is without its database.
+    pub connection: Connection,
     /// The slot's name.
     pub slot: String,
     /// The worker's counters.
@@ -76,8 +79,16 @@ pub struct Status {
 /// The source and its slot.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SourceView {
-    /// `connecting`, `snapshot`, `streaming`, …
+    /// `connecting`, `retrying`, `preparing`, `copying`, `streaming` or `stopped`.
     pub state: String,
+    /// Whether there is a connection to the database, past login and first checks.
+    pub connected: bool,
+    /// How long the lost connection has been tried again; null: it is not lost.
+    pub disconnected_seconds: Option<u64>,
+    /// Why the connection is lost; null: it is not.
+    pub last_error: Option<String>,
+    /// The last error that connecting again has overcome.
+    pub overcome_error: Option<String>,
     /// The slot's name.
     pub slot: String,
     /// The server's end of the write-ahead log, as last heard.
@@ -88,18 +99,19 @@ pub struct SourceView {
     pub durable_lsn: String,
     /// What the server has confirmed.
     pub confirmed_flush_lsn: String,
-    /// Server's end less what is durable.
+    /// Server's end less what is durable; while disconnected: as last heard.
     pub slot_lag_bytes: u64,
-    /// Age of the newest durable transaction while the source is ahead.
+    /// Age of the newest durable transaction while the source is ahead; while disconnected at
+    /// least as long as that lasts.
     pub slot_lag_seconds: f64,
     /// What the slot keeps on the database's disk.
     pub retained_wal_bytes: u64,
-    /// `reserved`, `extended`, `unreserved` or `lost`.
-    pub wal_status: String,
-    /// Times that the connection was made again.
+    /// `reserved`, `extended`, `unreserved` or `lost`; null: not heard yet.
+    pub wal_status: Option<String>,
+    /// Times that the connection was lost and tried again.
     pub reconnects: u64,
-    /// The last error that was overcome by reconnecting.
-    pub last_error: Option<String>,
+    /// Tables that match and were created since the start: captured from the next restart on.
+    pub late_tables: Vec<String>,
     /// The table being copied.
     pub snapshot: Option<SnapshotView>,
 }
@@ -176,8 +188,11 @@ pub struct PluginView {
 /// The Kafka sink.
 #[derive(Clone, Debug, Serialize)]
 pub struct KafkaView {
-    /// `running`, `waiting`, `halted`, …
+    /// `CONNECTING`, `RUNNING`, `WAITING`, `HALTED` or `STOPPED`.
     pub state: String,
+    /// Code, cause and next step when it has halted, as of the pipeline itself.
+    #[serde(flatten)]
+    pub halted: Option<Halt>,
     /// Everything up to here is acknowledged.
     pub sequence: u64,
     /// Changes in the log beyond that.
@@ -188,7 +203,7 @@ pub struct KafkaView {
     pub bytes: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
-    /// Why it has halted.
+    /// The halt as one line.
     pub halt: Option<String>,
 }
 
@@ -256,6 +271,8 @@ impl Observed {
 
     fn source_view(&self) -> SourceView {
         let report = self.source.report();
+        let lost = self.connection.observe(report.state, report.reconnects, Instant::now());
+        let (last_error, overcome_error) = errors(report.last_error, lost.is_some());
         let durable = self.log.durable();
         let (end, idle, last_commit_unix_us) = match &durable.borrow().position {
             Some(position) => (
@@ -276,22 +293,25 @@ impl Observed {
             rows_per_second: snapshot.rows_per_second,
             tables_left: snapshot.tables.saturating_sub(snapshot.tables_done) as u64,
         });
+        let behind = server_end > durable_lsn && report.received > durable_lsn;
         SourceView {
             state: format!("{:?}", report.state).to_lowercase(),
+            connected: is_connected(report.state),
+            disconnected_seconds: lost.map(|lost| lost.as_secs()),
+            last_error,
+            overcome_error,
             slot: self.slot.clone(),
             server_lsn: server_end.to_string(),
             received_lsn: report.received.to_string(),
             durable_lsn: durable_lsn.to_string(),
             confirmed_flush_lsn: report.confirmed.max(slot.confirmed_flush).to_string(),
             slot_lag_bytes,
-            slot_lag_seconds: lag_seconds(
-                server_end > durable_lsn && report.received > durable_lsn,
-                last_commit_unix_us,
-            ),
+            slot_lag_seconds: lag_seconds(behind, last_commit_unix_us)
+                .max(lost.unwrap_or_default().as_secs_f64()),
             retained_wal_bytes: slot.retained_bytes,
-            wal_status: slot.wal_status,
+            wal_status: (!slot.wal_status.is_empty()).then_some(slot.wal_status),
             reconnects: report.reconnects,
-            last_error: (!report.last_error.is_empty()).then_some(report.last_error),
+            late_tables: report.late_tables,
             snapshot,
         }
     }
@@ -352,21 +372,34 @@ fn blocked_text(blocked: &offtake_log::Blocked) -> String {
     format!("for {seconds} s: {reason}")
 }
 
+/// The source's last error as the one that is in the way now, or as one that is past.
+fn errors(last: String, disconnected: bool) -> (Option<String>, Option<String>) {
+    match (last.is_empty(), disconnected) {
+        (true, _) => (None, None),
+        (false, true) => (Some(last), None),
+        (false, false) => (None, Some(last)),
+    }
+}
+
+fn is_connected(state: SourceState) -> bool {
+    matches!(state, SourceState::Preparing | SourceState::Copying | SourceState::Streaming)
+}
+
 fn kafka_view(status: KafkaStatus) -> KafkaView {
-    let halt = match &status.state {
-        KafkaState::Halted(halted) => {
-            Some(format!("{}: {}; next: {}", halted.code, halted.cause, halted.next_step))
-        }
+    let name = status.state.name().to_owned();
+    let halted = match status.state {
+        KafkaState::Halted(halted) => Some(Halt::new(halted.code, halted.cause, halted.next_step)),
         _ => None,
     };
     KafkaView {
-        state: status.state.name().to_owned(),
+        state: name,
+        halt: halted.as_ref().map(|halt| format!("{halt}; next: {}", halt.next_step)),
+        halted,
         sequence: status.cursor,
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
         bytes: status.bytes,
         last_error: status.last_error,
-        halt,
     }
 }
 
@@ -435,6 +468,7 @@ impl Status {
                 acknowledged: 1,
                 bytes: 1,
                 last_error: None,
+                halted: None,
                 halt: None,
             }),
             subscribers: vec![SubscriberView {
@@ -446,5 +480,45 @@ impl Status {
             }],
             grpc: SentView { changes: 1, bytes: 1 },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halt_of_kafka_has_its_fields_as_the_pipelines_own_has() {
+        let status = |state| KafkaStatus {
+            state,
+            cursor: 7,
+            lag: 1,
+            sent: 0,
+            acknowledged: 0,
+            bytes: 0,
+            last_error: None,
+            rebuilds: 0,
+        };
+        let halted = offtake_sink_kafka::Halted {
+            code: "KAFKA_TOPIC",
+            cause: "it is not there".to_owned(),
+            next_step: "create it".to_owned(),
+        };
+        let view = kafka_view(status(KafkaState::Halted(halted)));
+        let json = serde_json::to_value(view).unwrap();
+        assert_eq!(json["state"], "HALTED");
+        assert_eq!(json["code"], "KAFKA_TOPIC");
+        assert_eq!(json["cause"], "it is not there");
+        assert_eq!(json["next_step"], "create it");
+        let json = serde_json::to_value(kafka_view(status(KafkaState::Running))).unwrap();
+        assert_eq!((&json["code"], &json["halt"]), (&json["nothing"], &json["nothing"]));
+    }
+
+    #[test]
+    fn an_error_that_was_overcome_is_no_error_of_now() {
+        let error = "PG_UNREACHABLE: x".to_owned();
+        assert_eq!(errors(error.clone(), true), (Some(error.clone()), None));
+        assert_eq!(errors(error.clone(), false), (None, Some(error)));
+        assert_eq!(errors(String::new(), false), (None, None));
     }
 }

@@ -1,26 +1,37 @@
 //! `offtake check`: everything that can be known before anything is touched, one line an item.
 
 use std::borrow::Cow;
+use std::fs::TryLockError;
 use std::io::IsTerminal;
+use std::path::Path;
 
 use clap::Args;
 use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
 use offtake_config::Config;
 use offtake_log::Recovered;
+use offtake_proto::v1;
 use offtake_sink_kafka::ProbeOutcome;
-use offtake_source_postgres::{Finding, Preflight, Resume, Selection, Table};
+use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection, Table};
 
 use super::findings::{disk_finding, exit_code, render_findings};
-use super::{ConfigArgs, Exit, ExitCode, run};
-use crate::pipeline::{Halt, Router, chain_text, load_plugins, resume, router, source_options};
+use super::{ConfigArgs, Exit, ExitCode, plugins, run};
+use crate::pipeline::{Halt, Router, chain_text, resume, router, source_options};
+
+/// Captured tables that are listed one by one; more would hide the findings.
+const LISTED_TABLES: usize = 200;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at the configuration, the log's folder, the plugins, the live database and Kafka. Creates
-nothing, changes nothing, and may be run beside a running gateway.
+Looks at the configuration, the log's folder, the live database, the plugins and Kafka, and lists
+every captured table with its plugins and its stream. Creates nothing, changes nothing, and may be
+run beside the running gateway. Run it after a change of the configuration or of the tables.
 
-Exit status: 0 all well, 1 warnings only, 2 an error.")]
+Examples:
+  offtake check                            of ./offtake.toml
+  offtake check -c shop.toml && offtake run -c shop.toml
+
+Exit status: 0 all well, 1 warnings only, 2 an error: `offtake run` would not start or would halt.")]
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -58,7 +69,11 @@ pub fn execute(args: &CheckArgs) -> Exit {
 fn configuration_finding(config: &Config) -> Finding {
     Finding::ok(
         "configuration",
-        format!("{} routes, {} plugins", config.routes.len(), config.plugins.len()),
+        format!(
+            "{}, {}",
+            count(config.routes.len(), "route"),
+            count(config.plugins.len(), "plugin")
+        ),
     )
 }
 
@@ -107,19 +122,21 @@ fn database_findings(
         &resume,
         options.create_publication,
     ));
-    findings.extend(preflight.findings.iter().cloned());
+    let database = preflight.findings.iter().cloned();
+    findings.extend(database.map(|finding| in_our_words(finding, &config.log.dir)));
     let streams = |namespace: &str, table: &str| -> Vec<String> {
         router.targets(&bare(namespace, table)).into_iter().map(|target| target.stream).collect()
     };
     findings.extend(preflight.judge_routes(streams));
-    findings.extend(pattern_findings(config, &preflight));
+    findings.extend(pattern_findings(config, &preflight, recovered));
+    findings.extend(table_findings(config, &router, &preflight));
     findings.push(disk_finding(
         &config.log.dir,
         config.log.retain_bytes,
         folder_bytes(&config.log.dir),
         preflight.snapshot_bytes,
     ));
-    plugin_findings(config, &router, &preflight, findings);
+    findings.extend(plugin_findings(config, &router, &preflight, recovered));
     let mut names: Vec<String> =
         preflight.tables.iter().flat_map(|table| streams(&table.namespace, &table.name)).collect();
     names.sort();
@@ -127,27 +144,108 @@ fn database_findings(
     Ok(names)
 }
 
+/// A finding of the source with what only the command can know.
+fn in_our_words(mut finding: Finding, dir: &Path) -> Finding {
+    let is_warning = finding.level == Level::Warning;
+    if finding.code == "PG_SLOT_ACTIVE" && is_warning && is_locked(dir) {
+        // Our application name, and somebody holds our log: it is this pipeline's own gateway.
+        let by = finding.text.split_once("server process ").map(|(_, rest)| rest);
+        let by = by.map_or("unknown", |rest| rest.trim_end_matches(')'));
+        return Finding::ok(
+            finding.item,
+            format!("in use by this pipeline's gateway, server process {by}"),
+        );
+    }
+    if finding.item == "tables" && finding.level == Level::Ok {
+        // The planner's figure of a table that was never analysed.
+        finding.text = finding.text.replace("about 0 rows (", "rows unknown (");
+    }
+    finding
+}
+
+/// Whether a running gateway holds the log in the folder. Nothing is created.
+fn is_locked(dir: &Path) -> bool {
+    let Ok(file) = std::fs::File::open(dir.join("lock")) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// Patterns of routes that match no table: a misspelt one lets its table fall through to a later
 /// route, past the plugins that were meant for it.
-fn pattern_findings(config: &Config, preflight: &Preflight) -> Vec<Finding> {
+fn pattern_findings(
+    config: &Config,
+    preflight: &Preflight,
+    recovered: Option<&Recovered>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     // Without a look at the database there is nothing to compare with.
     if preflight.tables.is_empty() {
         return findings;
     }
     for pattern in config.routes.iter().flat_map(|route| &route.tables) {
-        let matches = Selection::new(std::slice::from_ref(pattern), &[""; 0]).is_ok_and(|glob| {
-            preflight.tables.iter().any(|table| glob.matches(&table.namespace, &table.name))
-        });
-        if !matches {
-            findings.push(Finding::warning(
-                format!("route {pattern}"),
-                "ROUTE_MATCHES_NOTHING",
+        let Ok(glob) = Selection::new(std::slice::from_ref(pattern), &[""; 0]) else { continue };
+        if preflight.tables.iter().any(|table| glob.matches(&table.namespace, &table.name)) {
+            continue;
+        }
+        let item = format!("route {pattern}");
+        let code = "ROUTE_MATCHES_NOTHING";
+        findings.push(match former_table(&glob, preflight, recovered) {
+            Some(was) => Finding::warning(
+                item,
+                code,
+                format!("{was}, so its changes go by a later route, without this one's plugins"),
+                "name the table's new name under [[route]], or remove the pattern",
+            ),
+            None => Finding::warning(
+                item,
+                code,
                 "no captured table matches it, so a table that was meant goes by a later route, \
                  without this one's plugins",
                 "correct the pattern under [[route]], or remove it",
-            ));
+            ),
+        });
+    }
+    findings
+}
+
+/// What became of a table that the log knows and that the glob matched.
+fn former_table(
+    glob: &Selection,
+    preflight: &Preflight,
+    recovered: Option<&Recovered>,
+) -> Option<String> {
+    let known = recovered?.snapshots.iter().find(|known| {
+        known.state() != v1::SnapshotState::Removed && glob.matches(&known.namespace, &known.table)
+    })?;
+    let now = preflight.tables.iter().find(|table| table.oid == known.relation_id);
+    let name = format!("{}.{}", known.namespace, known.table);
+    Some(match now {
+        Some(table) => format!("it matched {name}, which is called {} now", table.qualified_name()),
+        None => format!("it matched {name}, which is not captured by this name any more"),
+    })
+}
+
+/// One line a captured table: by which plugins it goes, and to which stream.
+fn table_findings(config: &Config, router: &Router, preflight: &Preflight) -> Vec<Finding> {
+    let name = |index: &usize| config.plugins.get(*index).map_or("?", |plugin| &plugin.name);
+    let path = |stream: &str, plugins: &[usize]| {
+        let plugins: Vec<&str> = plugins.iter().map(name).collect();
+        let plugins = if plugins.is_empty() { "no plugin".to_owned() } else { plugins.join(", ") };
+        format!("{plugins} -> stream {stream}")
+    };
+    let mut findings = Vec::new();
+    for table in preflight.tables.iter().take(LISTED_TABLES) {
+        let targets = router.targets(&bare(&table.namespace, &table.name));
+        let paths: Vec<String> =
+            targets.iter().map(|target| path(&target.stream, &target.plugins)).collect();
+        // One that no route takes has its error already.
+        if !paths.is_empty() {
+            let item = format!("table {}", table.qualified_name());
+            findings.push(Finding::ok(item, paths.join("; ")));
         }
+    }
+    let more = preflight.tables.len().saturating_sub(LISTED_TABLES);
+    if more > 0 {
+        findings.push(Finding::ok("tables", format!("and {}", count(more, "more table"))));
     }
     findings
 }
@@ -156,46 +254,28 @@ fn plugin_findings(
     config: &Config,
     router: &Router,
     preflight: &Preflight,
-    findings: &mut Vec<Finding>,
-) {
-    let plugins = match load_plugins(config, None) {
-        Ok(plugins) => plugins,
-        Err(halt) => {
-            findings.push(error("plugin", &halt));
-            return;
-        }
-    };
-    for (index, (plugin, _)) in plugins.iter().enumerate() {
-        let item = format!("plugin {}", plugin.name());
-        let info = plugin.info();
-        let tables: Vec<&Table> = preflight
-            .tables
-            .iter()
-            .filter(|table| router.uses_plugin(&bare(&table.namespace, &table.name), index))
-            .collect();
-        let missing: Vec<&str> = info
-            .required_columns
-            .iter()
-            .map(String::as_str)
-            .filter(|wanted| {
-                let has =
-                    |table: &&&Table| table.columns.iter().any(|column| column.name == *wanted);
-                !tables.iter().any(|table| has(&table))
-            })
-            .collect();
-        // Without a look at the database there is nothing to compare with.
-        if missing.is_empty() || preflight.tables.is_empty() {
-            let text = format!("{} {}, on {} tables", info.name, info.version, tables.len());
-            findings.push(Finding::ok(item, text));
-        } else {
-            findings.push(Finding::error(
-                item,
-                "PLUGIN_COLUMN_MISSING",
-                format!("it is to protect {}, which none of its tables has", missing.join(", ")),
-                format!("correct the spelling in [plugin.{}] config", plugin.name()),
-            ));
-        }
+    recovered: Option<&Recovered>,
+) -> Vec<Finding> {
+    let looked_at = !preflight.tables.is_empty()
+        || preflight.findings.iter().any(|finding| finding.code == "PG_NO_TABLES");
+    let mut findings = Vec::new();
+    for (index, configured) in config.plugins.iter().enumerate() {
+        let plugin = match plugins::load(config, index) {
+            Ok(plugin) => plugin,
+            Err(halt) => {
+                findings.push(error(&format!("plugin {}", configured.name), &halt));
+                continue;
+            }
+        };
+        let tables = looked_at.then(|| {
+            let on =
+                |table: &&Table| router.uses_plugin(&bare(&table.namespace, &table.name), index);
+            preflight.tables.iter().filter(on).collect()
+        });
+        let seen = plugins::Seen { tables, recovered };
+        findings.extend(plugins::judge(&plugin, &configured.config_json, &seen));
     }
+    findings
 }
 
 fn kafka_findings(config: &Config, streams: &[String], findings: &mut Vec<Finding>) {
@@ -218,8 +298,12 @@ fn error(item: &str, halt: &Halt) -> Finding {
     Finding::error(item, code, halt.cause.clone(), halt.next_step.clone())
 }
 
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Size of the files in a folder; 0 where there is none.
-fn folder_bytes(dir: &std::path::Path) -> u64 {
+fn folder_bytes(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
@@ -238,5 +322,39 @@ fn bare(namespace: &str, table: &str) -> TableSchema {
         changed_by: Vec::new(),
         content_type: String::new(),
         subject: Subject::Table,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_in_use_is_well_only_when_our_log_is_in_use_too() {
+        let dir = std::env::temp_dir().join(format!("offtake-check-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let finding = || {
+            let text = "a running gateway reads from it (server process 42)";
+            Finding::warning("slot s", "PG_SLOT_ACTIVE", text, "stop it")
+        };
+        assert_eq!(in_our_words(finding(), &dir), finding(), "there is no log");
+        let lock = std::fs::File::create(dir.join("lock")).unwrap();
+        assert_eq!(in_our_words(finding(), &dir), finding(), "nobody has the log open");
+        lock.try_lock().unwrap();
+        let ours = in_our_words(finding(), &dir);
+        assert_eq!(ours.level, Level::Ok);
+        assert_eq!(ours.text, "in use by this pipeline's gateway, server process 42");
+        let other = Finding { level: Level::Error, ..finding() };
+        assert_eq!(in_our_words(other.clone(), &dir), other, "another application reads from it");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn rows_that_nobody_estimated_are_unknown() {
+        let text = |text: &str| in_our_words(Finding::ok("tables", text), Path::new("/none")).text;
+        let told = text("1 table captured, about 0 rows (8.0 KiB) to be read first");
+        assert_eq!(told, "1 table captured, rows unknown (8.0 KiB) to be read first");
+        let told = "2 tables captured, about 10 rows (8.0 KiB) to be read first";
+        assert_eq!(text(told), told);
     }
 }

@@ -10,7 +10,7 @@ use crate::pipeline::Halt;
 pub enum ExitCode {
     /// Done, or stopped as told.
     Done = 0,
-    /// Failed while running; warnings only, of `check`.
+    /// Failed while running; warnings only, of `check`; changes make no progress, of `status`.
     Failed = 1,
     /// Wrong configuration or usage; errors, of `check`.
     Configuration = 2,

@@ -7,6 +7,8 @@ mod exit;
 mod findings;
 mod http;
 mod logging;
+mod near;
+mod plugins;
 mod progress;
 mod render;
 mod resync;
@@ -33,7 +35,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit status:
   0  done, or stopped as told
-  1  failed while running; for `check`: warnings only
+  1  failed while running; for `check`: warnings only; for `status`: no progress is made
   2  wrong configuration or usage; for `check`: errors
   3  halted, with on_halt = \"exit\"
 
@@ -41,7 +43,8 @@ Examples:
   offtake demo                       see it work, with a throw-away database
   offtake check -c offtake.toml      look at everything, touch nothing
   offtake run -c offtake.toml        run the pipeline
-  offtake tail --stream '*.orders'   print changes as they come";
+  offtake tail --stream '*.orders'   print changes as they come
+  offtake status                     on call: what it does, what is wrong, what to do next";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,13 +52,13 @@ enum Command {
     Run(run::RunArgs),
     /// Check the configuration and the live database, before anything is touched.
     Check(check::CheckArgs),
-    /// Print changes as a subscriber receives them.
+    /// Print changes as a gRPC subscriber receives them.
     Tail(tail::TailArgs),
-    /// Show what a running gateway is doing.
+    /// Show what a running gateway is doing, and whether it makes progress.
     Status(status::StatusArgs),
-    /// Start over: new slot, new snapshot, new log.
+    /// Start over when a halt says so: new slot, new snapshot, new log.
     Resync(resync::ResyncArgs),
-    /// Work on the replication slot.
+    /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
     /// A throw-away database, an application writing to it, and this gateway at work.

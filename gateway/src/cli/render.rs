@@ -2,6 +2,7 @@
 //!
 //! Used by `tail` and the demo, never on the data plane.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use offtake_proto::v1;
@@ -65,7 +66,9 @@ pub fn readable_line(
         v1::Operation::Define => "define",
         v1::Operation::Unspecified => "?",
     };
-    let mut line = format!("{:>8}  {stream}  {paint}{operation:<8}{reset}", change.sequence);
+    let sequence = change.sequence;
+    let stream = visible(stream);
+    let mut line = format!("{sequence:>8}  {stream}  {paint}{operation:<8}{reset}");
     let mut unchanged = Vec::new();
     let shown = match change.operation() {
         v1::Operation::Delete => change.before.as_ref(),
@@ -73,17 +76,81 @@ pub fn readable_line(
     };
     if let Some(row) = shown {
         for (name, value) in image(row, schema, &mut unchanged) {
-            let text = match &value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let _ = write!(line, "  {name}={text}");
+            let _ = write!(line, "  {}={}", visible(&name), readable_value(&value));
         }
     }
     for name in unchanged {
-        let _ = write!(line, "  {name}=(unchanged)");
+        let _ = write!(line, "  {}=(unchanged)", visible(&name));
+    }
+    for (name, value) in old_key(change, schema) {
+        let _ = write!(line, "  (was {}={})", visible(name), readable_value(&value));
     }
     line
+}
+
+/// Key columns whose value an update changed, with the value before it.
+fn old_key<'s>(change: &v1::Change, schema: &'s v1::Schema) -> Vec<(&'s str, Value)> {
+    let (v1::Operation::Update, Some(before), Some(after)) =
+        (change.operation(), &change.before, &change.after)
+    else {
+        return Vec::new();
+    };
+    let mut old = Vec::new();
+    for ordinal in &schema.key {
+        let Ok(at) = usize::try_from(*ordinal) else { continue };
+        let (Some(column), Some(was), Some(is)) =
+            (schema.columns.get(at), before.values.get(at), after.values.get(at))
+        else {
+            continue;
+        };
+        let told = |value: &v1::Value| match &value.kind {
+            Some(Kind::Missing(missing)) => *missing == v1::Missing::Null as i32,
+            _ => true,
+        };
+        if told(was) && told(is) && was != is {
+            old.push((column.name.as_str(), json_value(was)));
+        }
+    }
+    old
+}
+
+/// A value as it stands in a readable line: a text that could be taken for something else, or that
+/// would break or steer the terminal, is quoted and escaped.
+fn readable_value(value: &Value) -> String {
+    let Value::String(text) = value else {
+        // Of lists: JSON escapes what ends a line, and leaves other control characters.
+        return visible(&value.to_string()).into_owned();
+    };
+    let ambiguous = |character: char| {
+        character.is_whitespace() || is_hidden(character) || matches!(character, '"' | '=' | '(')
+    };
+    if text.is_empty() || text == "null" || text.contains(ambiguous) {
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+        return format!("\"{}\"", visible(&escaped));
+    }
+    text.clone()
+}
+
+/// The text with every character escaped that is not to be seen or would steer a terminal.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, line and paragraph separators, and marks that turn the writing direction.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 fn operation(change: &v1::Change) -> &'static str {
@@ -206,5 +273,71 @@ mod tests {
         assert_eq!(line["op"], "u");
         let line = readable_line(&change, &schema, "s", false);
         assert!(line.contains("update") && line.contains("big=(unchanged)"), "{line}");
+    }
+
+    fn change(operation: v1::Operation, before: Option<Vec<Kind>>, after: Vec<Kind>) -> v1::Change {
+        let row = |kinds: Vec<Kind>| v1::Row { values: kinds.into_iter().map(value).collect() };
+        v1::Change {
+            sequence: 7,
+            operation: operation as i32,
+            before: before.map(row),
+            after: Some(row(after)),
+            ..Default::default()
+        }
+    }
+
+    fn people() -> v1::Schema {
+        v1::Schema {
+            columns: ["id", "name"]
+                .map(|name| v1::Column { name: name.into(), ..Default::default() })
+                .to_vec(),
+            key: vec![0],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn no_value_breaks_the_line_steers_the_terminal_or_passes_for_another() {
+        let line = |text: &str| {
+            let row = vec![Kind::Integer(1), Kind::Text(text.into())];
+            readable_line(&change(v1::Operation::Create, None, row), &people(), "s", false)
+        };
+        for (text, shown) in [
+            ("plain", "name=plain"),
+            ("***.com", "name=***.com"),
+            ("Ada Lovelace", "name=\"Ada Lovelace\""),
+            ("a\nb\t\u{1b}[31m\u{9b}", r#"name="a\nb\t\u{1b}[31m\u{9b}""#),
+            ("say \"x\" \\", r#"name="say \"x\" \\""#),
+            ("", "name=\"\""),
+            ("null", "name=\"null\""),
+            ("x  id=2", "name=\"x  id=2\""),
+            ("(unchanged)", "name=\"(unchanged)\""),
+            ("a\u{202e}b", r#"name="a\u{202e}b""#),
+            (r"\x00ff", r"name=\x00ff"),
+            ("größe", "name=größe"),
+        ] {
+            let line = line(text);
+            assert!(line.ends_with(&format!("id=1  {shown}")), "{line}");
+            assert!(!line.contains(|character: char| character.is_control()), "{line:?}");
+        }
+        let list = Kind::List(v1::List { values: vec![value(Kind::Text("a\n\u{9b}".into()))] });
+        let row = vec![Kind::Integer(1), list];
+        let line = readable_line(&change(v1::Operation::Create, None, row), &people(), "s", false);
+        assert!(line.ends_with(r#"name=["a\n\u{9b}"]"#), "{line}");
+    }
+
+    #[test]
+    fn a_changed_key_is_shown_with_the_old_one_and_an_unchanged_one_is_not() {
+        let absent = || Kind::Missing(v1::Missing::Absent as i32);
+        let after = || vec![Kind::Integer(2), Kind::Text("x".into())];
+        let line = |before| {
+            let change = change(v1::Operation::Update, before, after());
+            readable_line(&change, &people(), "s", false)
+        };
+        let moved = line(Some(vec![Kind::Integer(1), absent()]));
+        assert!(moved.ends_with("id=2  name=x  (was id=1)"), "{moved}");
+        let full = line(Some(vec![Kind::Integer(2), Kind::Text("y".into())]));
+        assert!(!full.contains("was"), "{full}");
+        assert!(!line(None).contains("was"));
     }
 }

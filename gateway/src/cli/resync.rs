@@ -11,8 +11,10 @@ use crate::pipeline::{log_halt, source_options};
 /// Arguments of `resync`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The gateway must not be running. Subscribers' cursors end with CURSOR_FROM_ANOTHER_LOG; the next
-`offtake run` reads every table again. The publication stays.
+The way out of a halt whose next step names it. The gateway must not be running. Changes that
+consumers have not read yet are gone; the next `offtake run` reads every table again, so Kafka gets
+every row once more, as a read. Subscribers' cursors are refused with CURSOR_FROM_ANOTHER_LOG: they
+begin anew, from earliest. The publication stays.
 
 Examples:
   offtake resync           ask, then start over

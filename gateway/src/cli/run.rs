@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{ConfigArgs, Exit, ExitCode, logging};
-use crate::admin::{AdminServer, Observed};
+use crate::admin::{AdminServer, Connection, Observed};
 use crate::pipeline::{Ended, Halt, Parts, Running, State, StateCell};
 
 /// How long a stop may drain. A second signal ends at once.
@@ -22,14 +22,28 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The first SIGTERM or Ctrl-C drains and stops within 5 s, a second one ends at once.
-A pipeline that cannot go on says HALTED with a code, a cause and a next step, keeps its place and
-goes on serving its log; with on_halt = \"exit\" it ends.
+Creates slot and publication where they are missing and the log is empty, copies the tables, then
+follows the database. Started again, it goes on where it was. Look first: `offtake check`.
+
+The first SIGTERM or Ctrl-C drains and stops within 5 s; a second one ends at once and loses
+nothing. A pipeline that cannot go on says HALTED with a code, a cause and a next step, keeps its
+place and goes on serving its log; with on_halt = \"exit\" it ends.
+
+Log lines go to standard error, as JSON where that is no terminal. OFFTAKE_LOG chooses them:
+`debug` for all parts, `offtake_source_postgres=debug,info` for one.
+
+Examples:
+  offtake run                       on ./offtake.toml
+  OFFTAKE_LOG=debug offtake run -c /etc/offtake/shop.toml
 
 Exit status: 0 stopped as told, 1 failed, 2 wrong configuration, 3 halted with on_halt = \"exit\".")]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Let the plugins and routes as they are now take the rest of this transaction, whose first
+    /// rows others took (see PIPELINE_CHANGED_MIDWAY).
+    #[arg(long, value_name = "TRANSACTION")]
+    accept_plugins_midway: Option<String>,
 }
 
 /// Reads the configuration, or says what is wrong with it.
@@ -55,25 +69,25 @@ pub fn execute(args: &RunArgs) -> Exit {
     let Ok(runtime) = runtime else {
         return Exit::with(ExitCode::Failed, "cannot start the runtime");
     };
-    let exit = runtime.block_on(run(&config));
+    let exit = runtime.block_on(run(&config, args.accept_plugins_midway.as_deref()));
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
 }
 
-async fn run(config: &Config) -> Exit {
+async fn run(config: &Config, accept_midway: Option<&str>) -> Exit {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             _ => return Exit::with(ExitCode::Failed, "cannot listen for signals"),
         };
-    let gateway = match Gateway::start(config).await {
+    let gateway = match Gateway::start(config, accept_midway).await {
         Ok(gateway) => gateway,
         Err(halt) => return Exit::failed(&halt),
     };
     let halted = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
-        ended = gateway.running.ended() => match ended {
+        ended = gateway.running.halted_or_ended() => match ended {
             Ended::Stopped => None,
             Ended::Halted(halt) => Some(halt),
         },
@@ -108,10 +122,11 @@ struct Gateway {
 impl Gateway {
     /// Opens, binds and starts, in that order: nothing touches the source before every listener is
     /// bound and every plugin loaded.
-    async fn start(config: &Config) -> Result<Gateway, Halt> {
+    async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let parts = Parts::open(config)?;
+        let parts = Parts::open(config, accept_midway)
+            .map_err(|halt| super::plugins::with_suggestion(halt, config))?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,
@@ -128,6 +143,7 @@ impl Gateway {
             state,
             log: log.clone(),
             source: Arc::clone(&running.source_status),
+            connection: Connection::default(),
             slot: running.slot.clone(),
             counters: Arc::clone(&running.counters),
             commit_to_log: Arc::clone(&running.commit_to_log),

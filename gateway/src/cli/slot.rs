@@ -18,7 +18,7 @@ const OBJECT_IN_USE: &str = "55006";
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  offtake slot drop -c offtake.toml")]
+  offtake slot drop -c offtake.toml      ask, then drop it")]
 pub enum SlotCommand {
     /// Drop the replication slot. What was not read yet is lost to this pipeline.
     Drop(DropArgs),
@@ -27,7 +27,9 @@ pub enum SlotCommand {
 /// Arguments of `slot drop`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The gateway must not be running. The log and the publication stay.
+For a pipeline that will not run again: a slot that nobody reads fills the database's disk. The
+gateway must not be running. The log and the publication stay; a later `offtake run` on that log
+halts with PG_SLOT_MISSING until `offtake resync`.
 
 Examples:
   offtake slot drop           ask, then drop it

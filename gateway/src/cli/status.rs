@@ -14,10 +14,14 @@ use super::{ConfigArgs, Exit, ExitCode, http};
 #[command(after_help = "\
 Examples:
   offtake status                             what the gateway of ./offtake.toml is doing
-  offtake status --json | jq .source         for scripts
+  offtake status --json | jq .source         for scripts; the admin page /status is the same
   offtake status --address 127.0.0.1:7071    without a configuration file
 
-Exit status: 0 while changes make progress, 1 when starting, halted, blocked, stopping or not there.")]
+What a state, a code or a figure means is in gateway/OPERATING.md.
+
+Exit status: 0 while changes make progress; 1 when they do not: starting, reconnecting to the
+database, log blocked, pipeline or Kafka halted, stopping, or no gateway answers; 2 wrong usage or
+configuration.")]
 pub struct StatusArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -58,17 +62,26 @@ pub fn execute(args: &StatusArgs) -> Exit {
         }
     };
     let Ok(value) = serde_json::from_str::<Value>(&status) else {
-        return Exit::with(ExitCode::Failed, format!("{address} answered something else"));
+        let text = format!(
+            "error[STATUS_MALFORMED]: {address} answers, and is no gateway's admin listener\n  next: \
+             name its address with --address ([admin] listen, not [grpc] listen)"
+        );
+        return Exit::with(ExitCode::Failed, text);
     };
     if args.json {
         println!("{status}");
     } else {
         print!("{}", readable(&value, std::io::stdout().is_terminal()));
     }
-    let state = text(&value, "state");
-    let runs = state == "RUNNING" || state == "SNAPSHOT";
-    let well = runs && value["log"]["blocked"].is_null();
-    Exit::code(if well { ExitCode::Done } else { ExitCode::Failed })
+    Exit::code(if makes_progress(&value) { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// Whether changes go from the database into the log, and on to Kafka.
+fn makes_progress(status: &Value) -> bool {
+    let runs = status["state"] == "RUNNING" || status["state"] == "SNAPSHOT";
+    runs && status["log"]["blocked"].is_null()
+        && status["source"]["disconnected_seconds"].is_null()
+        && status["kafka"]["state"] != "HALTED"
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -82,17 +95,16 @@ fn text(value: &Value, key: &str) -> String {
 fn readable(status: &Value, color: bool) -> String {
     let mut out = String::new();
     let state = text(status, "state");
-    let (paint, reset) = match (color, state.as_str()) {
+    let (paint, reset) = match (color, makes_progress(status)) {
         (false, _) => ("", ""),
-        (true, "RUNNING" | "SNAPSHOT") => ("\x1b[32m", "\x1b[0m"),
-        (true, _) => ("\x1b[31m", "\x1b[0m"),
+        (true, true) => ("\x1b[32m", "\x1b[0m"),
+        (true, false) => ("\x1b[31m", "\x1b[0m"),
     };
     let name = text(status, "name");
     let uptime = text(status, "uptime_seconds");
     let _ = writeln!(out, "{name}: {paint}{state}{reset}, up {uptime} s");
     if state == "HALTED" {
-        let _ = writeln!(out, "  {}: {}", text(status, "code"), text(status, "cause"));
-        let _ = writeln!(out, "  next: {}", text(status, "next_step"));
+        halt(&mut out, "  ", status);
     }
     source(&mut out, &status["source"]);
     log(&mut out, &status["log"]);
@@ -101,8 +113,9 @@ fn readable(status: &Value, color: bool) -> String {
         let each = plugin["nanoseconds"].as_u64().unwrap_or(0) / changes.max(1);
         let _ = writeln!(
             out,
-            "plugin  {}: {changes} changes, {each} ns each, digest {:.12}",
+            "plugin  {}: {}, {each} ns each, digest {:.12}",
             text(plugin, "name"),
+            count(&plugin["changes"], "change"),
             text(plugin, "digest"),
         );
     }
@@ -110,51 +123,92 @@ fn readable(status: &Value, color: bool) -> String {
     out
 }
 
+fn halt(out: &mut String, indent: &str, halted: &Value) {
+    let _ = writeln!(out, "{indent}{}: {}", text(halted, "code"), text(halted, "cause"));
+    let _ = writeln!(out, "{indent}next: {}", text(halted, "next_step"));
+}
+
 fn source(out: &mut String, source: &Value) {
-    let _ = writeln!(
-        out,
-        "source  {}, slot {}: durable {}, server at {}, lag {} in {:.1} s",
-        text(source, "state"),
-        text(source, "slot"),
-        text(source, "durable_lsn"),
-        text(source, "server_lsn"),
-        size(&source["slot_lag_bytes"]),
-        source["slot_lag_seconds"].as_f64().unwrap_or(0.0),
-    );
-    let _ = writeln!(
-        out,
-        "        retained WAL {}, wal_status {}, reconnected {} times",
-        size(&source["retained_wal_bytes"]),
-        text(source, "wal_status"),
-        text(source, "reconnects"),
-    );
-    if !source["last_error"].is_null() {
-        let _ = writeln!(out, "        last error {}", text(source, "last_error"));
+    let slot = text(source, "slot");
+    let (durable, server) = (text(source, "durable_lsn"), text(source, "server_lsn"));
+    let lag = size(&source["slot_lag_bytes"]);
+    match source["disconnected_seconds"].as_u64() {
+        Some(seconds) => {
+            let error = text(source, "last_error");
+            let _ = writeln!(
+                out,
+                "source  reconnecting to the database since {seconds} s: {error}\n        slot \
+                 {slot}: durable {durable}; before that the server was at {server}, lag {lag}",
+            );
+        }
+        None => {
+            let state = text(source, "state");
+            let seconds = source["slot_lag_seconds"].as_f64().unwrap_or(0.0);
+            let _ = writeln!(
+                out,
+                "source  {state}, slot {slot}: durable {durable}, server at {server}, lag {lag}, \
+                 {seconds:.1} s",
+            );
+        }
     }
-    let snapshot = &source["snapshot"];
-    if !snapshot.is_null() {
+    // Until the server was first asked about the slot, there is nothing to tell.
+    if source["wal_status"].is_string() {
         let _ = writeln!(
             out,
-            "        snapshot of {}: {} of about {} rows, {} tables left",
-            text(snapshot, "table"),
-            text(snapshot, "rows"),
-            text(snapshot, "estimate"),
-            text(snapshot, "tables_left"),
+            "        retained WAL {}, wal_status {}",
+            size(&source["retained_wal_bytes"]),
+            text(source, "wal_status"),
         );
     }
+    if source["reconnects"].as_u64() > Some(0) {
+        let times = count(&source["reconnects"], "time");
+        let _ = match &source["overcome_error"] {
+            Value::String(error) => {
+                writeln!(out, "        reconnected {times}, last after {error}")
+            }
+            _ => writeln!(out, "        tried to reconnect {times} since the start"),
+        };
+    }
+    let late = names(&source["late_tables"]);
+    if !late.is_empty() {
+        let late = late.join(", ");
+        let _ = writeln!(out, "        created since the start, captured after a restart: {late}");
+    }
+    snapshot(out, &source["snapshot"]);
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn snapshot(out: &mut String, snapshot: &Value) {
+    if snapshot.is_null() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "        snapshot of {}: {} of {}, {} left",
+        text(snapshot, "table"),
+        count(&snapshot["rows"], "row"),
+        match snapshot["estimate"].as_u64() {
+            // The server estimates nothing for a table that was never analysed.
+            None | Some(0) => "an unknown number".to_owned(),
+            Some(estimate) => format!("about {estimate}"),
+        },
+        count(&snapshot["tables_left"], "table"),
+    );
 }
 
 fn log(out: &mut String, log: &Value) {
-    let _ = writeln!(
-        out,
-        "log     {} in {} segments, sequences {} to {}",
-        size(&log["bytes"]),
-        text(log, "segments"),
-        text(log, "earliest_sequence"),
-        text(log, "last_sequence"),
-    );
+    let _ =
+        write!(out, "log     {} in {}", size(&log["bytes"]), count(&log["segments"], "segment"));
+    // Sequences begin at 1: before the first change there is none.
+    let _ = match log["last_sequence"].as_u64() {
+        None | Some(0) => writeln!(out, ", no change yet"),
+        Some(last) => writeln!(out, ", sequences {} to {last}", text(log, "earliest_sequence")),
+    };
     if !log["blocked"].is_null() {
-        let _ = writeln!(out, "        BLOCKED: {}", text(log, "blocked"));
+        let _ = writeln!(out, "        BLOCKED {}", text(log, "blocked"));
     }
 }
 
@@ -163,28 +217,36 @@ fn sinks(out: &mut String, status: &Value) {
     if !kafka.is_null() {
         let _ = writeln!(
             out,
-            "kafka   {}: sequence {}, {} changes behind, {} records",
+            "kafka   {}: sequence {}, {} behind, {} acknowledged",
             text(kafka, "state"),
             text(kafka, "sequence"),
-            text(kafka, "lag_changes"),
-            text(kafka, "acknowledged"),
+            count(&kafka["lag_changes"], "change"),
+            count(&kafka["acknowledged"], "record"),
         );
-        for key in ["last_error", "halt"] {
-            if !kafka[key].is_null() {
-                let _ = writeln!(out, "        {}", text(kafka, key));
-            }
+        if kafka["state"] == "HALTED" {
+            halt(out, "        ", kafka);
+        } else if !kafka["last_error"].is_null() {
+            let _ = writeln!(out, "        waits because of {}", text(kafka, "last_error"));
         }
     }
     for subscriber in status["subscribers"].as_array().into_iter().flatten() {
+        let streams = names(&subscriber["streams"]);
+        let streams =
+            if streams.is_empty() { "all streams".to_owned() } else { streams.join(", ") };
         let _ = writeln!(
             out,
-            "gRPC    {} from {}: sequence {}, {} changes behind",
-            subscriber["streams"],
+            "gRPC    {streams} to {}: sequence {}, {} behind",
             text(subscriber, "peer"),
             text(subscriber, "sequence"),
-            text(subscriber, "lag_changes"),
+            count(&subscriber["lag_changes"], "change"),
         );
     }
+}
+
+/// A number with what it counts.
+fn count(number: &Value, what: &str) -> String {
+    let number = number.as_u64().unwrap_or(0);
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn size(bytes: &Value) -> String {
@@ -214,5 +276,70 @@ mod tests {
         assert!(text.contains("PG_SLOT_MISSING: the slot is gone"), "{text}");
         assert!(text.contains("next: offtake resync"), "{text}");
         assert!(text.contains("log     2.0 KiB"), "{text}");
+    }
+
+    fn running() -> Value {
+        json!({
+            "name": "shop", "state": "RUNNING", "uptime_seconds": 3,
+            "source": {
+                "state": "streaming", "slot": "offtake_shop", "durable_lsn": "0/10",
+                "server_lsn": "0/20", "slot_lag_bytes": 16, "slot_lag_seconds": 0.0,
+                "retained_wal_bytes": 0, "wal_status": null, "reconnects": 0,
+                "disconnected_seconds": null, "last_error": null, "overcome_error": null,
+            },
+            "log": {"bytes": 2048, "segments": 1, "earliest_sequence": 1, "last_sequence": 0},
+            "kafka": null,
+            "subscribers": [
+                {"streams": [], "peer": "127.0.0.1:1", "sequence": 1, "lag_changes": 1},
+            ],
+        })
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_with_its_time_and_error_and_is_no_progress() {
+        let mut status = running();
+        assert!(makes_progress(&status));
+        status["source"]["disconnected_seconds"] = json!(12);
+        status["source"]["last_error"] = json!("PG_UNREACHABLE: refused");
+        status["source"]["reconnects"] = json!(3);
+        assert!(!makes_progress(&status));
+        let text = readable(&status, false);
+        let told = "reconnecting to the database since 12 s: PG_UNREACHABLE: refused";
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("tried to reconnect 3 times"), "{text}");
+        // Afterwards it is past.
+        status["source"]["disconnected_seconds"] = Value::Null;
+        status["source"]["overcome_error"] = status["source"]["last_error"].take();
+        assert!(makes_progress(&status));
+        let text = readable(&status, false);
+        assert!(text.contains("reconnected 3 times, last after PG_UNREACHABLE"), "{text}");
+        assert!(!text.contains("reconnecting"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_one_is_no_plural() {
+        let text = readable(&running(), false);
+        assert!(!text.contains("wal_status") && !text.contains("[]"), "{text}");
+        assert!(text.contains("all streams to 127.0.0.1:1"), "{text}");
+        assert!(text.contains("1 segment, no change yet"), "{text}");
+        assert!(text.contains("1 change behind"), "{text}");
+        let mut status = running();
+        status["source"]["snapshot"] =
+            json!({"table": "public.t", "rows": 5, "estimate": 0, "tables_left": 1});
+        let text = readable(&status, false);
+        assert!(text.contains("5 rows of an unknown number, 1 table left"), "{text}");
+    }
+
+    #[test]
+    fn a_halt_of_kafka_is_shown_as_one_of_the_pipeline_and_is_no_progress() {
+        let mut status = running();
+        status["kafka"] = json!({
+            "state": "HALTED", "code": "KAFKA_TOPIC", "cause": "it is not there",
+            "next_step": "create it", "sequence": 1, "lag_changes": 2, "acknowledged": 1,
+        });
+        assert!(!makes_progress(&status));
+        let text = readable(&status, false);
+        assert!(text.contains("KAFKA_TOPIC: it is not there"), "{text}");
+        assert!(text.contains("next: create it") && text.contains("1 record "), "{text}");
     }
 }

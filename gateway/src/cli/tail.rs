@@ -1,10 +1,13 @@
 //! `offtake tail`: an ordinary subscriber that prints.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
+use offtake_log::Selection;
 use offtake_proto::v1;
 use offtake_proto::v1::frame::Control;
 use offtake_proto::v1::offtake_client::OfftakeClient;
@@ -12,6 +15,9 @@ use prost::Message;
 
 use super::{ConfigArgs, Exit, ExitCode, render};
 use crate::pipeline::{Halt, chain_text};
+
+/// Streams that a hint names before it says how many more there are.
+const LISTED_STREAMS: usize = 20;
 
 /// Arguments of `tail`.
 #[derive(Debug, Args)]
@@ -22,8 +28,15 @@ Examples:
   offtake tail --stream 'shop.public.*' --format json | jq .after
   offtake tail --count 10 --cursors              ... and where to go on: --from CURSOR
 
-Exit status: 0 printed what was asked for, 1 no gateway answers or the subscription ended with the
-code that is shown, 2 wrong usage or configuration.")]
+Streams are named {name}.{schema}.{table} unless a route says otherwise. Where --stream matches
+none, tail lists those that there are and waits for one to begin. A subscription that breaks ends
+with the command that goes on after the last printed change.
+
+In JSON, op is c (insert), u (update), d (delete), r (row of a snapshot), t (truncate) or m (logical
+message); `unchanged` names large values that the update left alone and the log does not repeat.
+
+Exit status: 0 printed what was asked for or Ctrl-C, 1 no gateway answers or the subscription ended
+with the code that is shown, 2 wrong usage or configuration.")]
 pub struct TailArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -42,7 +55,7 @@ pub struct TailArgs {
     /// How to print; default: readable on a terminal, JSON lines elsewhere.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Print the cursor after the last change to standard error at the end.
+    /// At the end, Ctrl-C included, print the cursor after the last change to standard error.
     #[arg(long)]
     cursors: bool,
 }
@@ -72,6 +85,11 @@ impl TailArgs {
 
 /// Runs `tail`.
 pub fn execute(args: &TailArgs) -> Exit {
+    execute_until(args, std::future::pending())
+}
+
+/// Runs `tail` until it ends, or until `stop` is done.
+pub fn execute_until(args: &TailArgs, stop: impl Future<Output = ()>) -> Exit {
     let address = match &args.address {
         Some(address) => address.clone(),
         None => match super::run::load(&args.config) {
@@ -95,12 +113,15 @@ pub fn execute(args: &TailArgs) -> Exit {
     };
     runtime.block_on(async {
         let mut tail = Tail::new(args);
-        tokio::select! {
-            outcome = tail.follow(&address, start) => match outcome {
-                Ok(()) => Exit::done(),
-                Err(halt) => Exit::failed(&halt),
-            },
-            _ = tokio::signal::ctrl_c() => Exit::done(),
+        let outcome = tokio::select! {
+            outcome = tail.follow(&address, start) => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = stop => Ok(()),
+        };
+        tail.print_cursor();
+        match outcome {
+            Ok(()) => Exit::done(),
+            Err(halt) => Exit::failed(&halt),
         }
     })
 }
@@ -114,6 +135,8 @@ struct Tail<'a> {
     schemas: HashMap<u32, v1::Schema>,
     parts: Vec<u8>,
     left: Option<u64>,
+    /// Everything of this subscription up to here is printed.
+    printed: u64,
 }
 
 impl<'a> Tail<'a> {
@@ -129,6 +152,7 @@ impl<'a> Tail<'a> {
             schemas: HashMap::new(),
             parts: Vec::new(),
             left: args.count,
+            printed: 0,
         }
     }
 
@@ -164,26 +188,74 @@ impl<'a> Tail<'a> {
                 )
             })?
             .into_inner();
+        // Only a hint: where it cannot be had, the subscription itself tells what is wrong.
+        if !self.args.stream.is_empty()
+            && let Ok(reply) = client.describe(v1::DescribeRequest::default()).await
+        {
+            self.print_hints(reply.into_inner());
+        }
         let mut out = std::io::stdout().lock();
         loop {
             let frame = frames.message().await.map_err(|status| {
-                Halt::new(
-                    "TAIL_ENDED",
-                    format!("the subscription ended: {} ({})", status.message(), status.code()),
-                    "run `offtake tail` again",
-                )
+                self.broken(std::error::Error::source(&status).is_some(), status.message())
             })?;
-            let Some(frame) = frame else { return Ok(()) };
+            let Some(frame) = frame else { return Err(self.broken(true, "")) };
             if self.take(frame, &mut out)? {
                 return Ok(());
             }
         }
     }
 
+    /// Says which streams there are when a glob matches none. A stream may begin later, so the
+    /// subscription waits all the same.
+    fn print_hints(&self, reply: v1::DescribeReply) {
+        let names: Vec<String> = reply.streams.into_iter().map(|stream| stream.name).collect();
+        for hint in self.args.stream.iter().filter_map(|glob| hint_of_no_stream(glob, &names)) {
+            eprintln!("{hint}");
+        }
+    }
+
+    /// A subscription that broke without the gateway's word: it was killed, or the network failed.
+    fn broken(&self, is_transport: bool, message: &str) -> Halt {
+        // The client's own words for it are about HTTP/2 and help nobody.
+        let cause = if is_transport {
+            "the connection to the gateway broke".to_owned()
+        } else {
+            format!("the subscription ended: {message}")
+        };
+        Halt::new(
+            "TAIL_ENDED",
+            format!("{cause}; everything up to sequence {} is printed", self.printed),
+            format!("when the gateway runs again: {}", self.command_to_resume()),
+        )
+    }
+
+    /// The command that goes on after what was printed.
+    fn command_to_resume(&self) -> String {
+        let mut command = "offtake tail".to_owned();
+        for stream in &self.args.stream {
+            let _ = write!(command, " --stream {}", quoted(stream));
+        }
+        if self.token.is_empty() {
+            return command;
+        }
+        let _ = write!(command, " --from {}", cursor_text(&self.token, self.printed));
+        command
+    }
+
+    fn print_cursor(&self) {
+        if self.args.cursors && !self.token.is_empty() {
+            eprintln!("cursor: {}", cursor_text(&self.token, self.printed));
+        }
+    }
+
     /// Prints what a frame holds; true: enough was printed.
     fn take(&mut self, frame: v1::Frame, out: &mut impl Write) -> Result<bool, Halt> {
         match frame.control {
-            Some(Control::Opened(opened)) => self.token = opened.token,
+            Some(Control::Opened(opened)) => {
+                self.token = opened.token;
+                self.printed = opened.first_sequence.saturating_sub(1);
+            }
             Some(Control::Token(token)) => self.token = token.token,
             Some(Control::Stream(stream)) => {
                 self.streams.insert(stream.id, stream.name);
@@ -202,10 +274,13 @@ impl<'a> Tail<'a> {
                 }
             }
             Some(Control::Ended(ended)) => {
-                let next_step = after_ending(&ended);
+                let next_step = self.after_ending(&ended);
                 return Err(Halt::new(ended.code, ended.text, next_step));
             }
-            Some(Control::Progress(_) | Control::Snapshot(_) | Control::Notice(_)) | None => {}
+            Some(Control::Progress(progress)) => {
+                self.printed = self.printed.max(progress.sequence);
+            }
+            Some(Control::Snapshot(_) | Control::Notice(_)) | None => {}
         }
         for change in &frame.changes {
             if self.print(change, out) {
@@ -227,30 +302,54 @@ impl<'a> Tail<'a> {
         if writeln!(out, "{line}").is_err() || out.flush().is_err() {
             return true;
         }
+        self.printed = change.sequence;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
         }
-        let enough = self.left == Some(0);
-        if enough && self.args.cursors {
-            eprintln!("cursor: {}", cursor_text(&self.token, change.sequence));
+        self.left == Some(0)
+    }
+
+    /// What to do about a subscription that the gateway ended on purpose.
+    fn after_ending(&self, ended: &v1::Ended) -> String {
+        let held = ended.earliest.as_ref().map_or(0, |earliest| earliest.sequence);
+        match ended.code.as_str() {
+            "SHUTTING_DOWN" | "LOG_UNREADABLE" => {
+                format!("when the gateway runs again: {}", self.command_to_resume())
+            }
+            "LOG_DAMAGED" => {
+                "the gateway's own log names file and offset; `--from latest` reads what is new"
+                    .to_owned()
+            }
+            "CURSOR_OTHER_SELECTION" => {
+                "give the same --stream as when the cursor was printed".to_owned()
+            }
+            _ => format!("the log still holds what follows sequence {held}: --from earliest"),
         }
-        enough
     }
 }
 
-/// What to do about a subscription that the gateway ended on purpose.
-fn after_ending(ended: &v1::Ended) -> String {
-    let held = ended.earliest.as_ref().map_or(0, |earliest| earliest.sequence);
-    match ended.code.as_str() {
-        "SHUTTING_DOWN" | "LOG_UNREADABLE" => "run `offtake tail` again".to_owned(),
-        "LOG_DAMAGED" => "the gateway's own log names file and offset; `--from latest` reads what \
-                          is new"
-            .to_owned(),
-        "CURSOR_OTHER_SELECTION" => {
-            "give the same --stream as when the cursor was printed".to_owned()
-        }
-        _ => format!("the log still holds what follows sequence {held}: --from earliest"),
+/// What to say of a glob that matches no stream of the log; `None`: it matches one.
+fn hint_of_no_stream(glob: &str, names: &[String]) -> Option<String> {
+    let selection = Selection::globs([glob]);
+    if names.iter().any(|name| selection.matches(name)) {
+        return None;
     }
+    let mut hint = format!("no stream matches {} yet, waiting for one to begin", quoted(glob));
+    if names.is_empty() {
+        hint.push_str("; the log has no stream so far");
+    } else {
+        let listed: Vec<Cow<'_, str>> =
+            names.iter().take(LISTED_STREAMS).map(|name| render::visible(name)).collect();
+        let _ = write!(hint, "; there are: {}", listed.join(", "));
+        if names.len() > listed.len() {
+            let _ = write!(hint, " and {} more", names.len() - listed.len());
+        }
+    }
+    Some(hint)
+}
+
+fn quoted(glob: &str) -> String {
+    format!("'{}'", render::visible(glob))
 }
 
 fn cursor_text(token: &[u8], sequence: u64) -> String {
@@ -296,5 +395,17 @@ mod tests {
         );
         assert_eq!(parse_cursor("nonsense"), None);
         assert_eq!(parse_cursor("zz:1"), None);
+    }
+
+    #[test]
+    fn a_glob_that_matches_no_stream_is_told_with_those_that_there_are() {
+        let names = ["shop.public.orders".to_owned(), "shop.public.customers".to_owned()];
+        let hint = hint_of_no_stream("shop.public.order", &names).unwrap();
+        assert!(hint.contains("'shop.public.order'") && hint.contains("waiting"), "{hint}");
+        assert!(hint.ends_with("there are: shop.public.orders, shop.public.customers"), "{hint}");
+        assert_eq!(hint_of_no_stream("*.orders", &names), None);
+        let many: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
+        assert!(hint_of_no_stream("x", &many).unwrap().ends_with("s19 and 10 more"));
+        assert!(hint_of_no_stream("x", &[]).unwrap().contains("no stream so far"));
     }
 }

@@ -39,21 +39,33 @@ pub struct Parts {
     pub recovered: Recovered,
     /// See [`digest`].
     pub digest: Vec<u8>,
+    /// The rest of a transaction that is in the log in part is taken by other plugins or routes
+    /// than its beginning, as a person decided.
+    pub accepted_midway: bool,
+    /// Nothing may be taken in: what a person must decide first. The log is served all the same.
+    pub halt: Option<Halt>,
 }
 
 impl Parts {
-    /// Opens and loads everything but the source.
+    /// Opens and loads everything but the source. `accept_midway` names a transaction whose rest
+    /// may be taken by other plugins or routes than its beginning.
     ///
     /// # Errors
     /// What the user has to put right: a plugin, a route, the log's folder.
-    pub fn open(config: &Config) -> Result<Parts, Halt> {
+    pub fn open(config: &Config, accept_midway: Option<&str>) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
         let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
         let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
         let digest = digest(config, &plugins);
-        check_partial(&opened.recovered, &digest)?;
+        let (accepted_midway, halt) = match check_partial(&opened.recovered, &digest, accept_midway)
+        {
+            Ok(accepted) => (accepted, None),
+            Err(halt) => (false, Some(halt)),
+        };
         Ok(Parts {
+            accepted_midway,
+            halt,
             digest,
             source,
             router,
@@ -102,33 +114,76 @@ fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
 /// the routes.
 fn digest(config: &Config, plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<u8> {
     let mut hash = Sha256::new();
-    hash.update(&config.name);
+    put(&mut hash, config.name.as_bytes());
+    put_count(&mut hash, plugins.len());
     for (plugin, _) in plugins {
-        hash.update(plugin.digest());
-        hash.update(plugin.config_digest());
+        put(&mut hash, &plugin.digest());
+        put(&mut hash, &plugin.config_digest());
     }
-    for route in &config.routes {
-        hash.update(format!("{route:?}"));
-    }
+    put_routes(&mut hash, &config.routes);
     hash.finalize().to_vec()
 }
 
-/// A transaction of which the first rows are in the log is finished by the same plugins and routes.
-fn check_partial(recovered: &Recovered, digest: &[u8]) -> Result<(), Halt> {
-    let partial = recovered.position.as_ref().and_then(|position| position.partial.as_ref());
-    match partial {
-        Some(partial) if partial.pipeline_digest != digest => Err(Halt::new(
-            "PIPELINE_CHANGED_MIDWAY",
-            format!(
-                "the first {} rows of transaction {} are in the log, and plugins or routes are \
-                 others than those that took them",
-                partial.next_row, partial.transaction_id
-            ),
-            "put the previous plugins and routes back, run until `offtake status` shows the \
-             transaction's end in the log, then change them; or start over with `offtake resync`",
-        )),
-        _ => Ok(()),
+/// Field by field, so that the digest changes when a route does and not when the program does.
+fn put_routes(hash: &mut Sha256, routes: &[offtake_config::Route]) {
+    put_count(hash, routes.len());
+    for route in routes {
+        let offtake_config::Route { tables, exclude, plugins, stream, continues } = route;
+        for globs in [tables, exclude] {
+            put_count(hash, globs.len());
+            globs.iter().for_each(|glob| put(hash, glob.as_bytes()));
+        }
+        put_count(hash, plugins.len());
+        plugins.iter().for_each(|index| put_count(hash, *index));
+        put(hash, stream.as_bytes());
+        put_count(hash, usize::from(*continues));
     }
+}
+
+/// With its length before it, so that no two lists of fields read alike.
+fn put(hash: &mut Sha256, field: &[u8]) {
+    put_count(hash, field.len());
+    hash.update(field);
+}
+
+fn put_count(hash: &mut Sha256, count: usize) {
+    hash.update((count as u64).to_le_bytes());
+}
+
+/// A transaction of which the first rows are in the log is finished by the same plugins and routes,
+/// unless a person decided otherwise for this very transaction: then this gives `true`. Left in
+/// place, that decision does not reach any other transaction.
+fn check_partial(recovered: &Recovered, digest: &[u8], accept: Option<&str>) -> Result<bool, Halt> {
+    let partial = recovered.position.as_ref().and_then(|position| position.partial.as_ref());
+    let Some(partial) = partial.filter(|partial| partial.pipeline_digest != digest) else {
+        if let Some(transaction) = accept {
+            tracing::info!(transaction, "no transaction waits for other plugins to be accepted");
+        }
+        return Ok(false);
+    };
+    let (transaction, rows) = (&partial.transaction_id, partial.next_row);
+    if accept == Some(transaction) {
+        tracing::warn!(
+            code = "PIPELINE_CHANGED_MIDWAY_ACCEPTED",
+            transaction,
+            rows,
+            "the rest of a transaction is taken by other plugins or routes than its first rows, as \
+             decided"
+        );
+        return Ok(true);
+    }
+    Err(Halt::new(
+        "PIPELINE_CHANGED_MIDWAY",
+        format!(
+            "the first {rows} rows of transaction {transaction} are in the log, and plugins or \
+             routes are others than those that took them"
+        ),
+        format!(
+            "put the previous plugins and routes back and run until the transaction's end is in \
+             the log; or have the new ones take its rest: offtake run --accept-plugins-midway \
+             {transaction}; or start over with `offtake resync`"
+        ),
+    ))
 }
 
 /// A source's error as a halt.
@@ -219,4 +274,74 @@ fn load_plugin(
     };
     let plugin = Plugin::load(engine, spec).map_err(|error| plugin_halt(&error))?;
     Ok((plugin, Arc::new(PluginCounters::default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offtake_proto::v1;
+
+    fn recovered(partial: Option<v1::Partial>) -> Recovered {
+        Recovered {
+            is_empty: false,
+            next_sequence: 1,
+            schemas: vec![],
+            streams: vec![],
+            position: Some(v1::SourcePosition { partial, ..Default::default() }),
+            snapshots: vec![],
+            plugins: vec![],
+            truncated_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn other_plugins_finish_a_transaction_only_when_it_is_named() {
+        let partial = v1::Partial {
+            transaction_id: "812".into(),
+            next_row: 40,
+            pipeline_digest: vec![1].into(),
+            ..Default::default()
+        };
+        let midway = recovered(Some(partial));
+        assert_eq!(check_partial(&midway, &[1], None), Ok(false));
+        assert_eq!(check_partial(&midway, &[1], Some("812")), Ok(false));
+        assert_eq!(check_partial(&recovered(None), &[2], Some("812")), Ok(false));
+        for accept in [None, Some("811"), Some("")] {
+            let halt = check_partial(&midway, &[2], accept).unwrap_err();
+            assert_eq!(halt.code, "PIPELINE_CHANGED_MIDWAY");
+            assert!(halt.next_step.contains("--accept-plugins-midway 812"), "{}", halt.next_step);
+        }
+        assert_eq!(check_partial(&midway, &[2], Some("812")), Ok(true));
+    }
+
+    #[test]
+    fn every_field_of_a_route_is_in_the_digest_and_none_runs_into_the_next() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let route =
+            |tables: &[&str], exclude: &[&str], plugins: &[usize], stream: &str, continues| {
+                let (tables, exclude) = (texts(tables), texts(exclude));
+                let (plugins, stream) = (plugins.to_vec(), stream.to_owned());
+                offtake_config::Route { tables, exclude, plugins, stream, continues }
+            };
+        let lists = [
+            vec![],
+            vec![route(&["a", "b"], &[], &[0], "s", false)],
+            vec![route(&["a"], &["b"], &[0], "s", false)],
+            vec![route(&["ab"], &[], &[0], "s", false)],
+            vec![route(&["a", "b"], &[], &[0, 1], "s", false)],
+            vec![route(&["a", "b"], &[], &[1], "s", false)],
+            vec![route(&["a", "b"], &[], &[0], "t", false)],
+            vec![route(&["a", "b"], &[], &[0], "s", true)],
+            vec![route(&["a", "b"], &[], &[0], "s", false), route(&[], &[], &[], "", false)],
+        ];
+        let digests: std::collections::BTreeSet<Vec<u8>> = lists
+            .iter()
+            .map(|routes| {
+                let mut hash = Sha256::new();
+                put_routes(&mut hash, routes);
+                hash.finalize().to_vec()
+            })
+            .collect();
+        assert_eq!(digests.len(), lists.len());
+    }
 }

@@ -82,12 +82,18 @@ impl Chain {
         Ok(())
     }
 
+    /// Has every plugin's record written again: they take over from others inside a transaction.
+    pub fn record_again(&mut self) {
+        self.members.iter_mut().for_each(|member| member.guard.record_again());
+    }
+
     /// The records of plugins that the log does not hold as they are now.
     pub fn activations(&mut self) -> Vec<v1::PluginActivation> {
         self.members.iter_mut().filter_map(|member| member.guard.take_record()).collect()
     }
 
-    /// When a definition of a table is first used by these plugins. Gives the records for the log.
+    /// When a definition of a table is first used by these plugins. Gives the records for the log,
+    /// which must not become durable before the definition's first row.
     /// `precedes_start`: its first row committed before the catalogue was read.
     pub fn check_table(
         &mut self,

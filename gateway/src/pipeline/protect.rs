@@ -5,11 +5,14 @@
 //! had. What was covered is a record in the log, so that a restart notices too.
 //!
 //! The catalogue tells today's definitions, the stream those of when its rows were written. A
-//! column that only the catalogue has shown so far may have been added after rows that are still to
-//! be read: their definition, if it is today's without that column, is taken as an older one.
+//! column that only the catalogue has shown so far may have been added, or got its type, after rows
+//! that are still to be read: their definition, if it is the beginning of today's without that
+//! column, or has it with another type than today's, is taken as an older one. What a column is
+//! counts from its first sight in the stream.
 
 use offtake_change::TableSchema;
 use offtake_proto::v1;
+use offtake_transform::{ColumnLoss, column_loss};
 
 use super::halt::Halt;
 
@@ -23,9 +26,44 @@ pub struct Guard {
     covered: Vec<v1::ProtectedColumn>,
     /// Columns that were covered under any configuration.
     ever_covered: Vec<String>,
-    /// The tables as the catalogue has them in this run: schema, name, column names.
-    catalogue: Vec<(String, String, Vec<String>)>,
+    /// The tables as the catalogue has them in this run.
+    catalogue: Vec<Today>,
     recorded: bool,
+}
+
+/// A table as the catalogue has it.
+#[derive(Clone, Debug)]
+struct Today {
+    namespace: String,
+    table: String,
+    /// Names and logical types, in order.
+    columns: Vec<(String, String)>,
+}
+
+impl Today {
+    fn new(table: &TableSchema) -> Today {
+        let columns = table.columns.iter();
+        Today {
+            namespace: table.namespace.clone(),
+            table: table.table.clone(),
+            columns: columns.map(|it| (it.name.clone(), it.logical.clone())).collect(),
+        }
+    }
+
+    fn logical(&self, column: &str) -> Option<&str> {
+        self.columns.iter().find(|(name, _)| name == column).map(|(_, logical)| logical.as_str())
+    }
+
+    /// Whether a definition is what this one began as: its first columns with their types. Columns
+    /// are added at the end, so one that is not in it came later.
+    fn begins_as(&self, older: &TableSchema) -> bool {
+        older.columns.len() < self.columns.len()
+            && older
+                .columns
+                .iter()
+                .zip(&self.columns)
+                .all(|(older, (name, logical))| older.name == *name && older.logical == *logical)
+    }
 }
 
 impl Guard {
@@ -89,9 +127,8 @@ impl Guard {
                 ));
             }
         }
+        self.catalogue = tables.clone().map(Today::new).collect();
         for table in tables {
-            let names = table.columns.iter().map(|column| column.name.clone()).collect();
-            self.catalogue.push((table.namespace.clone(), table.table.clone(), names));
             self.cover(table, true);
         }
         Ok(())
@@ -105,24 +142,16 @@ impl Guard {
             covered.namespace == table.namespace && covered.table == table.table
         };
         for covered in self.covered.iter().filter(of_table) {
-            let now = table.ordinal(&covered.column).and_then(|at| table.columns.get(at));
-            let what = match now {
-                None if covered.catalogue_only
-                    && precedes_start
-                    && self.is_older(table, &covered.column) =>
-                {
-                    continue;
-                }
-                None => "is gone".to_owned(),
-                Some(column) if column.logical != covered.logical => {
-                    format!("was {} and is now {}", covered.logical, column.logical)
-                }
-                Some(_) => continue,
+            let Some(loss) = column_loss(&covered.column, &covered.logical, table) else {
+                continue;
             };
+            if covered.catalogue_only && precedes_start && self.is_older(table, covered, &loss) {
+                continue;
+            }
             return Err(Halt::new(
                 "PLUGIN_COLUMN_LOST",
                 format!(
-                    "plugin {:?} protects column {:?} of {}, which {what}",
+                    "plugin {:?} protects column {:?} of {}, which {loss}",
                     self.plugin,
                     covered.column,
                     table.qualified_name()
@@ -138,14 +167,23 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether the definition is today's without the column, so from before that was added.
-    fn is_older(&self, table: &TableSchema, column: &str) -> bool {
-        self.catalogue.iter().any(|(namespace, name, columns)| {
-            *namespace == table.namespace
-                && *name == table.table
-                && columns.iter().any(|today| today == column)
-                && table.columns.iter().all(|column| columns.contains(&column.name))
-        })
+    /// Whether the definition is from before the column was added, or got the type that the
+    /// catalogue shows today.
+    fn is_older(
+        &self,
+        table: &TableSchema,
+        covered: &v1::ProtectedColumn,
+        loss: &ColumnLoss,
+    ) -> bool {
+        self.catalogue
+            .iter()
+            .filter(|today| today.namespace == table.namespace && today.table == table.table)
+            .any(|today| match (today.logical(&covered.column), loss) {
+                (Some(_), ColumnLoss::Gone) => today.begins_as(table),
+                // Another type than the catalogue's of an earlier run is a retype since.
+                (Some(logical), ColumnLoss::Retyped { .. }) => logical == covered.logical,
+                (None, _) => false,
+            })
     }
 
     fn cover(&mut self, table: &TableSchema, catalogue_only: bool) {
@@ -161,6 +199,7 @@ impl Guard {
             match known {
                 Some(known) if known.catalogue_only && !catalogue_only => {
                     known.catalogue_only = false;
+                    known.logical.clone_from(&column.logical);
                     self.recorded = false;
                 }
                 Some(_) => {}
@@ -176,6 +215,11 @@ impl Guard {
                 }
             }
         }
+    }
+
+    /// Has the record written again, though the log may hold it: something else was decided.
+    pub fn record_again(&mut self) {
+        self.recorded = false;
     }
 
     /// The record for the log, when it does not hold what is covered now.
@@ -261,6 +305,59 @@ mod tests {
         since.check_start([&today].into_iter()).unwrap();
         assert_eq!(since.check_table(&older, false).unwrap_err().code, "PLUGIN_COLUMN_LOST");
         assert_eq!(guard.check_table(&older, true).unwrap_err().code, "PLUGIN_COLUMN_LOST");
+    }
+
+    #[test]
+    fn a_definition_that_is_not_the_beginning_of_todays_is_no_older_one() {
+        let today = table("people", &[("id", "int4"), ("name", "text"), ("email", "text")]);
+        for columns in [
+            // Another type, another order, a gap: something else was done than adding columns.
+            &[("id", "int8")][..],
+            &[("name", "text"), ("id", "int4")],
+            &[("name", "text")],
+            &[("id", "int4"), ("name", "text"), ("note", "text")],
+        ] {
+            let mut guard = guard(None);
+            guard.check_start([&today].into_iter()).unwrap();
+            let halt = guard.check_table(&table("people", columns), true).unwrap_err();
+            assert_eq!(halt.code, "PLUGIN_COLUMN_LOST", "{columns:?}");
+        }
+        let mut guard = guard(None);
+        guard.check_start([&today].into_iter()).unwrap();
+        guard.check_table(&table("people", &[("id", "int4"), ("name", "text")]), true).unwrap();
+    }
+
+    #[test]
+    fn a_type_that_only_the_catalogue_showed_gives_way_to_the_streams_on_first_sight() {
+        let today = table("people", &[("email", "json")]);
+        let older = table("people", &[("email", "text")]);
+        let mut first = guard(None);
+        first.check_start([&today].into_iter()).unwrap();
+        let record = first.take_record().unwrap();
+        first.check_table(&older, true).unwrap();
+        let lost = |result: Result<(), Halt>| result.unwrap_err().code;
+        // From here on it is the stream's: the retype that led to today's is noticed.
+        assert_eq!(lost(first.check_table(&today, true)), "PLUGIN_COLUMN_LOST");
+        // The same after a crash before the older rows were read.
+        let mut again = guard(Some(&record));
+        again.check_start([&today].into_iter()).unwrap();
+        again.check_table(&older, true).unwrap();
+        let record = again.take_record().unwrap();
+        assert_eq!(
+            (&*record.protects[0].logical, record.protects[0].catalogue_only),
+            ("text", false)
+        );
+        // A row written since has a type of since.
+        let mut since = guard(None);
+        since.check_start([&today].into_iter()).unwrap();
+        assert_eq!(lost(since.check_table(&older, false)), "PLUGIN_COLUMN_LOST");
+        // Retyped while down: the catalogue of the earlier run had another one.
+        let mut before = guard(None);
+        before.check_start([&older].into_iter()).unwrap();
+        let record = before.take_record().unwrap();
+        let mut retyped = guard(Some(&record));
+        retyped.check_start([&today].into_iter()).unwrap();
+        assert_eq!(lost(retyped.check_table(&today, true)), "PLUGIN_COLUMN_LOST");
     }
 
     #[test]

@@ -10,10 +10,8 @@ use std::time::SystemTime;
 use offtake_change::{Histogram, Lsn, TableSchema};
 use offtake_log::{Log, Recovered};
 use offtake_proto::v1;
-use offtake_source_postgres::Resume;
+use offtake_source_postgres::{Resume, lsn_of};
 use tokio::sync::watch;
-
-use super::worker::lsn;
 
 /// What the source resumes from.
 pub fn resume(recovered: &Recovered) -> Resume {
@@ -41,7 +39,7 @@ fn newest_schemas(schemas: &[v1::Schema]) -> Vec<Arc<TableSchema>> {
 /// What may be confirmed to the source: the end of the last whole transaction that is durable, or
 /// the idle position beyond it.
 fn acknowledgeable(position: &v1::SourcePosition) -> Lsn {
-    lsn(position.end.as_ref()).max(lsn(position.idle.as_ref()))
+    lsn_of(position.end.as_ref()).max(lsn_of(position.idle.as_ref()))
 }
 
 /// Follows the log's durable position and tells the source what it may confirm, until the log's
@@ -83,21 +81,21 @@ pub async fn acknowledge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::worker::at;
+    use offtake_source_postgres::position_of;
 
     #[test]
     fn a_partial_transaction_never_moves_what_is_acknowledged() {
         let position = v1::SourcePosition {
-            end: Some(at(Lsn(100))),
+            end: Some(position_of(Lsn(100))),
             partial: Some(v1::Partial {
-                commit: Some(at(Lsn(900))),
+                commit: Some(position_of(Lsn(900))),
                 next_row: 5,
                 ..Default::default()
             }),
             ..Default::default()
         };
         assert_eq!(acknowledgeable(&position), Lsn(100));
-        let idle = v1::SourcePosition { idle: Some(at(Lsn(300))), ..position };
+        let idle = v1::SourcePosition { idle: Some(position_of(Lsn(300))), ..position };
         assert_eq!(acknowledgeable(&idle), Lsn(300));
     }
 }

@@ -3,6 +3,8 @@
 //! One value behind a `watch` channel: whoever wants to know reads the last one or waits for the
 //! next. The state is told, not inferred, by the part that changes it.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -41,16 +43,38 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct StateCell {
     sender: watch::Sender<State>,
+    /// The first halt, kept while stopping too.
+    halt: Arc<OnceLock<Halt>>,
 }
 
 impl StateCell {
     /// A pipeline that is starting.
     pub fn new() -> StateCell {
-        StateCell { sender: watch::Sender::new(State::Starting) }
+        StateCell { sender: watch::Sender::new(State::Starting), halt: Arc::default() }
     }
 
     /// Says what the pipeline does now, unless it has halted or is stopping.
     pub fn set(&self, state: State) {
+        self.replace(state);
+    }
+
+    /// Says at once, here and in our own log, that a person must decide. The first cause counts:
+    /// what follows from it is not told.
+    pub fn halt(&self, halt: &Halt) {
+        if self.halt.set(halt.clone()).is_ok() {
+            tracing::error!(
+                code = %halt.code, cause = %halt.cause, next = %halt.next_step, "HALTED"
+            );
+            self.replace(State::Halted(halt.clone()));
+        }
+    }
+
+    /// The first halt, also after the state went on to stopping.
+    pub fn halted(&self) -> Option<&Halt> {
+        self.halt.get()
+    }
+
+    fn replace(&self, state: State) {
         self.sender.send_if_modified(|current| {
             let is_final = match current {
                 State::Stopping => true,
@@ -91,5 +115,17 @@ mod tests {
         cell.set(State::Stopping);
         cell.set(State::Running);
         assert_eq!(cell.get(), State::Stopping);
+    }
+
+    #[test]
+    fn of_two_halts_the_first_cause_wins() {
+        let cell = StateCell::new();
+        let (first, second) = (Halt::new("FIRST", "", ""), Halt::new("SECOND", "", ""));
+        cell.halt(&first);
+        cell.halt(&second);
+        assert_eq!(cell.get(), State::Halted(first.clone()));
+        cell.set(State::Stopping);
+        cell.halt(&second);
+        assert_eq!((cell.get(), cell.halted()), (State::Stopping, Some(&first)));
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! On a stop the source ends first, then the worker drains what was handed over and makes it
 //! durable, then the sinks. On a halt source and worker end and everything that serves the log
-//! stays, until the process is told to stop.
+//! stays, until the process is told to stop. A halt is told by the thread that meets it, before it
+//! winds up: what follows (a final flush, the other side's complaint) neither delays nor hides it.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use offtake_change::{Histogram, Lsn};
 use offtake_source_postgres::{SourceError, SourceStatus};
+use offtake_transform::Plugin;
 use tokio::sync::watch;
 
-use super::build::Parts;
+use super::build::{Parts, source_halt};
 use super::chain::{Chain, PluginCounters, hexadecimal};
 use super::halt::Halt;
 use super::source;
@@ -50,22 +52,33 @@ pub enum Ended {
 }
 
 impl Running {
-    /// Starts the worker's thread and the source's task.
+    /// Starts the worker's thread and the source's task; neither where the parts say that a person
+    /// must decide first.
     ///
     /// # Errors
     /// A plugin that cannot be instantiated.
     pub fn start(parts: Parts, state: StateCell) -> Result<Running, Halt> {
-        let chain = Chain::new(&parts.plugins, &parts.recovered.plugins)?;
-        let plugins = parts
-            .plugins
-            .iter()
-            .map(|(plugin, counters)| {
-                (plugin.name().to_owned(), hexadecimal(&plugin.digest()), Arc::clone(counters))
-            })
-            .collect();
-        let counters = Arc::new(WorkerCounters::default());
-        let commit_to_log = Arc::new(Histogram::default());
-        let source_status = Arc::new(SourceStatus::default());
+        let mut chain = Chain::new(&parts.plugins, &parts.recovered.plugins)?;
+        if parts.accepted_midway {
+            chain.record_again();
+        }
+        let (stop, stopping) = watch::channel(false);
+        let (ended_sender, ended) = watch::channel(None);
+        let running = Running {
+            state: state.clone(),
+            slot: parts.source.slot.clone(),
+            source_status: Arc::default(),
+            counters: Arc::default(),
+            commit_to_log: Arc::default(),
+            plugins: named(&parts.plugins),
+            stop,
+            ended,
+        };
+        if let Some(halt) = parts.halt {
+            state.halt(&halt);
+            ended_sender.send_replace(Some(Ended::Halted(halt)));
+            return Ok(running);
+        }
         let (early, early_seen) = watch::channel(0);
         let resume = source::resume(&parts.recovered);
         let worker = Worker::new(
@@ -74,20 +87,19 @@ impl Running {
             chain,
             &parts.recovered,
             state.clone(),
-            Arc::clone(&counters),
+            Arc::clone(&running.counters),
             parts.digest,
             early,
         );
-        let (stop, stopping) = watch::channel(false);
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
-        let (told, source_stop) = (state.clone(), stop.clone());
+        let (told, source_stop) = (state.clone(), running.stop.clone());
         let worker = std::thread::Builder::new()
             .name("pipeline".to_owned())
             .spawn(move || {
                 let _stop = StopsSource(source_stop);
                 let outcome = worker.run(&received);
                 if let Err(halt) = &outcome {
-                    told.set(State::Halted(halt.clone()));
+                    told.halt(halt);
                 }
                 outcome
             })
@@ -99,16 +111,29 @@ impl Running {
             parts.log.clone(),
             acknowledge,
             early_seen,
-            Arc::clone(&commit_to_log),
+            Arc::clone(&running.commit_to_log),
         ));
-        let slot = parts.source.slot.clone();
-        let (options, told) = (parts.source, Arc::clone(&source_status));
-        let source = spawn_source(move || {
+        let (options, told) = (parts.source, Arc::clone(&running.source_status));
+        let source = spawn_source(state.clone(), move || {
             offtake_source_postgres::run(options, resume, events, acknowledged, told, stopping)
         })?;
-        let (ended_sender, ended) = watch::channel(None);
-        tokio::spawn(join(source, worker, state.clone(), ended_sender));
-        Ok(Running { state, slot, source_status, counters, commit_to_log, plugins, stop, ended })
+        tokio::spawn(join(source, worker, state, ended_sender));
+        Ok(running)
+    }
+
+    /// Waits for a halt, or until source and worker have ended. After a halt they may still be
+    /// ending: a full log holds what was taken in.
+    pub async fn halted_or_ended(&self) -> Ended {
+        let mut states = self.state.subscribe();
+        let halt = states.wait_for(|state| matches!(state, State::Halted(_)));
+        tokio::select! {
+            biased;
+            state = halt => match state.as_deref() {
+                Ok(State::Halted(halt)) => Ended::Halted(halt.clone()),
+                _ => Ended::Stopped,
+            },
+            ended = self.ended() => ended,
+        }
     }
 
     /// Waits until source and worker have ended.
@@ -127,6 +152,14 @@ impl Running {
     }
 }
 
+/// Name, digest and counters of plugins.
+fn named(plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<(String, String, Arc<PluginCounters>)> {
+    let named = |(plugin, counters): &(Plugin, Arc<PluginCounters>)| {
+        (plugin.name().to_owned(), hexadecimal(&plugin.digest()), Arc::clone(counters))
+    };
+    plugins.iter().map(named).collect()
+}
+
 /// Tells the source to end when the worker ends, however it does: an idle source would notice only
 /// when it next has something to hand over.
 struct StopsSource(watch::Sender<bool>);
@@ -140,6 +173,7 @@ impl Drop for StopsSource {
 /// The source has a thread and a runtime of its own: whatever serving subscribers costs, its
 /// feedback to the server is on time.
 fn spawn_source<Run: Future<Output = Result<(), SourceError>>>(
+    told: StateCell,
     run: impl FnOnce() -> Run + Send + 'static,
 ) -> Result<JoinHandle<Result<(), SourceError>>, Halt> {
     let failed = |error: std::io::Error| {
@@ -149,32 +183,31 @@ fn spawn_source<Run: Future<Output = Result<(), SourceError>>>(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     std::thread::Builder::new()
         .name("source".to_owned())
-        .spawn(move || runtime.block_on(run()))
+        .spawn(move || {
+            let outcome = runtime.block_on(run());
+            if let Err(error) = &outcome {
+                told.halt(&source_halt(error));
+            }
+            outcome
+        })
         .map_err(failed)
 }
 
-/// Waits for both ends and says how it went. The worker's halt comes first: it ends the channel,
-/// and what the source then says is only a consequence.
+/// Waits for both ends and says how it went. The halt that was told first is the cause, what the
+/// other side says is its consequence.
 async fn join(
     source: JoinHandle<Result<(), SourceError>>,
     worker: JoinHandle<Result<(), Halt>>,
     state: StateCell,
     ended: watch::Sender<Option<Ended>>,
 ) {
-    let told = state.clone();
-    let joined = tokio::task::spawn_blocking(move || {
-        let source = source.join();
-        if let Ok(Err(error)) = &source {
-            // The worker may be held by a full log; the halt is told all the same.
-            told.set(State::Halted(super::build::source_halt(error)));
-        }
-        (source, worker.join())
-    })
-    .await;
+    let joined = tokio::task::spawn_blocking(move || (source.join(), worker.join())).await;
+    let told = state.halted().cloned();
     let halt = match joined {
+        _ if told.is_some() => told,
         Ok((_, Ok(Err(halt)))) => Some(halt),
         Ok((Ok(Ok(())), Ok(Ok(())))) => None,
-        Ok((Ok(Err(error)), Ok(Ok(())))) => Some(super::build::source_halt(&error)),
+        Ok((Ok(Err(error)), Ok(Ok(())))) => Some(source_halt(&error)),
         _ => Some(Halt::new(
             "DEFECT",
             "a part of the pipeline ended unexpectedly; the position is kept",
@@ -184,8 +217,7 @@ async fn join(
     let end = match halt {
         None => Ended::Stopped,
         Some(halt) => {
-            tracing::error!(code = %halt.code, cause = %halt.cause, next = %halt.next_step, "HALTED");
-            state.set(State::Halted(halt.clone()));
+            state.halt(&halt);
             Ended::Halted(halt)
         }
     };

@@ -9,7 +9,7 @@
 //! Blocking here is back-pressure: a full queue or a blocked log stops this thread, then the
 //! source's channel fills, then the source stops reading while its feedback goes on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -57,6 +57,10 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
+    /// Records of what plugins cover, by the address of the schema that brought it, in the order of
+    /// the schemas. They enter the log with its first row: durable before the rows that come
+    /// before it, they would make these look like a loss after a crash.
+    coverage: VecDeque<(usize, Vec<v1::PluginActivation>)>,
     /// When the catalogue was read.
     started_unix_us: i64,
     /// Of plugins, configuration and routes: they never switch inside a transaction.
@@ -137,6 +141,7 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
+            coverage: VecDeque::new(),
             started_unix_us: 0,
             digest,
             early,
@@ -152,7 +157,9 @@ impl Worker {
         let mut outcome = Ok(());
         while let Ok(event) = events.recv() {
             outcome = self.take_event(event);
-            if outcome.is_err() {
+            if let Err(halt) = &outcome {
+                // Told before the flush, which a full log may hold for as long as it likes.
+                self.state.halt(halt);
                 break;
             }
         }
@@ -320,6 +327,7 @@ impl Worker {
             if source_row == source_rows {
                 break;
             }
+            self.record_coverage(batch, source_row);
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
@@ -358,6 +366,23 @@ impl Worker {
                     open.streams.push(v1::StreamCount { stream: target.stream, changes: 1 });
                 }
             }
+        }
+    }
+
+    /// Adds what the row's definition brought to the group that the row is in, at its first row.
+    fn record_coverage(&mut self, batch: &Batch, source_row: usize) {
+        if self.coverage.is_empty() {
+            return;
+        }
+        let schema =
+            batch.rows.get(source_row).and_then(|row| batch.schemas.get(row.schema as usize));
+        let Some(key) = schema.map(|schema| Arc::as_ptr(schema).addr()) else { return };
+        let Some(at) = self.coverage.iter().position(|(brought_by, _)| *brought_by == key) else {
+            return;
+        };
+        // The last record of a plugin counts, so they go in their order.
+        for record in self.coverage.drain(..=at).flat_map(|(_, records)| records) {
+            self.writer.control(Control::PluginActivation(record));
         }
     }
 
@@ -470,15 +495,17 @@ impl Worker {
         }
         let targets = self.route(schema)?;
         let mut plans = Vec::with_capacity(targets.len());
+        let mut records = Vec::new();
         for target in targets {
-            for record in self.chain.check_table(&target.plugins, schema, precedes_start)? {
-                self.writer.control(Control::PluginActivation(record));
-            }
+            records.extend(self.chain.check_table(&target.plugins, schema, precedes_start)?);
             plans.push(TargetPlan {
                 stream: self.writer.register_stream(&target.stream),
                 schema: self.writer.register_schema(schema),
                 plugins: target.plugins.into(),
             });
+        }
+        if !records.is_empty() {
+            self.coverage.push_back((key, records));
         }
         let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
         Ok(self.plans.entry(key).or_insert(plan).targets.clone())
@@ -519,3 +546,6 @@ pub fn lsn(position: Option<&v1::Position>) -> offtake_change::Lsn {
 pub fn at(lsn: offtake_change::Lsn) -> v1::Position {
     v1::Position { at: Some(v1::position::At::Lsn(lsn.0)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,22 +84,25 @@ async fn a_wrong_password_and_too_few_rights_halt_until_they_are_given() {
     let ended = fixture.run_to_its_end().unwrap();
     ended.expect_error(3, "PG_RIGHTS", &["REPLICATION", "offtake check"]);
 
-    // Replication alone: the publication cannot be made either.
+    // Replication alone: the table may not be read, and that is said before anything is made.
     fixture.client.batch_execute("ALTER ROLE offtake_reader REPLICATION").await.unwrap();
-    fixture.command(&["check"]).unwrap().expect(2, &["PG_PUBLICATION", "public.t"]);
-    fixture.run_to_its_end().unwrap().expect_error(3, "PG_PUBLICATION", &["public.t"]);
-    assert_eq!(fixture.created().await.unwrap(), (0, 0));
-
-    // The publication is there, but the table may not be read.
-    let publication = format!("CREATE PUBLICATION \"{}\" FOR TABLE t", fixture.slot);
-    fixture.client.batch_execute(&publication).await.unwrap();
     fixture.command(&["check"]).unwrap().expect(2, &["PG_RIGHTS", "public.t", "SELECT"]);
+    let grant = "GRANT SELECT ON \"public\".\"t\" TO \"offtake_reader\";";
     let ended = fixture.run_to_its_end().unwrap();
-    ended.expect_error(3, "PG_RIGHTS", &["permission denied", "SELECT on the tables"]);
+    ended.expect_error(3, "PG_RIGHTS", &["cannot read public.t", grant]);
+    assert_eq!(fixture.created().await.unwrap(), (0, 0));
+    fixture.client.batch_execute(grant).await.unwrap();
+
+    // Nor can the publication be made by this role.
+    fixture.command(&["check"]).unwrap().expect(2, &["PG_PUBLICATION", "public.t"]);
+    let create = format!("CREATE PUBLICATION \"{}\" FOR TABLE \"public\".\"t\"", fixture.slot);
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(3, "PG_PUBLICATION", &["public.t", &create]);
+    assert_eq!(fixture.created().await.unwrap(), (0, 0));
     let output = fixture.gateway.output() + &checked.out + &checked.errors;
     assert!(!output.contains("-horse"), "a password is shown");
 
-    fixture.client.batch_execute("GRANT SELECT ON t TO offtake_reader").await.unwrap();
+    fixture.client.batch_execute(&create).await.unwrap();
     all_rows_arrive(fixture).await;
 }
 

@@ -1,6 +1,8 @@
 //! Tables that cannot be captured as configured: said before publication and slot are touched.
 
-use offtake_tests::fixture::Fixture;
+use std::time::{Duration, Instant};
+
+use offtake_tests::fixture::{Fixture, PATIENCE};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::Subscriber;
 
@@ -69,5 +71,34 @@ async fn a_table_without_a_replica_identity_is_refused_before_the_publication_is
     fixture.start().unwrap();
     let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
     fixture.client.batch_execute("INSERT INTO keyless VALUES (2)").await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_made_later_is_named_once_with_the_statement_that_publishes_it() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let source = "create_publication = false\nidle_interval = \"100ms\"";
+    let mut fixture = Fixture::new(postgres, "later", sql, source, "").await.unwrap();
+    let publication = format!("CREATE PUBLICATION \"{}\" FOR TABLE t", fixture.slot);
+    fixture.client.batch_execute(&publication).await.unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
+    let later = "CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (2)";
+    fixture.client.batch_execute(later).await.unwrap();
+    let statement =
+        format!("ALTER PUBLICATION \"{}\" ADD TABLE \"public\".\"later\";", fixture.slot);
+    // As it stands in a line of JSON.
+    let quoted = statement.replace('"', "\\\"");
+    let deadline = Instant::now() + PATIENCE;
+    while !fixture.gateway.output().contains(&quoted) {
+        assert!(Instant::now() < deadline, "{}", fixture.gateway.output());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fixture.client.batch_execute(&statement).await.unwrap();
+    fixture.stop().unwrap();
+    assert_eq!(fixture.gateway.output().matches("a new table matches").count(), 1);
+    fixture.start().unwrap();
     fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
 }

@@ -82,9 +82,115 @@ async fn it_looks_at_a_running_pipeline_without_disturbing_it() {
     fixture.start().unwrap();
     let ended = fixture.command(&["check"]).unwrap();
     expect_lines(&ended);
-    // What it must not overlook is that the slot is taken; that it is ours, it cannot know.
-    ended.expect(1, &["holds a log up to sequence", "PG_SLOT_ACTIVE", "1 warning, 0 errors"]);
+    // The slot is taken, and by the gateway that holds this configuration's log.
+    let texts = ["holds a log up to sequence", "in use by this pipeline's gateway", "0 warnings"];
+    ended.expect(0, &texts);
+    // Not so with a log elsewhere: that would be a second reader.
+    let elsewhere = fixture.folder().join("elsewhere.toml");
+    let text = std::fs::read_to_string(fixture.gateway.config()).unwrap();
+    std::fs::write(&elsewhere, text.replace("dir = \"data\"", "dir = \"other\"")).unwrap();
+    let output = std::process::Command::new(offtake_tests::gateway::binary())
+        .args(["check", "-c"])
+        .arg(&elsewhere)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("in use by this pipeline's gateway"), "{text}");
+    assert_eq!(output.status.code(), Some(2), "{text}");
     let status = fixture.gateway.status().unwrap();
     assert_eq!(status["state"], "RUNNING", "{status:#}");
     fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_plugin_is_judged_and_every_table_has_its_way_listed() {
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
+               CREATE TABLE orders (id int PRIMARY KEY, status text)";
+    let rest = "[plugin.typo]
+wasm = \"builtin:msk\"
+
+[plugin.refused]
+wasm = \"builtin:mask\"
+config = { colums = [\"email\"] }
+
+[plugin.missing]
+wasm = \"builtin:mask\"
+config = { columns = [\"emial\"] }
+
+[plugin.hide]
+wasm = \"builtin:mask\"
+config = { columns = [\"email\"] }
+
+[plugin.drop]
+wasm = \"builtin:filter\"
+config = { drop = [{ column = \"statsu\", equals = \"x\" }] }
+
+[[route]]
+tables = [\"public.people\"]
+plugins = [\"typo\", \"refused\", \"missing\", \"hide\"]
+
+[[route]]
+tables = [\"public.*\"]
+plugins = [\"drop\"]";
+    let postgres = Postgres::shared(Version::System);
+    let fixture = Fixture::new(postgres, "check_plugins", sql, "", rest).await.unwrap();
+    let ended = fixture.command(&["check"]).unwrap();
+    expect_lines(&ended);
+    let name = &fixture.database;
+    let people = format!("typo, refused, missing, hide -> stream {name}.public.people");
+    let orders = format!("drop -> stream {name}.public.orders");
+    let ended = ended.expect(
+        2,
+        &[
+            "PLUGIN_UNKNOWN_BUILTIN",
+            "did you mean builtin:mask?",
+            "PLUGIN_CONFIG_REFUSED",
+            "PLUGIN_COLUMN_MISSING",
+            "did you mean email?",
+            "plugin hide",
+            "PLUGIN_COLUMN_UNKNOWN",
+            "did you mean status?",
+            "rows unknown",
+            &people,
+            &orders,
+            "1 warning, 3 errors",
+        ],
+    );
+    assert!(!ended.out.contains("about 0 rows"), "{}", ended.out);
+    let texts = ["did you mean builtin:mask?"];
+    fixture.command(&["run"]).unwrap().expect_error(1, "PLUGIN_UNKNOWN_BUILTIN", &texts);
+
+    // Without a look at the database nothing is said of tables.
+    fixture.gateway.edit(&postgres.url(&fixture.database), "postgres://me@127.0.0.1:1/x").unwrap();
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &["PG_UNREACHABLE"]);
+    let line = ended.out.lines().find(|line| line.contains("plugin hide")).unwrap();
+    assert!(line.starts_with("ok ") && line.contains("not looked at"), "{line}");
+    assert!(!ended.out.contains("PLUGIN_COLUMN_"), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_rename_it_says_what_was_renamed() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
+               INSERT INTO people VALUES (1, 'x')";
+    let rest =
+        MASKED.replace("public.*", "public.people") + "\n\n[[route]]\ntables = [\"public.*\"]";
+    let mut fixture = Fixture::new(postgres, "check_renamed", sql, "", &rest).await.unwrap();
+    fixture.start().unwrap();
+    fixture.stop().unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    fixture.command(&["check"]).unwrap().expect(0, &["plugin hide"]);
+
+    let rename = "ALTER TABLE people RENAME email TO mail";
+    fixture.client.batch_execute(rename).await.unwrap();
+    let texts = ["PLUGIN_COLUMN_LOST", "email of public.people", "new in the table: mail"];
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &texts);
+    assert!(!ended.out.contains("spelling"), "{}", ended.out);
+
+    let rename = "ALTER TABLE people RENAME mail TO email; ALTER TABLE people RENAME TO clients";
+    fixture.client.batch_execute(rename).await.unwrap();
+    let texts =
+        ["it matched public.people, which is called public.clients now", "PG_TABLE_RENAMED"];
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &texts);
+    assert!(!ended.out.contains("spelling"), "{}", ended.out);
 }

@@ -6,6 +6,7 @@
 mod check;
 mod help;
 mod metrics;
+mod reconnect;
 mod start_over;
 mod stop;
 mod tail;

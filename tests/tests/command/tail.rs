@@ -1,8 +1,11 @@
 //! `offtake tail`: what it prints, where it begins, and how it says that a place is none.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use offtake_tests::fixture::{Fixture, PATIENCE};
+use offtake_tests::gateway::binary;
 use offtake_tests::postgres::{Postgres, Version};
 use serde_json::Value;
 
@@ -88,4 +91,72 @@ async fn a_place_that_is_none_is_refused_with_its_code() {
         "TAIL_UNREACHABLE",
         &["127.0.0.1:1", "offtake run"],
     );
+}
+
+/// `offtake tail` at work, with what it prints; it follows until it is told to stop.
+fn spawn(fixture: &Fixture, arguments: &[&str]) -> Child {
+    Command::new("timeout")
+        .arg(PATIENCE.as_secs().to_string())
+        .arg(binary())
+        .arg("tail")
+        .args(arguments)
+        .arg("-c")
+        .arg(fixture.gateway.config())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_dies_leaves_the_command_with_which_to_go_on() {
+    let mut fixture = fixture_with_ten_rows("tail_killed").await;
+    let stream = format!("{}.public.t", fixture.database);
+    let mut tail = spawn(&fixture, &["--from", "earliest", "--stream", &stream]);
+    let mut printed = BufReader::new(tail.stdout.take().unwrap()).lines();
+    for _ in 0..10 {
+        printed.next().unwrap().unwrap();
+    }
+    fixture.gateway.kill().unwrap();
+    let ended = tail.wait_with_output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("error[TAIL_ENDED]: the connection to the gateway broke"), "{errors}");
+    assert!(errors.contains("sequence 10") && !errors.contains("h2"), "{errors}");
+    let command = errors.split("offtake tail ").nth(1).unwrap().trim().replace('\'', "");
+
+    fixture.start().unwrap();
+    fixture.client.batch_execute("INSERT INTO t VALUES (11)").await.unwrap();
+    let mut arguments = vec!["tail", "-n", "1"];
+    arguments.extend(command.split(' '));
+    assert_eq!(ids(&fixture.command(&arguments).unwrap().expect(0, &[]).out), [11]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_stream_is_told_with_those_that_there_are_and_waited_for() {
+    let mut fixture = fixture_with_ten_rows("tail_typo").await;
+    let (wrong, right) =
+        (format!("{}.public.tt", fixture.database), format!("{}.public.t", fixture.database));
+    let mut tail = spawn(&fixture, &["--stream", &wrong, "--cursors", "-n", "1"]);
+    let mut errors = BufReader::new(tail.stderr.take().unwrap()).lines();
+    let hint = errors.next().unwrap().unwrap();
+    assert!(hint.contains(&format!("no stream matches '{wrong}'")), "{hint}");
+    assert!(hint.ends_with(&format!("there are: {right}")), "{hint}");
+    // It waits, and a stream that begins later is shown.
+    fixture.client.batch_execute("CREATE TABLE tt (id int PRIMARY KEY)").await.unwrap();
+    fixture.stop().unwrap();
+    let ended = tail.wait().unwrap();
+    assert_eq!(ended.code(), Some(1), "the gateway was stopped");
+    let rest: Vec<String> = errors.map(Result::unwrap).collect();
+    let rest = rest.join("\n");
+    assert!(rest.contains("SHUTTING_DOWN") && rest.contains("--from "), "{rest}");
+    assert!(rest.contains("cursor: "), "{rest}");
+
+    fixture.start().unwrap();
+    let cursor = rest.split("cursor: ").nth(1).unwrap().lines().next().unwrap();
+    fixture.client.batch_execute("INSERT INTO tt VALUES (7)").await.unwrap();
+    let ended =
+        fixture.command(&["tail", "--stream", &wrong, "--from", cursor, "-n", "1"]).unwrap();
+    assert_eq!(ids(&ended.expect(0, &[]).out), [7]);
 }

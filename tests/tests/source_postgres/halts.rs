@@ -182,9 +182,16 @@ async fn what_cannot_be_captured_is_said_before_anything_is_created() {
             .await
             .unwrap();
         weak.tables.push("later".to_owned());
-        let error = start(weak, log).halted().await;
+        let error = start(weak.clone(), log.clone()).halted().await;
         assert_eq!(error.code(), "PG_PUBLICATION", "{error}");
         assert!(error.to_string().contains("public.later"), "{error}");
+        let step = error.next_step().into_owned();
+        let statement = step.split_once("owner: ").unwrap().1;
+        assert!(statement.starts_with("ALTER PUBLICATION"), "{step}");
+        client.batch_execute(statement).await.unwrap();
+        let mut source = start(weak, log);
+        source.until("its copy", |log| log.is_done("public.later")).await;
+        source.stop().await;
         client.batch_execute("DROP OWNED BY weak_role; DROP ROLE weak_role").await.unwrap();
     }
 }
@@ -220,11 +227,89 @@ async fn an_invalid_text_halts_and_nothing_past_it_is_acknowledged() {
         .unwrap();
     let error = source.halted().await;
     assert_eq!(error.code(), "PG_INVALID_TEXT", "{error}");
-    assert!(error.to_string().contains("(at 0/"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("column \"v\" of table public.t"), "{text}");
+    assert!(!text.contains("ff41") && !text.contains("0xff"), "the bytes are shown: {text}");
     let place: Lsn = confirmed(&client, &slot).await.unwrap().parse().unwrap();
     assert!(place <= bad, "nothing past the fault is confirmed");
     free(&client, &slot).await;
     let sql = "SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2)";
     let left: i64 = client.query_one(sql, &[&slot, &format!("\"{slot}\"")]).await.unwrap().get(0);
     assert!(left >= 3, "the server still has the transaction: {left}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalid_text_in_the_snapshot_halts_with_its_table_and_column() {
+    let server = Postgres::shared(Version::System);
+    let (database, client) = shop(server, "unused").await;
+    let ascii = format!("{database}_ascii_copy");
+    let create = format!(
+        "CREATE DATABASE {ascii} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    );
+    client.batch_execute(&create).await.unwrap();
+    let client = server.connect(&ascii).await.unwrap();
+    let bad = "CREATE TABLE t (id int PRIMARY KEY, v text); SET client_encoding = 'SQL_ASCII'; \
+               INSERT INTO t VALUES (1, convert_from('\\xff41', 'SQL_ASCII'))";
+    client.batch_execute(bad).await.unwrap();
+    let (error, log) =
+        start(options(server, &ascii, &["t"]), Log::default()).halted_with_log().await;
+    assert_eq!(error.code(), "PG_INVALID_TEXT", "{error}");
+    assert!(error.to_string().contains("column \"v\" of table public.t"), "{error}");
+    assert!(log.rows.is_empty() && !log.is_done("public.t"));
+    // A text that is UTF-8 passes as it is.
+    client.batch_execute("UPDATE t SET v = 'größe'").await.unwrap();
+    let mut source = start(options(server, &ascii, &["t"]), log);
+    let log = source.until("the copy", |log| log.is_done("public.t")).await;
+    assert_eq!(log.briefs().last().unwrap(), "r public.t 1|größe");
+    client.batch_execute("UPDATE t SET v = 'maß'").await.unwrap();
+    let changed = |log: &Log| log.briefs().last().unwrap() == "u public.t 1|maß";
+    source.until("the change", changed).await;
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_cannot_be_read_are_said_before_anything_is_created() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let (database, client) = shop(server, "unreadable").await;
+        let role = format!("{database}_reader");
+        client
+            .batch_execute(&format!(
+                "CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {database} TO {role};
+                 ALTER TABLE t OWNER TO {role}; REVOKE ALL ON t FROM {role}"
+            ))
+            .await
+            .unwrap();
+        let mut weak = options(server, &database, &["t"]);
+        weak.connect.user.clone_from(&role);
+        let created = "SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) \
+             FROM pg_replication_slots WHERE database = current_database())";
+        let error = start(weak.clone(), Log::default()).halted().await;
+        assert_eq!(error.code(), "PG_RIGHTS", "no REPLICATION: {error}");
+        assert_eq!(client.query_one(created, &[]).await.unwrap().get::<_, i64>(0), 0);
+        client.batch_execute(&format!("ALTER ROLE {role} REPLICATION")).await.unwrap();
+        for (code, repair) in [
+            ("PG_RIGHTS", ""),
+            (
+                "PG_ROW_SECURITY",
+                "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY",
+            ),
+        ] {
+            client.batch_execute(repair).await.unwrap();
+            let error = start(weak.clone(), Log::default()).halted().await;
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.to_string().contains("public.t"), "{error}");
+            assert_eq!(client.query_one(created, &[]).await.unwrap().get::<_, i64>(0), 0);
+            // What it says to run is what is missing.
+            let step = error.next_step().into_owned();
+            client.batch_execute(step.split_once("owner: ").unwrap().1).await.unwrap();
+        }
+        let mut source = start(weak, Log::default());
+        source.rows(1).await;
+        source.stop().await;
+        client
+            .batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"))
+            .await
+            .unwrap();
+    }
 }

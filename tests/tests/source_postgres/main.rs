@@ -6,11 +6,14 @@
 
 mod changes;
 mod halts;
+mod late;
 mod recorder;
+mod renames;
 mod resume;
 mod security;
 mod snapshots;
 mod tables;
+mod while_pending;
 
 use offtake_tests::postgres::Version;
 

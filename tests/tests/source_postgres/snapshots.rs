@@ -277,6 +277,45 @@ async fn without_a_snapshot_only_changes_come_and_the_log_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_captured_without_its_rows_stays_so_when_the_setting_changes() {
+    let server = Postgres::shared(Version::System);
+    let database = server.create_database("switched").await.unwrap();
+    let client = server.connect(&database).await.unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a VALUES (1, 0);
+             CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b VALUES (1, 0)",
+        )
+        .await
+        .unwrap();
+    let mut chosen = options(server, &database, &["a"]);
+    chosen.snapshot = SnapshotMode::Never;
+    let known = |log: &Log| log.snapshots.values().any(|one| one.consistent_point.is_some());
+    let mut source = start(chosen.clone(), Log::default());
+    source.until("the slot", known).await;
+    let mut log = source.stop().await;
+    // With and without another table to copy.
+    chosen.snapshot = SnapshotMode::Initial;
+    for (tables, rows) in [(&["a"][..], 0), (&["a", "b"], 1)] {
+        chosen.tables = tables.iter().map(|&table| table.to_owned()).collect();
+        log.rows.clear();
+        let mut source = start(chosen.clone(), std::mem::take(&mut log));
+        client.batch_execute("UPDATE a SET v = v + 1").await.unwrap();
+        let copied = |log: &Log| rows == 0 || log.is_done("public.b");
+        source
+            .until("the stream", |log| {
+                copied(log) && log.rows.iter().any(|row| row.operation == 'u')
+            })
+            .await;
+        log = source.stop().await;
+        assert_eq!(log.snapshots["public.a"].state(), SnapshotState::Skipped);
+        assert!(log.rows_of("public.a").iter().all(|row| row.operation == 'u'));
+        assert_eq!(log.rows_of("public.b").len(), rows);
+        free(&client, &chosen.slot).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_is_cut_off_around_the_slots_creation_goes_on_by_itself() {
     let server = Postgres::shared(Version::System);
     let database = server.create_database("birth").await.unwrap();

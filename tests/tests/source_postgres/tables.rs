@@ -1,5 +1,4 @@
-//! Tables that come, go, are made anew and change their names, while the source runs and while it
-//! does not: no row is lost without a word, none comes twice.
+//! Tables that come, go and are made anew, while the source runs and while it does not: no row is lost without a word, none comes twice.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio_postgres::Client;
 use crate::recorder::{Log, each, options, start, start_with};
 use crate::versions;
 
-async fn database(server: &Postgres, hint: &str, tables: &str) -> (String, Client) {
+pub(crate) async fn database(server: &Postgres, hint: &str, tables: &str) -> (String, Client) {
     let database = server.create_database(hint).await.unwrap();
     let client = server.connect(&database).await.unwrap();
     client.batch_execute(tables).await.unwrap();
@@ -19,23 +18,27 @@ async fn database(server: &Postgres, hint: &str, tables: &str) -> (String, Clien
 }
 
 /// A publication that somebody else made, wider than what is captured.
-async fn publish(client: &Client, options: &SourceOptions, what: &str) -> Log {
+pub(crate) async fn publish(client: &Client, options: &SourceOptions, what: &str) -> Log {
     let sql = format!("CREATE PUBLICATION \"{}\" FOR {what}", options.publication);
     client.batch_execute(&sql).await.unwrap();
     Log { is_wide: true, ..Log::default() }
 }
 
-fn ids_of(log: &Log, table: &str) -> Vec<i64> {
+pub(crate) fn ids_of(log: &Log, table: &str) -> Vec<i64> {
     let rows = log.rows_of(table);
     rows.iter().map(|row| row.after.as_ref().unwrap()[0].parse().unwrap()).collect()
 }
 
-fn has(log: &Log, brief: &str) -> bool {
+pub(crate) fn has(log: &Log, brief: &str) -> bool {
     log.rows.iter().any(|row| row.brief() == brief)
 }
 
 /// Runs until the log is as wanted, and stops in good order.
-async fn run_until(options: &SourceOptions, log: Log, wanted: impl FnMut(&Log) -> bool) -> Log {
+pub(crate) async fn run_until(
+    options: &SourceOptions,
+    log: Log,
+    wanted: impl FnMut(&Log) -> bool,
+) -> Log {
     let mut source = start(options.clone(), log);
     source.until("the log as wanted", wanted).await;
     source.stop().await
@@ -58,7 +61,7 @@ fn knows_the_slot(log: &Log) -> bool {
 /// One transaction with 1500 rows for each of `a` and `b`, in turns.
 const IN_TURNS: &str = "DO $$ BEGIN FOR i IN 1..1500 LOOP INSERT INTO a VALUES (i, 0); \
      INSERT INTO b VALUES (i, 0); END LOOP; END $$";
-const TWO_TABLES: &str =
+pub(crate) const TWO_TABLES: &str =
     "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,78 +231,6 @@ async fn a_table_that_is_made_anew_under_the_source_is_taken_and_copied_at_the_n
         source.until("its row", |log| has(log, "c public.a 20|0")).await;
         let log = source.stop().await;
         run_until(&chosen, log, |log| has(log, "r public.a 20|0")).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_is_renamed_halts_until_it_is_taken_in_under_its_new_name() {
-    for version in versions() {
-        let server = Postgres::shared(version);
-        let (name, client) = database(server, "renamed", TWO_TABLES).await;
-        client.batch_execute("INSERT INTO a VALUES (1, 0)").await.unwrap();
-        let mut chosen = options(server, &name, &["public.*"]);
-        let log = run_until(&chosen, Log::default(), |log| {
-            log.is_done("public.a") && log.is_done("public.b")
-        })
-        .await;
-        each(
-            &client,
-            &[
-                "INSERT INTO a VALUES (2, 0)",
-                "ALTER TABLE a RENAME TO other",
-                "INSERT INTO other VALUES (3, 0)",
-            ],
-        )
-        .await;
-        let error = start(chosen.clone(), log.clone()).halted().await;
-        assert_eq!(error.code(), "PG_TABLE_RENAMED", "{error}");
-        assert_eq!(error.to_string(), "table public.a is now public.other");
-        // Its name in the configuration is not enough.
-        let mut named = chosen.clone();
-        named.tables = vec!["other".to_owned(), "b".to_owned()];
-        let error = start(named, log.clone()).halted().await;
-        assert_eq!(error.code(), "PG_TABLE_RENAMED", "{error}");
-        chosen.exclude = vec!["other".to_owned()];
-        client.batch_execute("INSERT INTO b VALUES (1, 0)").await.unwrap();
-        let mut log = log;
-        log.is_wide = true;
-        let log = run_until(&chosen, log, |log| has(log, "c public.b 1|0")).await;
-        assert_eq!(log.briefs(), ["r public.a 1|0", "c public.a 2|0", "c public.b 1|0"]);
-        assert_eq!(log.snapshots["public.a"].state(), SnapshotState::Removed);
-        chosen.exclude.clear();
-        let log = run_until(&chosen, log, |log| log.is_done("public.other")).await;
-        assert_eq!(ids_of(&log, "public.other"), [1, 2, 3]);
-        assert!(log.rows_of("public.other").iter().all(|row| row.operation == 'r'));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_is_renamed_under_the_source_halts_before_a_row_of_it() {
-    for version in versions() {
-        let server = Postgres::shared(version);
-        let (name, client) = database(server, "underway", TWO_TABLES).await;
-        client.batch_execute("CREATE SCHEMA far").await.unwrap();
-        let chosen = options(server, &name, &["public.*"]);
-        for (change, row, now) in [
-            ("ALTER TABLE a RENAME TO other", "INSERT INTO other VALUES (1, 0)", "public.other"),
-            ("ALTER TABLE b SET SCHEMA far", "INSERT INTO far.b VALUES (1, 0)", "far.b"),
-        ] {
-            let mut source = start(chosen.clone(), Log::default());
-            source
-                .until("the copies", |log| {
-                    log.snapshots.len() == 2 && log.snapshots.keys().all(|table| log.is_done(table))
-                })
-                .await;
-            each(&client, &[change, row]).await;
-            let (error, halted) = source.halted_with_log().await;
-            assert_eq!(error.code(), "PG_TABLE_RENAMED", "{error}");
-            assert!(error.to_string().ends_with(now), "{error}");
-            assert!(halted.rows.iter().all(|row| row.operation == 'r'), "{:?}", halted.briefs());
-            assert!(error.next_step().contains("offtake resync"));
-            let slot = &chosen.slot;
-            crate::recorder::free(&client, slot).await;
-            client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await.unwrap();
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use offtake_failpoint::crash_point;
 use crate::LogError;
 use crate::control::{Control, ControlState};
 use crate::disk::{Disk, DiskFile, Lock, MAX_SLICES};
-use crate::format::{GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentIndex};
+use crate::format::{DirectoryEntry, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentIndex};
 use crate::log::{Durable, Shared};
 use crate::queue::{PendingGroup, Taken};
 use crate::retention::{self, Deletion, Reserve};
@@ -262,6 +262,7 @@ impl Appender {
                 self.state.apply(control);
             }
             self.next_sequence = group.header.next_sequence();
+            self.register_pairs(&group.entries);
         }
         self.segment.grow(|index| {
             for group in pending.iter().take(count) {
@@ -285,7 +286,23 @@ impl Appender {
                 let mut registry = self.shared.registry.write();
                 registry.streams.insert(stream.id, stream.name.as_str().into());
             }
+            Control::PluginActivation(plugin) => {
+                let mut registry = self.shared.registry.write();
+                registry.plugins.insert(plugin.name.clone(), plugin.clone());
+            }
             _ => {}
+        }
+    }
+
+    /// Remembers which streams carry which schemas. Mostly it is known, and nobody is kept waiting.
+    fn register_pairs(&self, entries: &[DirectoryEntry]) {
+        let pair = |entry: &DirectoryEntry| (entry.stream, entry.schema);
+        let is_known = {
+            let registry = self.shared.registry.read();
+            entries.iter().all(|entry| registry.pairs.contains(&pair(entry)))
+        };
+        if !is_known {
+            self.shared.registry.write().pairs.extend(entries.iter().map(pair));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The shared handle: what is durable, what is held, and where readers and pins begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,11 +48,15 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Schemas and streams that are durable.
+/// Schemas and streams that are durable, which goes with which, and the plugins at work.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     pub(crate) schemas: BTreeMap<u32, Arc<v1::Schema>>,
     pub(crate) streams: BTreeMap<u32, Arc<str>>,
+    /// Stream and schema of every run that is held, or was since the log was opened.
+    pub(crate) pairs: BTreeSet<(u32, u32)>,
+    /// The last activation of every plugin, by its name.
+    pub(crate) plugins: BTreeMap<String, v1::PluginActivation>,
 }
 
 /// Wakes readers on plain threads.
@@ -135,6 +139,19 @@ impl Log {
     /// All durable schemas, in the order of their ids.
     pub fn schemas(&self) -> Vec<Arc<v1::Schema>> {
         self.shared.registry.read().schemas.values().cloned().collect()
+    }
+
+    /// The durable schemas of a stream's changes, in the order of their ids: of those that are held,
+    /// and of those that were since the log was opened.
+    pub fn schemas_of(&self, stream: u32) -> Vec<Arc<v1::Schema>> {
+        let registry = self.shared.registry.read();
+        let pairs = registry.pairs.range((stream, 0)..=(stream, u32::MAX));
+        pairs.filter_map(|(_, schema)| registry.schemas.get(schema).cloned()).collect()
+    }
+
+    /// The last durable activation of every plugin, in the order of their names.
+    pub fn plugins(&self) -> Vec<v1::PluginActivation> {
+        self.shared.registry.read().plugins.values().cloned().collect()
     }
 
     /// Keeps everything after a sequence until the pin is advanced or dropped.

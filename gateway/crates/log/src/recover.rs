@@ -124,6 +124,12 @@ fn start(
     let registry = Registry {
         schemas: state.schemas.clone(),
         streams: streams.map(|stream| (stream.id, stream.name.as_str().into())).collect(),
+        pairs: segments
+            .0
+            .iter()
+            .flat_map(|it| it.with_index(|index| index.pairs.clone()))
+            .collect(),
+        plugins: recovered.plugins.iter().map(|it| (it.name.clone(), it.clone())).collect(),
     };
     let durable = Durable { sequence: next_sequence - 1, position: state.position.clone() };
     let cache = BlockCache::new(options.cache_bytes);

@@ -122,6 +122,10 @@ impl SegmentIndex {
             if let Err(at) = self.schemas.binary_search(&entry.schema) {
                 self.schemas.insert(at, entry.schema);
             }
+            let pair = (entry.stream, entry.schema);
+            if let Err(at) = self.pairs.binary_search(&pair) {
+                self.pairs.insert(at, pair);
+            }
         }
     }
 }

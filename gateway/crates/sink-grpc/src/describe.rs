@@ -1,42 +1,16 @@
 //! `Describe`: the streams with their schemas, and what part of the log is there.
 //!
-//! The log knows streams and schemas, but not which schema goes to which stream. Here a pair counts
-//! when a subscription saw a change of it, or when the stream is named after the schema's table, as
-//! the default stream name is.
+//! The log knows which schemas a stream's changes have. Of a stream of which it holds no change,
+//! the schemas are told by its name, where that is the table's as the default stream name is.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use offtake_log::StreamStats;
 use offtake_proto::v1;
-use parking_lot::RwLock;
 use tonic::Status;
 
 use crate::open::{Streams, earliest, names_table};
 use crate::service::Shared;
-
-/// Most pairs that are remembered; a log has few schemas a stream.
-const MAX_SEEN: usize = 65_536;
-
-/// Which stream carries which schema, as subscriptions saw it.
-#[derive(Debug, Default)]
-pub(crate) struct Seen(RwLock<HashSet<(u32, u32)>>);
-
-impl Seen {
-    pub(crate) fn insert(&self, stream: u32, schema: u32) {
-        if self.contains(stream, schema) {
-            return;
-        }
-        let mut pairs = self.0.write();
-        if pairs.len() < MAX_SEEN {
-            pairs.insert((stream, schema));
-        }
-    }
-
-    fn contains(&self, stream: u32, schema: u32) -> bool {
-        self.0.read().contains(&(stream, schema))
-    }
-}
 
 /// Answers a request.
 ///
@@ -73,11 +47,12 @@ fn stream_info(
     stream: StreamStats,
     schemas: &[Arc<v1::Schema>],
 ) -> v1::StreamInfo {
-    let carried = |schema: &v1::Schema| {
-        shared.seen.contains(stream.stream, schema.id)
-            || names_table(&stream.name, &format!("{}.{}", schema.namespace, schema.table))
-    };
-    let schemas =
-        schemas.iter().filter(|schema| carried(schema)).map(|schema| (**schema).clone()).collect();
+    let mut carried = shared.log.schemas_of(stream.stream);
+    if carried.is_empty() {
+        let named =
+            |schema: &&Arc<v1::Schema>| names_table(&stream.name, &schema.namespace, &schema.table);
+        carried = schemas.iter().filter(named).cloned().collect();
+    }
+    let schemas = carried.iter().map(|schema| (**schema).clone()).collect();
     v1::StreamInfo { name: stream.name, schemas, changes: stream.changes, bytes: stream.bytes }
 }

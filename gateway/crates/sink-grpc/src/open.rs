@@ -5,7 +5,6 @@
 //! status in the trailers. What an ending looks like is decided here for both.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,9 +64,9 @@ impl Streams {
 
     /// The mark of a table's snapshot, when one of these streams carries the table.
     ///
-    /// The log does not say which stream a table without rows goes to, so that with globs a table
-    /// counts as selected when a selected stream has the table's name after the last prefix, as
-    /// the default stream name has it.
+    /// The log knows which tables a stream has changes of. It does not say which stream a table
+    /// without rows goes to: with globs such a table counts as selected when a selected stream has
+    /// the table's name after the last prefix, as the default stream name has it.
     pub(crate) fn mark(
         &self,
         log: &Log,
@@ -79,19 +78,24 @@ impl Streams {
             v1::SnapshotState::Done => v1::Phase::End,
             _ => return None,
         };
-        let table = format!("{}.{}", progress.namespace, progress.table);
         if !self.globs.is_empty() {
             let selection = self.selection();
-            let selected = log
-                .streams()
-                .iter()
-                .any(|stream| names_table(&stream.name, &table) && selection.matches(&stream.name));
-            if !selected {
+            let carries = |stream: &v1::Stream| {
+                let schemas = log.schemas_of(stream.id);
+                match schemas.is_empty() {
+                    true => names_table(&stream.name, &progress.namespace, &progress.table),
+                    false => schemas.iter().any(|schema| {
+                        schema.namespace == progress.namespace && schema.table == progress.table
+                    }),
+                }
+            };
+            let mut streams = log.streams().into_iter();
+            if !streams.any(|stream| selection.matches(&stream.name) && carries(&stream)) {
                 return None;
             }
         }
         Some(v1::SnapshotMark {
-            table,
+            table: format!("{}.{}", progress.namespace, progress.table),
             phase: phase.into(),
             rows: progress.rows,
             estimate: progress.estimate,
@@ -100,8 +104,12 @@ impl Streams {
 }
 
 /// Whether a stream's name is a table's qualified name, or ends with it after a prefix.
-pub(crate) fn names_table(stream: &str, table: &str) -> bool {
-    stream.strip_suffix(table).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+pub(crate) fn names_table(stream: &str, namespace: &str, table: &str) -> bool {
+    stream
+        .strip_suffix(table)
+        .and_then(|rest| rest.strip_suffix('.'))
+        .and_then(|rest| rest.strip_suffix(namespace))
+        .is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
 
 /// The end of a subscription that the server ends on purpose.
@@ -237,7 +245,6 @@ pub(crate) fn open(
         durable,
         shutdown: shared.shutdown.clone(),
         registration,
-        seen: Arc::clone(&shared.seen),
         selection: streams,
         token: token.clone(),
         after,

@@ -14,7 +14,6 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::connection::accept;
-use crate::describe::Seen;
 use crate::error::GrpcError;
 use crate::options::{GrpcOptions, TlsOptions};
 use crate::service::{OfftakeService, Shared};
@@ -85,15 +84,8 @@ pub async fn bind(
     let status = Arc::new(GrpcStatus::default());
     let (shutdown, receiver) = watch::channel(false);
     let (max_connections, drain_timeout) = (options.max_connections, options.drain_timeout);
-    let shared = Shared {
-        log,
-        key,
-        options,
-        status: Arc::clone(&status),
-        seen: Arc::new(Seen::default()),
-        state,
-        shutdown: receiver,
-    };
+    let shared =
+        Shared { log, key, options, status: Arc::clone(&status), state, shutdown: receiver };
     let (health, health_service) = health_reporter();
     health.set_serving::<OfftakeService>().await;
     let router = server

@@ -27,7 +27,7 @@ use tonic::server::NamedService;
 use tonic::transport::server::TcpConnectInfo;
 use tower_service::Service;
 
-use crate::describe::{Seen, describe};
+use crate::describe::describe;
 use crate::frame::{self, PREFIX_BYTES};
 use crate::open::{Opened, open};
 use crate::options::{GrpcOptions, MAX_REQUEST_BYTES, REQUEST_TIMEOUT};
@@ -41,7 +41,6 @@ pub(crate) struct Shared {
     pub(crate) key: TokenKey,
     pub(crate) options: GrpcOptions,
     pub(crate) status: Arc<GrpcStatus>,
-    pub(crate) seen: Arc<Seen>,
     pub(crate) state: watch::Receiver<String>,
     pub(crate) shutdown: watch::Receiver<bool>,
 }
@@ -171,7 +170,6 @@ pub(crate) mod tests {
                 key: TokenKey::load_or_create(&options.token_key).unwrap(),
                 options,
                 status: Arc::default(),
-                seen: Arc::default(),
                 state: watch::channel(String::new()).1,
                 shutdown: stopped,
             };

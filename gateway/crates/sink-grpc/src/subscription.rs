@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +20,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use crate::describe::Seen;
 use crate::latency::Commits;
 use crate::open::{Ending, Streams};
 use crate::options::HEARTBEAT;
@@ -40,7 +38,6 @@ pub(crate) struct Opening {
     pub(crate) durable: watch::Receiver<Durable>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) registration: Registration,
-    pub(crate) seen: Arc<Seen>,
     pub(crate) selection: Streams,
     pub(crate) token: Bytes,
     pub(crate) after: u64,
@@ -309,7 +306,6 @@ impl Subscription {
             let definition = definition.ok_or(Failed::Unknown { what: "schema", id: schema })?;
             self.outbox.push_control(Control::Schema((*definition).clone()));
         }
-        self.opening.seen.insert(stream, schema);
         Ok(())
     }
 

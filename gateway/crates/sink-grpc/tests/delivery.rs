@@ -167,6 +167,61 @@ async fn a_large_change_travels_in_parts_and_arrives_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_of_any_name_are_described_and_marked_by_what_they_carry() {
+    let mut rig = Rig::start().await;
+    // As `stream = "x.{table}.y"` names them; the last one ends like a table that it has not.
+    for (stream, table) in
+        [("x.orders.y", "orders"), ("x.lines.y", "lines"), ("old.public.orders", "lines")]
+    {
+        rig.push_to(stream, table, 10);
+    }
+    rig.push_to("x.lines.y", "orders", 10);
+    rig.writer.control(Record::SnapshotProgress(v1::SnapshotProgress {
+        namespace: "public".to_owned(),
+        table: "orders".to_owned(),
+        state: v1::SnapshotState::Done.into(),
+        rows: 2,
+        ..Default::default()
+    }));
+    rig.push_to("x.orders.y", "orders", 10);
+    rig.flush();
+    let reply = rig.client().await.describe(v1::DescribeRequest::default()).await.unwrap();
+    let described: Vec<(String, Vec<String>)> = reply
+        .into_inner()
+        .streams
+        .into_iter()
+        .map(|it| (it.name, it.schemas.into_iter().map(|schema| schema.table).collect()))
+        .collect();
+    let expected = [
+        ("x.orders.y", &["orders"][..]),
+        ("x.lines.y", &["orders", "lines"]),
+        ("old.public.orders", &["lines"]),
+    ];
+    for ((name, tables), (expected_name, expected_tables)) in described.iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        assert_eq!(tables, expected_tables, "{name}");
+    }
+    for (stream, is_marked) in
+        [("x.orders.*", true), ("x.lines.*", true), ("old.*", false), ("none", false)]
+    {
+        let mut subscriber = rig.subscribe(from_earliest(&[stream])).await;
+        let mut marks = 0;
+        loop {
+            match subscriber.next().await.unwrap() {
+                Event::Snapshot(mark) => {
+                    assert_eq!(mark.table, "public.orders");
+                    marks += 1;
+                }
+                Event::Progress(progress) if progress.sequence == rig.last() => break,
+                Event::Changes(_) | Event::Progress(_) => {}
+                Event::Ended(ended) => panic!("ended: {ended:?}"),
+            }
+        }
+        assert_eq!(marks > 0, is_marked, "{stream}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_marked_around_its_rows() {
     let mut rig = Rig::start().await;
     let mark = |table: &str, state: v1::SnapshotState, rows| {

@@ -4,18 +4,23 @@ use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer};
 
 use crate::context::{QuietContext, SinkContext};
 use crate::{KafkaError, KafkaOptions};
 
-/// Memory for messages that are not acknowledged yet, in KiB.
+/// Memory for messages that are not acknowledged yet, in KiB: two hand-overs with their overhead.
 const QUEUE_KBYTES: &str = "32768";
-/// Messages that are not acknowledged yet: a hundred times what a broker's round trip takes.
-const QUEUE_MESSAGES: &str = "10000";
-/// Short, for a message that comes alone waits so long. None at all makes many small batches while
-/// the sink catches up.
-const LINGER_MS: &str = "1";
+/// Messages that are not acknowledged yet: two hand-overs.
+const QUEUE_MESSAGES: &str = "20000";
+/// What makes a request ready to be sent, and its largest size: a little less than a hand-over's
+/// share of a partition.
+const BATCH_BYTES: &str = "900000";
+/// Long, for [`flush`] says when a smaller request is to be sent. While a partition has messages
+/// past this time that it may not send yet, the library's thread does not sleep.
+const LINGER_MS: &str = "100";
+/// How long a flush lasts; the library's unit is a millisecond.
+const FLUSH_MS: i32 = 1;
 /// The client's own limit of a message lies above any broker's: the broker decides.
 const MESSAGE_MAX_BYTES: &str = "104857600";
 
@@ -53,7 +58,7 @@ pub(crate) fn producer(
     default("queue.buffering.max.kbytes", QUEUE_KBYTES);
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);
-    default("batch.size", "1000000");
+    default("batch.size", BATCH_BYTES);
     config
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
@@ -63,6 +68,18 @@ pub(crate) fn producer(
         config.set("batch.num.messages", "1");
     }
     BaseProducer::from_config_and_context(&config, context).map_err(|error| refused(&error))
+}
+
+/// Has the library send what it holds, however little, during the next millisecond, and waits for
+/// its end. The producer's own flush tells the library so for no longer than the call takes, which
+/// its threads rarely notice.
+#[allow(unsafe_code, reason = "the library's flush is not offered otherwise; see SAFETY")]
+pub(crate) fn flush(producer: &BaseProducer<SinkContext>) {
+    // SAFETY: the pointer is valid while the producer is borrowed, and the function may be called
+    // from any thread at any time. It takes nothing that belongs to the producer's other calls: with
+    // delivery reports as events, as here, it only waits. Its answer, whether nothing is on its way
+    // any more, is known from the reports.
+    let _ = unsafe { rdkafka::bindings::rd_kafka_flush(producer.client().native_ptr(), FLUSH_MS) };
 }
 
 /// A client that asks about topics. A consumer, because a producer's question may create the topic

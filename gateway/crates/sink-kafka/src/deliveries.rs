@@ -47,7 +47,12 @@ impl Pending {
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Messages acknowledged since this was asked last.
+    /// Messages acknowledged since they were last taken.
+    pub(crate) fn acknowledged_count(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// The same, and the count begins anew.
     pub(crate) fn take_acknowledged(&self) -> u64 {
         self.acknowledged.swap(0, Ordering::Relaxed)
     }

@@ -6,25 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offtake_change::wire::ChangeView;
+use offtake_encode::EncodeError;
 use offtake_encode::debezium::Message;
-use offtake_encode::{EncodeError, partition_of};
 use offtake_failpoint::crash_point;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::KafkaError;
 use crate::context::{Failure, SinkContext};
 use crate::deliveries::{Deliveries, Pending};
+use crate::handover::{self, Handover, Waiting};
 use crate::sink::Stop;
 use crate::status::StatusCell;
+use crate::{KafkaError, client};
 
 /// Waiting for delivery reports, when nothing else can be done.
-pub(crate) const REPORT_WAIT: Duration = Duration::from_millis(1);
+const REPORT_PAUSE: Duration = Duration::from_micros(200);
+/// Pauses after which what the client holds back is sent. A partition whose share is less than a
+/// request waits for more, which does not come while this waits.
+const PAUSES: u32 = 64;
 /// Waiting for the reports that name what a fatal error left unnamed.
 const FATAL_WAIT: Duration = Duration::from_millis(200);
-/// Changes of a table without a key that go to one partition in a row, as a power of two.
-const KEYLESS_RUN_BITS: u32 = 10;
 
 /// Why sending is broken off.
 pub(crate) enum Break {
@@ -48,14 +49,13 @@ impl From<EncodeError> for Break {
 }
 
 /// A topic that can be written.
-#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) topic: Arc<str>,
     pub(crate) partitions: i32,
     /// Partitions on which this producer has had a message acknowledged. A broker takes any first
     /// number from a producer that it does not know, so what follows a refused first message would
     /// not be refused with it: the first one is waited for.
-    pub(crate) known: Arc<[AtomicBool]>,
+    pub(crate) known: Box<[AtomicBool]>,
 }
 
 /// A producer and what is on its way.
@@ -66,7 +66,12 @@ pub(crate) struct Flight<'p> {
     pub(crate) status: &'p StatusCell,
     pub(crate) stop: &'p Stop,
     pub(crate) one_by_one: bool,
-    pub(crate) targets: HashMap<u32, Target>,
+    /// By stream: index of its topic.
+    pub(crate) indexes: HashMap<u32, usize>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) handover: Handover,
+    /// Messages of the last hand-over.
+    pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
 }
 
@@ -92,30 +97,80 @@ impl Flight<'_> {
         Some(Broken::Failed(self.producer.context().failure().unwrap_or_else(unnamed)))
     }
 
-    /// Hands one message over, waiting while the client's queue is full.
-    pub(crate) fn send(
+    /// Takes reports, and waits a little.
+    ///
+    /// Not by the library's wait: given so short a time it looks again and again instead.
+    pub(crate) fn pause(&self) {
+        self.producer.poll(Duration::ZERO);
+        std::thread::sleep(REPORT_PAUSE);
+    }
+
+    /// Has the client send what it holds. Takes a millisecond.
+    pub(crate) fn flush(&self) {
+        client::flush(&self.producer);
+    }
+
+    /// Nothing more comes for the moment: hands over what waits, if nothing is on its way.
+    /// `false`: something is.
+    pub(crate) fn hand_over_rest(&mut self) -> Result<bool, Break> {
+        if self.handover.is_empty() || self.producer.in_flight_count() > 0 {
+            return Ok(false);
+        }
+        self.hand_over()?;
+        self.flush();
+        Ok(true)
+    }
+
+    /// Takes one message, handing over those before it when they are enough.
+    pub(crate) fn take(
         &mut self,
-        target: &Target,
+        target: usize,
         change: &ChangeView<'_>,
         message: &Message<'_>,
     ) -> Result<(), Break> {
-        crash_point("kafka.before_send");
+        let partitions = self.targets[target].partitions;
+        let partition = handover::partition(change, message, partitions);
+        if self.handover.is_full(target, partition, message) {
+            self.hand_over()?;
+        }
         let group = self.deliveries.next_group();
-        let partition = match message.key {
-            Some(key) => partition_of(key, target.partitions),
-            None => keyless_partition(change.sequence, target.partitions),
-        };
-        let mut record = BaseRecord::<[u8], [u8], usize> {
-            topic: &target.topic,
-            partition: Some(partition),
-            payload: message.value,
-            key: message.key,
-            timestamp: Some(change.processed_unix_ns.div_euclid(1_000_000).max(0)),
-            headers: headers(change, message)?,
-            delivery_opaque: group,
-        };
-        // Before it is handed over: its report must find it counted.
+        self.handover.push(target, partition, group, change, message)?;
+        // The group is not done before its report.
         self.pending.sent(group);
+        Ok(())
+    }
+
+    /// Hands everything that waits to the client, once no more than the last hand-over is on its
+    /// way.
+    pub(crate) fn hand_over(&mut self) -> Result<(), Break> {
+        self.wait_for_reports(self.handed_over)?;
+        let mut handover = std::mem::take(&mut self.handover);
+        handover.sort();
+        for index in 0..handover.messages.len() {
+            let headers = handover.messages[index].headers.take();
+            let message = &handover.messages[index];
+            let topic = &self.targets[message.target].topic;
+            self.send(BaseRecord {
+                topic,
+                partition: Some(message.partition),
+                payload: handover.value(message),
+                key: handover.key(message),
+                timestamp: Some(message.timestamp),
+                headers,
+                delivery_opaque: message.group,
+            })?;
+            self.sent(message)?;
+        }
+        self.handed_over = i32::try_from(handover.messages.len()).unwrap_or(i32::MAX);
+        handover.clear();
+        self.handover = handover;
+        Ok(())
+    }
+
+    /// Gives one message to the client, waiting while its queue is full.
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), Break> {
+        crash_point("kafka.before_send");
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
         loop {
             let (error, again) = match self.producer.send(record) {
                 Ok(()) => break,
@@ -126,10 +181,10 @@ impl Flight<'_> {
                 // Nothing is queued, so it will never fit.
                 Some(RDKafkaErrorCode::QueueFull) if self.producer.in_flight_count() == 0 => {
                     let code = RDKafkaErrorCode::MessageSizeTooLarge;
-                    return Err(Break::Failed(Failure { code, topic: target.topic.to_string() }));
+                    return Err(Break::Failed(Failure { code, topic: record.topic.to_owned() }));
                 }
                 Some(RDKafkaErrorCode::QueueFull) => {
-                    self.producer.poll(REPORT_WAIT);
+                    self.pause();
                     if self.broken().is_some() {
                         return Err(Break::Broken);
                     }
@@ -139,59 +194,44 @@ impl Flight<'_> {
                 }
                 code => {
                     let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(Break::Failed(Failure { code, topic: target.topic.to_string() }));
+                    return Err(Break::Failed(Failure { code, topic: record.topic.to_owned() }));
                 }
             }
         }
         crash_point("kafka.after_send");
-        let bytes = message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len);
         self.status.sent.fetch_add(1, Ordering::Relaxed);
         self.status.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        match usize::try_from(partition).ok().and_then(|partition| target.known.get(partition)) {
-            Some(known) if !known.load(Ordering::Relaxed) => self.make_known(known),
+        Ok(())
+    }
+
+    /// A message is on its way: the first one to a partition is waited for.
+    fn sent(&self, message: &Waiting) -> Result<(), Break> {
+        let known = &self.targets[message.target].known;
+        match usize::try_from(message.partition).ok().and_then(|partition| known.get(partition)) {
+            Some(known) if !known.load(Ordering::Relaxed) => {
+                self.flush();
+                self.wait_for_reports(0)?;
+                known.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    /// Waits until everything that is on its way is acknowledged.
-    fn make_known(&self, known: &AtomicBool) -> Result<(), Break> {
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(REPORT_WAIT);
+    /// Waits until no more than so many messages are on their way.
+    fn wait_for_reports(&self, messages: i32) -> Result<(), Break> {
+        let mut pauses = 0;
+        while self.producer.in_flight_count() > messages {
+            pauses += 1;
+            if pauses % PAUSES == 0 {
+                self.flush();
+            }
+            self.pause();
             if self.broken().is_some() {
                 return Err(Break::Broken);
             }
         }
         // The last report may have been a refusal.
-        if self.broken().is_some() {
-            return Err(Break::Broken);
-        }
-        known.store(true, Ordering::Relaxed);
-        Ok(())
+        if self.broken().is_some() { Err(Break::Broken) } else { Ok(()) }
     }
-}
-
-/// Headers that plugins added, and the link between the halves of a moved key.
-fn headers(
-    change: &ChangeView<'_>,
-    message: &Message<'_>,
-) -> Result<Option<OwnedHeaders>, EncodeError> {
-    let mut headers = None;
-    for header in change.headers() {
-        let (name, value) = header?;
-        let key = std::str::from_utf8(name).unwrap_or("invalid");
-        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
-        headers = Some(with.insert(Header { key, value: Some(value) }));
-    }
-    if let Some((key, value)) = message.key_change {
-        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
-        headers = Some(with.insert(Header { key, value: Some(value) }));
-    }
-    Ok(headers)
-}
-
-/// Changes without a key go in runs to one partition after the other, as with Java's sticky
-/// partitioner; the run follows from the sequence, so that a re-send lands where it lay.
-fn keyless_partition(sequence: u64, partitions: i32) -> i32 {
-    let partitions = u64::from(partitions.unsigned_abs().max(1));
-    i32::try_from((sequence >> KEYLESS_RUN_BITS) % partitions).unwrap_or(0)
 }

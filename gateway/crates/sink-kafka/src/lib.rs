@@ -19,6 +19,7 @@ mod cursor;
 mod deliveries;
 mod error;
 mod flight;
+mod handover;
 mod options;
 mod probe;
 mod session;

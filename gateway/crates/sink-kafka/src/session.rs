@@ -20,7 +20,8 @@ use rdkafka::producer::Producer;
 use crate::context::{Failure, SinkContext};
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
-use crate::flight::{Break, Broken, Flight, REPORT_WAIT, Target};
+use crate::flight::{Break, Broken, Flight, Target};
+use crate::handover::Handover;
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::Topics;
@@ -32,8 +33,8 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 const LOOK_WAIT: Duration = Duration::from_millis(200);
 /// Between two questions whether the brokers are back while there is nothing to send.
 const REACH_INTERVAL: Duration = Duration::from_secs(2);
-/// Events taken without waiting after each group; one event reports many messages.
-const POLLS: u32 = 4;
+/// Events taken in a row; one reports all messages of a request.
+const POLLS: u32 = 16;
 /// Producers that may fail in a row for an unknown reason, without progress, until that is final.
 const MAX_FRUITLESS_REBUILDS: u32 = 8;
 
@@ -129,7 +130,10 @@ impl<'o> Publisher<'o> {
             status: self.status,
             stop: self.stop,
             one_by_one,
-            targets: HashMap::new(),
+            indexes: HashMap::new(),
+            targets: Vec::new(),
+            handover: Handover::default(),
+            handed_over: 0,
             source: None,
         };
         let began_with = self.log.durable().borrow().sequence;
@@ -185,11 +189,13 @@ impl<'o> Publisher<'o> {
                 return Ok(Ended::Rebuild { one_by_one: false });
             }
             if returning || flight.deliveries.is_full() {
-                flight.producer.poll(REPORT_WAIT);
+                flight.hand_over()?;
+                flight.flush();
                 continue;
             }
             match reader.next_group().map_err(KafkaError::Log)? {
                 Some(group) => self.send_group(flight, group)?,
+                None if flight.hand_over_rest()? => {}
                 None => self.wait(flight, reader)?,
             }
         }
@@ -207,8 +213,8 @@ impl<'o> Publisher<'o> {
                     Err(reason) => self.status.waiting(reason),
                 }
             }
-        } else if !reader.wait_blocking(REPORT_WAIT) {
-            flight.producer.poll(Duration::ZERO);
+        } else {
+            flight.flush();
         }
         Ok(())
     }
@@ -231,7 +237,11 @@ impl<'o> Publisher<'o> {
     /// Takes reports, moves the cursor, writes it when it is time.
     fn settle(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
         for _ in 0..POLLS {
+            let before = flight.pending.acknowledged_count();
             flight.producer.poll(Duration::ZERO);
+            if flight.pending.acknowledged_count() == before {
+                break;
+            }
         }
         let acknowledged = flight.pending.take_acknowledged();
         if acknowledged > 0 {
@@ -255,7 +265,7 @@ impl<'o> Publisher<'o> {
             && !flight.stop.is_overdue()
             && flight.producer.context().failure().is_none()
         {
-            flight.producer.poll(REPORT_WAIT);
+            flight.flush();
             self.settle(flight)?;
         }
         self.settle(flight)
@@ -289,7 +299,7 @@ impl<'o> Publisher<'o> {
         for change in run.changes() {
             let change = change.map_err(EncodeError::from)?;
             self.encoder
-                .messages(&plan, &change, |message| flight.send(&target, &change, &message))?;
+                .messages(&plan, &change, |message| flight.take(target, &change, &message))?;
         }
         Ok(())
     }
@@ -306,10 +316,10 @@ impl<'o> Publisher<'o> {
         Ok(plan)
     }
 
-    /// The topic of a stream, waiting until it can be written.
-    fn target(&mut self, flight: &mut Flight<'_>, stream: u32) -> Result<Target, Break> {
-        if let Some(target) = flight.targets.get(&stream) {
-            return Ok(target.clone());
+    /// Index of a stream's topic, waiting until it can be written.
+    fn target(&mut self, flight: &mut Flight<'_>, stream: u32) -> Result<usize, Break> {
+        if let Some(index) = flight.indexes.get(&stream) {
+            return Ok(*index);
         }
         let topic = self
             .log
@@ -319,9 +329,10 @@ impl<'o> Publisher<'o> {
             match self.topics.step(&topic)? {
                 Ok(partitions) => {
                     let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
-                    let target = Target { topic, partitions, known };
-                    flight.targets.insert(stream, target.clone());
-                    return Ok(target);
+                    let index = flight.targets.len();
+                    flight.targets.push(Target { topic, partitions, known });
+                    flight.indexes.insert(stream, index);
+                    return Ok(index);
                 }
                 Err(reason) => self.status.waiting(reason),
             }

@@ -55,20 +55,25 @@ impl KafkaSink {
     /// group is submitted, so that retention cannot pass the cursor.
     ///
     /// # Errors
-    /// The options are wrong, or the cursor is of another log or pipeline. A cursor past the log's
-    /// end, or before its beginning, halts the sink instead: [`KafkaSink::status`] says so.
+    /// The options are wrong. A cursor that cannot be used (another log's or pipeline's, past the
+    /// log's end or before its beginning, unreadable) halts the sink alone instead:
+    /// [`KafkaSink::status`] says so.
     pub fn start(options: KafkaOptions, log: Log) -> Result<KafkaSink, KafkaError> {
         options.check()?;
         let status = Arc::new(StatusCell::new());
         let stop = Arc::new(Stop::default());
-        let cursor = match Cursor::open(&options, &log) {
+        let cursor = match Cursor::open(&options, &log, &status) {
             Ok(cursor) => cursor,
-            Err(error @ KafkaError::CursorAhead { cursor, .. }) => {
+            Err(error) => {
                 halt(&status, &error);
-                let pin = Arc::new(log.pin(PIN, cursor));
+                // Where the cursor says nothing of this log, nothing of it is published.
+                let held = match error {
+                    KafkaError::CursorAhead { cursor, .. } => cursor,
+                    _ => log.earliest_sequence().saturating_sub(1),
+                };
+                let pin = Arc::new(log.pin(PIN, held));
                 return Ok(KafkaSink { log, status, stop, thread: None, _pin: pin });
             }
-            Err(error) => return Err(error),
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
         let pin = Arc::new(log.pin(PIN, cursor.sequence()));
@@ -96,9 +101,10 @@ impl KafkaSink {
     }
 
     /// From a commit in the source until all in-sync replicas have acknowledged it and everything
-    /// before it, for the newest transaction of each group of the log.
+    /// before it, for the newest transaction of each group of the log. Only what came after the
+    /// sink had caught up with the log once counts.
     pub fn latency(&self) -> Arc<Histogram> {
-        Arc::clone(&self.status.latency)
+        self.status.latency.told()
     }
 
     /// Stops: nothing new is sent, what is on its way is waited for until the deadline, the cursor

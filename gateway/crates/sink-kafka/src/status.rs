@@ -1,6 +1,7 @@
 //! What the sink says of itself: counters that its thread writes and anybody reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use offtake_change::Histogram;
@@ -77,6 +78,37 @@ pub struct KafkaStatus {
     pub rebuilds: u64,
 }
 
+/// From commit to acknowledgement, of what is published as it comes. What was in the log before is
+/// as old as the log and says nothing about Kafka: while the sink publishes that, observations go
+/// where nobody looks.
+#[derive(Debug, Default)]
+pub(crate) struct LiveLatency {
+    is_live: AtomicBool,
+    told: Arc<Histogram>,
+    history: Histogram,
+}
+
+impl LiveLatency {
+    /// What was in the log before is published.
+    pub(crate) fn go_live(&self) {
+        self.is_live.store(true, Ordering::Relaxed);
+    }
+
+    /// What is told.
+    pub(crate) fn told(&self) -> Arc<Histogram> {
+        Arc::clone(&self.told)
+    }
+}
+
+/// Where an observation goes now.
+impl Deref for LiveLatency {
+    type Target = Histogram;
+
+    fn deref(&self) -> &Histogram {
+        if self.is_live.load(Ordering::Relaxed) { &self.told } else { &self.history }
+    }
+}
+
 /// The same while it changes.
 #[derive(Debug)]
 pub(crate) struct StatusCell {
@@ -85,7 +117,7 @@ pub(crate) struct StatusCell {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
-    pub(crate) latency: Arc<Histogram>,
+    pub(crate) latency: LiveLatency,
     changing: Mutex<Changing>,
 }
 
@@ -103,7 +135,7 @@ impl StatusCell {
             acknowledged: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
-            latency: Arc::default(),
+            latency: LiveLatency::default(),
             changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
         }
     }

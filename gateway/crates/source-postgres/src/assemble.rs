@@ -51,6 +51,9 @@ pub(crate) enum LookedUp {
     /// As it is now; `None`: it was dropped since.
     Captured {
         facts: Option<TableFacts>,
+        /// Schema and name to take it under, where the stream tells of a name that it had for a
+        /// while and has no more.
+        under: Option<(String, String)>,
     },
 }
 
@@ -169,8 +172,12 @@ impl Assembler {
             self.relations.get(&message.id).map_or((0, 0), |known| (known.changes, known.serial));
         let relation = match found {
             LookedUp::NotCaptured => None,
-            LookedUp::Captured { facts } => {
-                Some(self.definitions.announce(message, facts.as_ref()))
+            LookedUp::Captured { facts, under } => {
+                let mut message = *message;
+                if let Some((namespace, table)) = &under {
+                    (message.namespace, message.name) = (namespace, table);
+                }
+                Some(self.definitions.announce(&message, facts.as_ref()))
             }
         };
         self.relations.insert(message.id, Tracked { relation, changes, serial });

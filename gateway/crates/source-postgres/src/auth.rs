@@ -22,9 +22,20 @@ const SASL_FINAL: i32 = 12;
 /// A server that asks for more rounds than any of the methods has is no PostgreSQL server.
 const MAX_MESSAGES: usize = 200;
 
+/// What the server said of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Login {
+    /// The database's encoding, as the server names it.
+    pub(crate) server_encoding: String,
+}
+
 /// Answers the server until it is ready for queries.
-pub(crate) async fn log_in(wire: &mut Wire, options: &ConnectOptions) -> Result<(), SourceError> {
+pub(crate) async fn log_in(
+    wire: &mut Wire,
+    options: &ConnectOptions,
+) -> Result<Login, SourceError> {
     let mut scram = None;
+    let mut login = Login::default();
     for _ in 0..MAX_MESSAGES {
         let frame = wire.next().await?;
         match frame.tag {
@@ -38,9 +49,15 @@ pub(crate) async fn log_in(wire: &mut Wire, options: &ConnectOptions) -> Result<
                 wire.flush().await?;
             }
             b'E' => return Err(server_error("log in", wire.body(frame))),
-            // Parameters, the key for cancelling, notices, the protocol's minor version.
-            b'S' | b'K' | b'N' | b'v' => {}
-            b'Z' => return Ok(()),
+            b'S' => {
+                let value = wire.body(frame).strip_prefix(b"server_encoding\0");
+                if let Some(value) = value.and_then(|value| value.strip_suffix(b"\0")) {
+                    login.server_encoding = String::from_utf8_lossy(value).into_owned();
+                }
+            }
+            // The key for cancelling, notices, the protocol's minor version.
+            b'K' | b'N' | b'v' => {}
+            b'Z' => return Ok(login),
             other => {
                 return Err(SourceError::Protocol(format!("tag 0x{other:02x} during the login")));
             }

@@ -34,14 +34,25 @@ impl Captured {
     }
 
     /// Takes the tables that the selection has in the catalogue.
-    pub(crate) fn choose(
-        &mut self,
-        tables: Vec<Table>,
-        states: &SnapshotStates,
-    ) -> Result<(), SourceError> {
-        check_names(states, &tables)?;
+    pub(crate) fn choose(&mut self, tables: Vec<Table>) {
         self.tables = tables.into_iter().map(|table| (table.oid, table)).collect();
-        Ok(())
+    }
+
+    /// Takes no table of that OID any more: it was dropped. What the stream still has of it goes on
+    /// under its name.
+    pub(crate) fn forget(&mut self, oid: u32) {
+        self.tables.remove(&oid);
+    }
+
+    /// The captured table of that OID, as it was when the run began.
+    pub(crate) fn table(&self, oid: u32) -> Option<&Table> {
+        self.tables.get(&oid)
+    }
+
+    /// Whether a table that the stream tells of is left out only because it came after the run
+    /// began.
+    pub(crate) fn is_late(&self, relation: u32, namespace: &str, name: &str) -> bool {
+        !self.tables.contains_key(&relation) && self.selection.matches(namespace, name)
     }
 
     /// The tables by schema and name.
@@ -79,8 +90,8 @@ impl Captured {
         }
         if states.is_settled(table) {
             return Err(SourceError::Renamed {
-                was: table.qualified_name(),
-                now: format!("{namespace}.{name}"),
+                was: (table.namespace.clone(), table.name.clone()),
+                now: (namespace.to_owned(), name.to_owned()),
             });
         }
         // An earlier name, for the table is still to be copied, under the name that it has now, at
@@ -121,23 +132,43 @@ impl Captured {
     }
 }
 
-/// Whether every captured table has the name under which the log knows it. A table that is not
-/// captured under its new name may be renamed: nothing of it is read any more.
-pub(crate) fn check_names(states: &SnapshotStates, tables: &[Table]) -> Result<(), SourceError> {
-    let by_oid: HashMap<u32, &Table> = tables.iter().map(|table| (table.oid, table)).collect();
-    for known in states.iter() {
-        if known.state() == SnapshotState::Removed || known.relation_id == 0 {
-            continue;
+/// Whether every table that the log knows has the name under which it knows it. `names` are those
+/// that tables have now, by OID.
+///
+/// A renamed table is passed over only where the configuration shows that somebody decided about
+/// it: it is excluded under its new name, or taken by both names (the old one excluded, the new one
+/// named without a wildcard), or neither name is selected. All else halts, whether the globs take
+/// the new name or not: a start that drops the table would be a gap that nobody was told of.
+pub(crate) fn check_names(
+    states: &SnapshotStates,
+    selection: &Selection,
+    names: &HashMap<u32, (String, String)>,
+) -> Result<(), SourceError> {
+    let undecided = |known: &&SnapshotProgress| {
+        let Some((namespace, name)) = names.get(&known.relation_id) else { return false };
+        let (old_namespace, old_name) = (&known.namespace, &known.table);
+        if known.state() == SnapshotState::Removed
+            || (namespace, name) == (old_namespace, old_name)
+            || selection.excludes(namespace, name)
+        {
+            return false;
         }
-        let Some(table) = by_oid.get(&known.relation_id) else { continue };
-        if table.namespace != known.namespace || table.name != known.table {
-            return Err(SourceError::Renamed {
-                was: format!("{}.{}", known.namespace, known.table),
-                now: table.qualified_name(),
-            });
-        }
+        let taken_over =
+            selection.excludes(old_namespace, old_name) && selection.names(namespace, name);
+        let any = selection.matches(old_namespace, old_name) || selection.matches(namespace, name);
+        any && !taken_over
+    };
+    let first = states
+        .iter()
+        .filter(undecided)
+        .min_by_key(|known| (known.namespace.as_str(), known.table.as_str()));
+    match first.and_then(|known| Some((known, names.get(&known.relation_id)?))) {
+        None => Ok(()),
+        Some((known, now)) => Err(SourceError::Renamed {
+            was: (known.namespace.clone(), known.table.clone()),
+            now: now.clone(),
+        }),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -172,8 +203,14 @@ mod tests {
     fn captured(tables: &[Table], states: &SnapshotStates) -> Captured {
         let selection = Selection::new(&["public.*".to_owned()], &["public.out*".to_owned()]);
         let mut captured = Captured::new(selection.unwrap());
-        captured.choose(tables.to_vec(), states).unwrap();
+        check_names(states, &captured.selection, &names(tables)).unwrap();
+        captured.choose(tables.to_vec());
         captured
+    }
+
+    fn names(tables: &[Table]) -> HashMap<u32, (String, String)> {
+        let names = tables.iter();
+        names.map(|table| (table.oid, (table.namespace.clone(), table.name.clone()))).collect()
     }
 
     fn takes(captured: &Captured, states: &SnapshotStates, oid: u32, name: &str) -> &'static str {
@@ -214,17 +251,42 @@ mod tests {
     }
 
     #[test]
-    fn a_known_table_may_not_have_another_captured_name() {
+    fn a_known_table_may_not_have_another_name_unless_somebody_decided_so() {
         let states = SnapshotStates::new(&[known(1, "a", SnapshotState::Done)]);
-        let code = |tables: &[Table]| {
-            check_names(&states, tables).map_or_else(|error| error.code(), |()| "")
+        let judge = |include: &[&str], exclude: &[&str], tables: &[Table]| {
+            let selection = Selection::new(include, exclude).unwrap();
+            check_names(&states, &selection, &names(tables))
+                .map_or_else(|error| error.code(), |()| "")
         };
-        assert_eq!(code(&[table(1, "a")]), "");
-        assert_eq!(code(&[table(1, "b")]), "PG_TABLE_RENAMED");
-        assert_eq!(code(&[table(1, "b"), table(2, "a")]), "PG_TABLE_RENAMED", "swapped");
-        assert_eq!(code(&[table(2, "a")]), "", "made anew, and the old one not captured");
+        let all = &["public.*"][..];
+        assert_eq!(judge(all, &[], &[table(1, "a")]), "");
+        assert_eq!(judge(all, &[], &[table(1, "b")]), "PG_TABLE_RENAMED");
+        assert_eq!(judge(all, &[], &[table(1, "b"), table(2, "a")]), "PG_TABLE_RENAMED", "swapped");
+        assert_eq!(judge(all, &[], &[table(2, "a")]), "", "dropped and made anew");
+        // Out of the globs' reach, or renamed together with them.
+        assert_eq!(judge(&["a"], &[], &[table(1, "b")]), "PG_TABLE_RENAMED");
+        assert_eq!(judge(&["b"], &[], &[table(1, "b")]), "PG_TABLE_RENAMED");
+        assert_eq!(judge(all, &["a"], &[table(1, "b")]), "PG_TABLE_RENAMED", "by a wildcard");
+        // Decided.
+        assert_eq!(judge(all, &["b"], &[table(1, "b")]), "");
+        assert_eq!(judge(&["b"], &["a"], &[table(1, "b")]), "");
+        assert_eq!(judge(&["public.*", "b"], &["a"], &[table(1, "b")]), "");
+        assert_eq!(judge(&["c"], &[], &[table(1, "b")]), "");
         let states = SnapshotStates::new(&[known(1, "a", SnapshotState::Removed)]);
-        assert!(check_names(&states, &[table(1, "b")]).is_ok());
+        let selection = Selection::new(all, &[] as &[&str]).unwrap();
+        assert!(check_names(&states, &selection, &names(&[table(1, "b")])).is_ok());
+    }
+
+    #[test]
+    fn a_table_that_was_dropped_before_its_copy_is_forgotten_and_its_changes_go_on() {
+        let mut states = SnapshotStates::new(&[known(1, "a", SnapshotState::Pending)]);
+        let mut captured = captured(&[table(1, "a")], &states);
+        captured.forget(1);
+        states.set(known(1, "a", SnapshotState::Removed));
+        assert!(captured.tables().is_empty());
+        assert_eq!(takes(&captured, &states, 1, "a"), "taken");
+        assert_eq!(takes(&captured, &states, 2, "a"), "taken", "made anew");
+        assert!(captured.is_late(3, "public", "young") && !captured.is_late(3, "public", "out"));
     }
 
     #[test]

@@ -171,6 +171,26 @@ pub async fn table_of_oid(session: &mut Session, oid: u32) -> Result<Option<Tabl
     Ok(tables.pop())
 }
 
+/// Schema and name, as they are now, of the tables with these OIDs; one that was dropped is missing.
+pub(crate) async fn names_of(
+    session: &mut Session,
+    oids: impl IntoIterator<Item = u32>,
+) -> Result<HashMap<u32, (String, String)>, SourceError> {
+    let oids: Vec<String> = oids.into_iter().map(|oid| oid.to_string()).collect();
+    if oids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT c.oid, n.nspname, c.relname FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN ({})",
+        oids.join(",")
+    );
+    let rows = session.query("read the tables' names", &sql).await?;
+    let named =
+        |row: &SqlRow| Some((row.number(0)?, (row.text(1).to_owned(), row.text(2).to_owned())));
+    Ok(rows.iter().filter_map(named).collect())
+}
+
 fn bare_table(row: &SqlRow) -> Table {
     Table {
         oid: row.number(0).unwrap_or(0),

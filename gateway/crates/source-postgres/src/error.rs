@@ -4,10 +4,12 @@
 //! person must decide. No error carries a row value or a secret: of a server's error only the
 //! message is kept, never detail, context or statement.
 
+use std::borrow::Cow;
+
 use offtake_change::Lsn;
 use offtake_pgoutput::DecodeError;
 
-use crate::glob::GlobError;
+use crate::glob::{GlobError, literal_glob};
 use crate::value::ValueError;
 
 /// An error that the server reported.
@@ -90,12 +92,26 @@ pub enum SourceError {
         reason: String,
     },
     /// A captured table has another name than before.
-    #[error("table {was} is now {now}")]
+    #[error("table {}.{} is now {}.{}", was.0, was.1, now.0, now.1)]
     Renamed {
-        /// Qualified name under which the log knows it, or that it had when the run began.
-        was: String,
-        /// Qualified name that it has, or under which the stream tells of it.
-        now: String,
+        /// Schema and name under which the log knows it, or that it had when the run began.
+        was: (String, String),
+        /// Schema and name that it has, or under which the stream tells of it.
+        now: (String, String),
+    },
+    /// Tables are to be copied, and not all of their rows can be read.
+    #[error("the role {user} cannot read {tables}: {reason}")]
+    Unreadable {
+        /// The connected role.
+        user: String,
+        /// Qualified names.
+        tables: String,
+        /// What keeps it from reading.
+        reason: &'static str,
+        /// Whether it is row-level security, and not a right that is missing.
+        row_security: bool,
+        /// The statement that puts it right.
+        statement: String,
     },
     /// Another server than the one in the log.
     #[error(
@@ -180,6 +196,8 @@ pub enum SourceError {
         tables: String,
         /// Why it was not changed.
         reason: String,
+        /// The statement that puts it right.
+        statement: String,
     },
     /// The transaction that the log has in part is not the one that comes.
     #[error(
@@ -254,6 +272,8 @@ impl SourceError {
             SourceError::NoTables { .. } => "PG_NO_TABLES",
             SourceError::Table { .. } => "PG_TABLE",
             SourceError::Renamed { .. } => "PG_TABLE_RENAMED",
+            SourceError::Unreadable { row_security: true, .. } => "PG_ROW_SECURITY",
+            SourceError::Unreadable { .. } => "PG_RIGHTS",
             SourceError::SystemMismatch { .. } => "PG_SYSTEM_MISMATCH",
             SourceError::TimelineMismatch { .. } => "PG_TIMELINE_MISMATCH",
             SourceError::IdentityMismatch { .. } => "PG_IDENTITY_MISMATCH",
@@ -275,7 +295,21 @@ impl SourceError {
     }
 
     /// What an operator does next.
-    pub fn next_step(&self) -> &'static str {
+    pub fn next_step(&self) -> Cow<'static, str> {
+        match self {
+            SourceError::Renamed { was, now } => renamed_step(was, now).into(),
+            SourceError::Unreadable { statement, .. } => {
+                format!("exclude them, or run as the tables' owner: {statement}").into()
+            }
+            SourceError::Publication { statement, .. } => {
+                format!("exclude the tables, or run as its owner: {statement}").into()
+            }
+            other => Cow::Borrowed(other.fixed_step()),
+        }
+    }
+
+    /// The next step where it names nothing of the error's own.
+    fn fixed_step(&self) -> &'static str {
         match self {
             SourceError::Connection(_) => "correct `url` under [source]",
             SourceError::Io { .. } => {
@@ -300,11 +334,6 @@ impl SourceError {
             SourceError::Table { .. } => {
                 "change the table as said, or name it in `exclude` under [source]"
             }
-            SourceError::Renamed { .. } => {
-                "rename the table in the configuration's routes and plugins (a plugin that \
-                 protects it included), then copy it under its new name: name that in `exclude` \
-                 for one start and not for the next, or start over with `offtake resync`"
-            }
             SourceError::SystemMismatch { .. } | SourceError::TimelineMismatch { .. } => {
                 "point `url` back to the server that the log was written from, or start over \
                  with `offtake resync`"
@@ -325,9 +354,9 @@ impl SourceError {
             SourceError::SlotActive { .. } => {
                 "stop the other reader (pg_terminate_backend ends it), or choose another `slot`"
             }
-            SourceError::Publication { .. } => {
-                "add the tables with ALTER PUBLICATION ... ADD TABLE as its owner, or exclude them"
-            }
+            SourceError::Renamed { .. }
+            | SourceError::Unreadable { .. }
+            | SourceError::Publication { .. } => "see `next_step`",
             SourceError::PartialMismatch { .. } => "start over with `offtake resync`",
             SourceError::Decode { error, .. } => error.next_step(),
             SourceError::OutOfPlace { .. } => {
@@ -349,6 +378,17 @@ impl SourceError {
             _ => false,
         }
     }
+}
+
+/// What an operator does next about a table that has another name. Each way works by itself.
+fn renamed_step(was: &(String, String), now: &(String, String)) -> String {
+    let (was, now) = (literal_glob(&was.0, &was.1), literal_glob(&now.0, &now.1));
+    format!(
+        "rename it back to {was}, and the next start goes on by itself; or keep the name: write \
+         '{now}' into `tables` and '{was}' into `exclude` under [source], and the new name into \
+         the routes and plugins that had the old one (a plugin that protects it included), and the \
+         next start copies it whole under its new name; or start over with `offtake resync`"
+    )
 }
 
 /// What an operator does next about an error that the server reported.
@@ -401,6 +441,16 @@ impl ServerError {
                 _ => {}
             }
         }
+        // The message of an error about a value (class 22) repeats the value or its bytes. 22023 is
+        // about an option of ours.
+        if error.sqlstate.starts_with("22") && error.sqlstate != "22023" {
+            error.message = match error.sqlstate.as_str() {
+                "22021" => "a text has bytes that its encoding does not allow",
+                "22P05" => "a text has a character without a counterpart in UTF-8",
+                _ => "a value cannot be processed",
+            }
+            .to_owned();
+        }
         // Of the context only the place in the log, which is no value.
         if let Some((_, place)) = context.rsplit_once("associated LSN ") {
             let place: String = place
@@ -410,5 +460,41 @@ impl ServerError {
             error.message.push_str(&format!(" (at {place})"));
         }
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_words_about_a_value_are_not_repeated() {
+        for (sqlstate, words) in [
+            ("22021", "invalid byte sequence for encoding \"UTF8\": 0xff 0x41"),
+            ("22P05", "character with byte sequence 0xff 0x41 has no equivalent"),
+            ("22P02", "invalid input syntax for type integer: \"0xff\""),
+        ] {
+            let body = format!(
+                "SERROR\0VERROR\0C{sqlstate}\0M{words}\0Wslot \"s\", in the change callback, \
+                 associated LSN 0/1A2B3C\0\0"
+            );
+            let error = ServerError::parse(body.as_bytes());
+            assert!(!error.message.contains("0xff"), "{error}");
+            assert!(error.message.ends_with("(at 0/1A2B3C)"), "{error}");
+            assert_eq!(error.sqlstate, sqlstate);
+        }
+        let error = ServerError::parse(b"VERROR\0C42P01\0Mrelation \"t\" does not exist\0\0");
+        assert!(error.message.contains("\"t\""), "other words are");
+    }
+
+    #[test]
+    fn a_renamed_table_has_a_step_that_can_be_copied() {
+        let name = |name: &str| ("public".to_owned(), name.to_owned());
+        let error = SourceError::Renamed { was: name("a"), now: name("b.c") };
+        assert_eq!(error.to_string(), "table public.a is now public.b.c");
+        let step = error.next_step();
+        assert!(
+            step.contains("back to public.a") && step.contains(r#"'public."b.c"' into `tables`"#)
+        );
     }
 }

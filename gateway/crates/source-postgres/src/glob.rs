@@ -53,6 +53,29 @@ impl Selection {
         let any = |globs: &[TableGlob]| globs.iter().any(|glob| glob.matches(namespace, table));
         !is_reserved(namespace) && any(&self.include) && !any(&self.exclude)
     }
+
+    /// Whether the table is left out by a glob of its own, whatever takes it.
+    pub(crate) fn excludes(&self, namespace: &str, table: &str) -> bool {
+        self.exclude.iter().any(|glob| glob.matches(namespace, table))
+    }
+
+    /// Whether a glob without a wildcard takes the table: whoever wrote it knows the name.
+    pub(crate) fn names(&self, namespace: &str, table: &str) -> bool {
+        self.include.iter().any(|glob| glob.is_literal() && glob.matches(namespace, table))
+    }
+}
+
+/// The glob that takes one table alone, as the configuration writes it.
+pub(crate) fn literal_glob(namespace: &str, table: &str) -> String {
+    let part = |name: &str| {
+        let plain = |character: char| character.is_alphanumeric() || "_-$".contains(character);
+        if name.chars().all(plain) {
+            name.to_owned()
+        } else {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        }
+    };
+    format!("{}.{}", part(namespace), part(table))
 }
 
 /// One glob over `schema.table`.
@@ -91,6 +114,11 @@ impl TableGlob {
             return Err(error("has an empty part"));
         }
         Ok(TableGlob { namespace, table })
+    }
+
+    fn is_literal(&self) -> bool {
+        let literal = |token: &Token| matches!(token, Token::Literal(_));
+        self.namespace.iter().all(literal) && self.table.iter().all(literal)
     }
 
     /// Whether the glob takes the table.
@@ -246,6 +274,20 @@ mod tests {
         assert!(everything.matches("public", "pg_like"));
         assert!(!everything.matches("pg_catalog", "pg_class"));
         assert!(!everything.matches("information_schema", "tables"));
+    }
+
+    #[test]
+    fn one_table_is_named_by_a_glob_that_reads_back() {
+        for (namespace, table) in [("public", "orders"), ("My Schema", "a.b*\"c"), ("größe", "x")]
+        {
+            let glob = literal_glob(namespace, table);
+            let selection = Selection::new(std::slice::from_ref(&glob), &[] as &[&str]).unwrap();
+            assert!(selection.names(namespace, table), "{glob}");
+        }
+        assert_eq!(literal_glob("public", "a.b"), r#"public."a.b""#);
+        let selection = Selection::new(&["public.*", "far.x"], &["public.out"]).unwrap();
+        assert!(!selection.names("public", "orders") && selection.names("far", "x"));
+        assert!(selection.excludes("public", "out") && !selection.excludes("far", "x"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! `frame_buffer` → `wire` → `copy_both` → `assemble` (with `relation`, `row`, `value`) → `stream`.
 //! The way of a decision: `run` → `source` → `captured`, `start_checks`, `publication`, `slot`,
 //! `snapshot`.
+//! What the server says beside the stream is watched by `run` (slot) and `late_tables`.
 //! Nothing is known here of the log, of plugins or of sinks.
 
 mod array;
@@ -22,6 +23,7 @@ mod error;
 mod feedback;
 mod frame_buffer;
 mod glob;
+mod late_tables;
 mod pace;
 mod preflight;
 mod progress;
@@ -47,7 +49,7 @@ pub use connect::{ConnectOptions, Secret, SslMode};
 pub use error::{ServerError, SourceError};
 pub use glob::{GlobError, Selection, TableGlob};
 pub use preflight::{Finding, Level, Preflight, check};
-pub use progress::Resume;
+pub use progress::{Resume, lsn as lsn_of, position as position_of};
 pub use publication::{Publication, PublishedTable, read_publication};
 pub use relation::{Relation, RelationCache, TableFacts};
 pub use row::RowDecoder;

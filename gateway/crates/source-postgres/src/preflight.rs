@@ -121,7 +121,7 @@ pub async fn check(
             return preflight;
         }
     };
-    let facts = facts::read(&mut session, options).await;
+    let facts = facts::read(&mut session, options, resume).await;
     session.close().await;
     match facts {
         Ok(facts) => {

@@ -69,16 +69,16 @@ impl Progress {
     }
 }
 
-/// The place of a position; zero: none.
-pub(crate) fn lsn(position: Option<&v1::Position>) -> Lsn {
+/// The place of a position; zero: none, or one of another kind of source.
+pub fn lsn(position: Option<&v1::Position>) -> Lsn {
     match position.and_then(|position| position.at.as_ref()) {
         Some(v1::position::At::Lsn(lsn)) => Lsn(*lsn),
         _ => Lsn::ZERO,
     }
 }
 
-/// A place as it is written.
-pub(crate) fn position(lsn: Lsn) -> v1::Position {
+/// A place as a position.
+pub fn position(lsn: Lsn) -> v1::Position {
     v1::Position { at: Some(v1::position::At::Lsn(lsn.0)) }
 }
 

@@ -133,12 +133,14 @@ pub(crate) async fn ensure_publication(
             return Ok(found.clone());
         }
     }
+    let refused = |reason: String| SourceError::Publication {
+        publication: name.to_owned(),
+        tables: names(&missing),
+        reason,
+        statement: statement(name, found.is_some(), &missing),
+    };
     if !may_change {
-        return Err(SourceError::Publication {
-            publication: name.to_owned(),
-            tables: names(&missing),
-            reason: "create_publication is false".to_owned(),
-        });
+        return Err(refused("create_publication is false".to_owned()));
     }
     let listed: Vec<String> = missing
         .iter()
@@ -155,28 +157,47 @@ pub(crate) async fn ensure_publication(
         )
     };
     session.query("change the publication", &sql).await.map_err(|error| match error {
-        SourceError::Server { error, .. } if error.sqlstate == "42501" => {
-            SourceError::Publication {
-                publication: name.to_owned(),
-                tables: names(&missing),
-                reason: error.message,
-            }
-        }
+        SourceError::Server { error, .. } if error.sqlstate == "42501" => refused(error.message),
         other => other,
     })?;
     tracing::info!(publication = name, tables = missing.len(), "tables added to the publication");
     let publication = read_publication(session, server_version, name).await?;
-    publication.ok_or_else(|| SourceError::Publication {
-        publication: name.to_owned(),
-        tables: names(&missing),
-        reason: "it was dropped meanwhile".to_owned(),
-    })
+    publication.ok_or_else(|| refused("it was dropped meanwhile".to_owned()))
+}
+
+/// The statement by which the owner gives the publication the tables, given as schema and name.
+pub(crate) fn add_statement<'t>(
+    publication: &str,
+    tables: impl IntoIterator<Item = (&'t str, &'t str)>,
+) -> String {
+    let tables: Vec<String> =
+        tables.into_iter().map(|(namespace, name)| quote_table(namespace, name)).collect();
+    format!("ALTER PUBLICATION {} ADD TABLE {};", quote_identifier(publication), tables.join(", "))
+}
+
+/// The statement by which an owner makes the publication have the tables.
+fn statement(publication: &str, exists: bool, tables: &[&Table]) -> String {
+    let names = tables.iter().map(|table| (table.namespace.as_str(), table.name.as_str()));
+    if exists {
+        return add_statement(publication, names);
+    }
+    let names: Vec<String> = names.map(|(namespace, name)| quote_table(namespace, name)).collect();
+    format!(
+        "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true);",
+        quote_identifier(publication),
+        names.join(", ")
+    )
 }
 
 /// Settings with which changes of captured tables would not come.
 fn check_settings(found: &Publication, name: &str, tables: &[Table]) -> Result<(), SourceError> {
-    let problem = |tables: String, reason: String| {
-        Err(SourceError::Publication { publication: name.to_owned(), tables, reason })
+    let problem = |tables: String, reason: &str, setting: &str| {
+        Err(SourceError::Publication {
+            publication: name.to_owned(),
+            tables,
+            reason: reason.to_owned(),
+            statement: format!("ALTER PUBLICATION {} SET ({setting});", quote_identifier(name)),
+        })
     };
     let lost: Vec<&str> = found
         .missing_operations
@@ -188,7 +209,8 @@ fn check_settings(found: &Publication, name: &str, tables: &[Table]) -> Result<(
         let lost = lost.join(", ");
         return problem(
             format!("every {lost}"),
-            "its `publish` setting leaves them out".to_owned(),
+            "its `publish` setting leaves them out",
+            "publish = 'insert, update, delete, truncate'",
         );
     }
     if found.missing_operations.contains(&"truncate") {
@@ -198,7 +220,8 @@ fn check_settings(found: &Publication, name: &str, tables: &[Table]) -> Result<(
     if !partitioned.is_empty() && !found.via_partition_root {
         return problem(
             names(&partitioned),
-            "they are partitioned and publish_via_partition_root is off".to_owned(),
+            "they are partitioned and publish_via_partition_root is off",
+            "publish_via_partition_root = true",
         );
     }
     Ok(())

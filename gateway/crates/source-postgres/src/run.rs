@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::SourceError;
 use crate::connect::ConnectOptions;
+use crate::late_tables::LateTables;
 use crate::progress::Resume;
 use crate::session::Session;
 use crate::slot::slot_facts;
@@ -137,9 +138,10 @@ pub async fn run(
     let options = Arc::new(options);
     let mut source =
         Source::new(Arc::clone(&options), resume, events, acknowledged, Arc::clone(&status))?;
+    let late = Arc::clone(&source.late);
     let result = tokio::select! {
         result = connect_again_and_again(&mut source, &status) => result,
-        () = watch_slot(&options, &status) => Ok(()),
+        () = watch_server(&options, &status, &late) => Ok(()),
         // An error means that nobody is left to say stop, which is a stop too.
         _ = shutdown.wait_for(|&stop| stop) => Ok(()),
     };
@@ -179,8 +181,9 @@ async fn connect_again_and_again(
     }
 }
 
-/// Asks about the slot on a connection of its own, for the status alone. Does not end.
-async fn watch_slot(options: &SourceOptions, status: &SourceStatus) {
+/// Asks about the slot and for new tables on a connection of its own, for the status and for log
+/// lines alone. Does not end.
+async fn watch_server(options: &SourceOptions, status: &SourceStatus, late: &LateTables) {
     let mut session: Option<(Session, u32)> = None;
     loop {
         if session.is_none()
@@ -207,7 +210,15 @@ async fn watch_slot(options: &SourceOptions, status: &SourceStatus) {
                 Err(_) => session = None,
             }
         }
-        tokio::time::sleep(SLOT_INTERVAL).await;
+        if let Some((open, version)) = &mut session
+            && late.look(open, *version, options, status).await.is_err()
+        {
+            session = None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SLOT_INTERVAL) => {}
+            () = late.asked() => {}
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 //!
 //! The tables are locked against rewrites only after the snapshot is taken (a lock taken before
 //! would wait for an ALTER TABLE that waits for us while the slot waits for it), so a table that
-//! was emptied or rewritten in between is noticed by its file and the snapshot is taken again.
+//! was emptied or rewritten in between is noticed by its file and the snapshot is taken again. One
+//! that was dropped is left out, and one that was renamed halts; a table is the one of its OID, not
+//! whichever has its name.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +22,7 @@ use offtake_failpoint::crash_point;
 use offtake_proto::v1::{SnapshotProgress, SnapshotState};
 
 use crate::SourceError;
-use crate::catalog::{Server, Table};
+use crate::catalog::{Server, Table, names_of};
 use crate::definitions::Definitions;
 use crate::progress::position;
 use crate::publication::Publication;
@@ -46,8 +48,17 @@ struct Plan {
 pub(crate) struct Prepared {
     session: Session,
     plans: Vec<Plan>,
+    /// Tables that were dropped while they waited to be copied.
+    pub(crate) gone: Vec<Table>,
     /// The snapshot shows what commits before this place.
     pub(crate) consistent_point: Lsn,
+}
+
+impl Prepared {
+    /// Whether no table is left to be copied.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
 }
 
 /// Exports a snapshot by a temporary slot and makes ready to copy the tables.
@@ -83,7 +94,7 @@ fn temporary_slot_name(slot: &str) -> String {
 pub(crate) async fn prepare(
     options: &SourceOptions,
     server: &Server,
-    mut tables: Vec<Table>,
+    tables: Vec<Table>,
     definitions: &Definitions,
     snapshot: &str,
     consistent_point: Lsn,
@@ -92,9 +103,18 @@ pub(crate) async fn prepare(
     session.query("begin the snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let import = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(snapshot));
     session.query("take over the snapshot", &import).await?;
+    let mut catalogue = Session::connect(&options.connect).await?;
+    let (mut tables, gone) = still_there(&mut catalogue, tables).await?;
     lock(&mut session, &tables).await?;
     // From here on the definitions stand still. They are read with a fresh view, as COPY reads them.
-    let mut catalogue = Session::connect(&options.connect).await?;
+    let (locked, lost) = still_there(&mut catalogue, tables).await?;
+    if let Some(lost) = lost.first() {
+        return Err(SourceError::SnapshotStale(format!(
+            "{} was dropped while the snapshot was taken",
+            lost.qualified_name()
+        )));
+    }
+    tables = locked;
     crate::catalog::read_columns(&mut catalogue, &mut tables).await?;
     let publication =
         crate::publication::read_publication(&mut catalogue, server.version, &options.publication)
@@ -108,7 +128,27 @@ pub(crate) async fn prepare(
         plans.push(Plan { table, relation, sql });
     }
     catalogue.close().await;
-    Ok(Prepared { session, plans, consistent_point })
+    Ok(Prepared { session, plans, gone, consistent_point })
+}
+
+/// Parts the tables into those that are there under their names and those that were dropped; what
+/// has a dropped one's name now is another table. A renamed one halts, as it does at a start.
+async fn still_there(
+    catalogue: &mut Session,
+    tables: Vec<Table>,
+) -> Result<(Vec<Table>, Vec<Table>), SourceError> {
+    let names = names_of(catalogue, tables.iter().map(|table| table.oid)).await?;
+    for table in &tables {
+        if let Some(now) = names.get(&table.oid)
+            && (&now.0, &now.1) != (&table.namespace, &table.name)
+        {
+            return Err(SourceError::Renamed {
+                was: (table.namespace.clone(), table.name.clone()),
+                now: now.clone(),
+            });
+        }
+    }
+    Ok(tables.into_iter().partition(|table| names.contains_key(&table.oid)))
 }
 
 async fn lock(session: &mut Session, tables: &[Table]) -> Result<(), SourceError> {
@@ -125,7 +165,10 @@ async fn lock(session: &mut Session, tables: &[Table]) -> Result<(), SourceError
         .collect();
     let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
     session.query("lock the tables", &sql).await.map_err(|error| match error {
-        SourceError::Server { error, .. } if error.sqlstate == "42P01" => {
+        // No such table, no such schema, or no table any more under that name.
+        SourceError::Server { error, .. }
+            if matches!(error.sqlstate.as_str(), "42P01" | "3F000" | "42809") =>
+        {
             SourceError::SnapshotStale(error.message)
         }
         other => other,

@@ -2,6 +2,7 @@
 //! server is looked at, publication and slot are made or checked, and what must be copied is
 //! planned.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use tokio::sync::watch;
 
 use crate::SourceError;
 use crate::assemble::Assembler;
-use crate::captured::Captured;
-use crate::catalog::{Server, Table, matching_tables, read_server};
+use crate::captured::{Captured, check_names};
+use crate::catalog::{Server, Table, matching_tables, names_of, read_server};
 use crate::copy_both::ReplicationStream;
 use crate::definitions::Definitions;
 use crate::feedback::Feedback;
 use crate::glob::Selection;
+use crate::late_tables::LateTables;
 use crate::progress::{Progress, Resume, SnapshotStates, position};
 use crate::publication::{Publication, ensure_publication, read_publication};
 use crate::run::{SnapshotMode, SourceEvent, SourceOptions};
@@ -54,6 +56,10 @@ pub(crate) struct Source {
     pub(crate) states: SnapshotStates,
     /// Chosen once a run.
     pub(crate) captured: Captured,
+    /// What came after that and matches.
+    pub(crate) late: Arc<LateTables>,
+    /// Tables that were forgotten since, of which the log is to be told.
+    pub(crate) amendments: VecDeque<SnapshotProgress>,
     started: bool,
     pub(crate) assembler: Assembler,
     pub(crate) phase: Phase,
@@ -81,6 +87,8 @@ impl Source {
             assembler: Assembler::new(progress, &database, definitions.clone())?,
             definitions,
             captured: Captured::new(Selection::new(&options.tables, &options.exclude)?),
+            late: Arc::default(),
+            amendments: VecDeque::new(),
             started: false,
             phase: Phase::Settled,
             outgoing: None,
@@ -124,6 +132,10 @@ impl Source {
         }
         let announced = self.is_slot_announced();
         let facts = self.check_slot(announced, &mut catalogue, &server).await?;
+        if first_of_run && self.options.snapshot == SnapshotMode::Initial {
+            let user = &self.options.connect.user;
+            start_checks::check_readable(&mut catalogue, user, &self.unsettled()).await?;
+        }
         let publication = self.ensure_published(&mut catalogue, &server).await?;
         if first_of_run {
             self.start(identity, &mut catalogue, &server, &publication).await?;
@@ -167,14 +179,20 @@ impl Source {
     }
 
     async fn choose_tables(&mut self, catalogue: &mut Session) -> Result<(), SourceError> {
-        let tables = matching_tables(catalogue, self.captured.selection()).await?;
+        let selection = self.captured.selection();
+        let tables = matching_tables(catalogue, selection).await?;
+        let known = self.states.iter().map(|known| known.relation_id);
+        let names = names_of(catalogue, known).await?;
+        check_names(&self.states, selection, &names)?;
         if tables.is_empty() {
             return Err(SourceError::NoTables {
                 database: self.options.connect.database.clone(),
                 globs: self.options.tables.join(", "),
             });
         }
-        self.captured.choose(tables, &self.states)
+        self.late.chosen(tables.iter().map(|table| table.oid));
+        self.captured.choose(tables);
+        Ok(())
     }
 
     /// Whether the log says that a slot is about to be created, and not yet that it was.
@@ -303,7 +321,7 @@ impl Source {
             )
             .await
             {
-                Ok(prepared) => self.phase = Phase::Approaching(Box::new(prepared)),
+                Ok(prepared) => self.approach(prepared),
                 // The slot stays; a temporary one will export another snapshot.
                 Err(error) if error.is_transient() => {
                     tracing::warn!(error = %error, "the snapshot is taken again");
@@ -332,9 +350,12 @@ impl Source {
         };
         for table in self.captured.tables() {
             let known = self.states.of(&table);
+            // What was decided of a table when it was first captured stays, whatever is configured
+            // since: one that was captured without its rows is not copied later.
             if known.is_some_and(|known| {
                 known.state() == SnapshotState::Done
-                    || known.state() == state && known.consistent_point.is_some()
+                    || known.consistent_point.is_some()
+                        && (known.state() == state || known.state() == SnapshotState::Skipped)
             }) {
                 continue;
             }
@@ -378,6 +399,40 @@ impl Source {
             )));
         }
         Ok(())
+    }
+
+    /// A snapshot is taken: what was dropped meanwhile is forgotten, the rest waits for its place.
+    pub(crate) fn approach(&mut self, prepared: Prepared) {
+        for table in &prepared.gone {
+            self.forget(table);
+        }
+        self.phase = if prepared.is_empty() {
+            Phase::Settled
+        } else {
+            Phase::Approaching(Box::new(prepared))
+        };
+    }
+
+    /// There is no such table any more, and nothing to copy. One that has its name now is another,
+    /// and is taken by the next run.
+    fn forget(&mut self, table: &Table) {
+        tracing::warn!(
+            table = table.qualified_name(),
+            relation = table.oid,
+            "a table was dropped before it was copied and is captured no more"
+        );
+        self.captured.forget(table.oid);
+        let removed = SnapshotProgress {
+            namespace: table.namespace.clone(),
+            table: table.name.clone(),
+            state: SnapshotState::Removed.into(),
+            rows: 0,
+            consistent_point: Some(position(self.assembler.progress.start())),
+            estimate: 0,
+            relation_id: table.oid,
+        };
+        self.states.set(removed.clone());
+        self.amendments.push_back(removed);
     }
 
     async fn start_stream(

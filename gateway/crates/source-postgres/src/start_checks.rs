@@ -10,7 +10,7 @@ use crate::SourceError;
 use crate::catalog::{Server, Table};
 use crate::progress::{SnapshotStates, lsn};
 use crate::run::SourceOptions;
-use crate::session::Session;
+use crate::session::{Session, SqlRow, quote_identifier, quote_table};
 use crate::slot::{SlotFacts, SystemIdentity, slot_facts};
 
 /// How long a slot may be in use by somebody else, beyond the server's patience with a client that
@@ -138,6 +138,65 @@ pub(crate) fn check_slot(
         return Err(SourceError::SlotAhead { slot, confirmed: facts.confirmed_flush, durable });
     }
     Ok(())
+}
+
+/// Whether tables that are to be copied can be read, all of their rows: said before anything is
+/// created, for a slot without a copy would hold the server's log for nothing.
+pub(crate) async fn check_readable(
+    session: &mut Session,
+    user: &str,
+    tables: &[Table],
+) -> Result<(), SourceError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let oids: Vec<String> = tables.iter().map(|table| table.oid.to_string()).collect();
+    let sql = format!(
+        "SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), \
+         has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid) FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN ({}) \
+         ORDER BY n.nspname, c.relname",
+        oids.join(",")
+    );
+    let rows = session.query("ask for the right to read", &sql).await?;
+    let names = |lacks: &dyn Fn(&SqlRow) -> bool, name: &dyn Fn(&SqlRow) -> String| {
+        let mut names: Vec<String> = rows.iter().filter(|row| lacks(row)).map(name).collect();
+        names.dedup();
+        names.join(", ")
+    };
+    let plain = |row: &SqlRow| format!("{}.{}", row.text(0), row.text(1));
+    let quoted = |row: &SqlRow| quote_table(row.text(0), row.text(1));
+    let role = quote_identifier(user);
+    let tables = names(&|row| !row.is_true(2) || !row.is_true(3), &plain);
+    if !tables.is_empty() {
+        let mut statement = String::new();
+        let schemas = names(&|row| !row.is_true(2), &|row| quote_identifier(row.text(0)));
+        if !schemas.is_empty() {
+            statement.push_str(&format!("GRANT USAGE ON SCHEMA {schemas} TO {role}; "));
+        }
+        let refused = names(&|row| !row.is_true(3), &quoted);
+        if !refused.is_empty() {
+            statement.push_str(&format!("GRANT SELECT ON {refused} TO {role};"));
+        }
+        return Err(SourceError::Unreadable {
+            user: user.to_owned(),
+            tables,
+            reason: "it lacks SELECT on them or USAGE on their schema",
+            row_security: false,
+            statement: statement.trim_end().to_owned(),
+        });
+    }
+    let tables = names(&|row| row.is_true(4), &plain);
+    if tables.is_empty() {
+        return Ok(());
+    }
+    Err(SourceError::Unreadable {
+        user: user.to_owned(),
+        tables,
+        reason: "row-level security hides rows from it",
+        row_security: true,
+        statement: format!("ALTER ROLE {role} BYPASSRLS;"),
+    })
 }
 
 /// Waits for a walsender to leave the slot, and gives the slot as it is then.

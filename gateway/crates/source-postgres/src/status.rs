@@ -69,6 +69,9 @@ pub struct StatusReport {
     pub snapshot: Option<SnapshotStatus>,
     /// What the server says of the slot, at most some seconds old.
     pub slot: Option<SlotFacts>,
+    /// Tables that match the globs and came after the start: not captured before a restart. At most
+    /// a hundred, as of the last look at the catalogue.
+    pub late_tables: Vec<String>,
     /// Why the source last connected again; empty: it did not.
     pub last_error: String,
 }
@@ -91,6 +94,7 @@ struct Texts {
     state: SourceState,
     snapshot: Option<SnapshotTable>,
     slot: Option<SlotFacts>,
+    late_tables: Vec<String>,
     last_error: String,
 }
 
@@ -129,6 +133,7 @@ impl SourceStatus {
             reconnects: load(&self.reconnects),
             snapshot,
             slot: texts.slot.clone(),
+            late_tables: texts.late_tables.clone(),
             last_error: texts.last_error.clone(),
         }
     }
@@ -168,6 +173,10 @@ impl SourceStatus {
             self.server_end.fetch_max(slot.server_end.0, Ordering::Relaxed);
         }
         self.texts().slot = slot;
+    }
+
+    pub(crate) fn set_late_tables(&self, tables: impl Iterator<Item = String>) {
+        self.texts().late_tables = tables.collect();
     }
 
     pub(crate) fn snapshot_table(&self, table: String, estimate: u64, done: usize, tables: usize) {

@@ -93,6 +93,7 @@ impl Source {
                 self.status.set_received(feedback.furthest(), place.server_end);
             }
             self.hand_over_batch(std::mem::take(&mut place.is_late))?;
+            self.hand_over_amendments()?;
             self.begin_copy_if_there(&mut place);
             self.hand_over_idle(&mut place)?;
             self.feed_back(&mut place).await?;
@@ -175,9 +176,17 @@ impl Source {
         unknown: Unknown,
     ) -> Result<(), SourceError> {
         let Unknown { relation, namespace, table, type_ids } = unknown;
-        if !self.captured.takes(&self.states, relation, &namespace, &table)? {
-            self.assembler.looked_up(relation, LookedUp::NotCaptured);
-            return Ok(());
+        let mut renamed = None;
+        match self.captured.takes(&self.states, relation, &namespace, &table) {
+            Ok(true) => {}
+            Ok(false) => {
+                if self.captured.is_late(relation, &namespace, &table) {
+                    self.late.ask();
+                }
+                self.assembler.looked_up(relation, LookedUp::NotCaptured);
+                return Ok(());
+            }
+            Err(error) => renamed = Some(error),
         }
         let question = self.definitions.look_up(catalogue, relation, &type_ids);
         let facts = tokio::time::timeout(CATALOGUE_DEADLINE, question).await.map_err(|_| {
@@ -186,7 +195,37 @@ impl Source {
                 error: std::io::ErrorKind::TimedOut.into(),
             }
         })??;
-        self.assembler.looked_up(relation, LookedUp::Captured { facts });
+        let under = match renamed {
+            None => None,
+            Some(error) => {
+                // Written under a name that it had for a while: it has its own again.
+                let own =
+                    self.captured.table(relation).zip(facts.as_ref()).filter(|(own, now)| {
+                        own.namespace == now.namespace && own.name == now.table
+                    });
+                let (own, _) = own.ok_or(error)?;
+                tracing::warn!(
+                    table = own.qualified_name(),
+                    name = format!("{namespace}.{table}"),
+                    "rows were written under another name, which the table has no more"
+                );
+                Some((own.namespace.clone(), own.name.clone()))
+            }
+        };
+        self.assembler.looked_up(relation, LookedUp::Captured { facts, under });
+        Ok(())
+    }
+
+    /// Tells the log of tables that were forgotten, between transactions.
+    fn hand_over_amendments(&mut self) -> Result<(), SourceError> {
+        if self.assembler.in_transaction() || !self.assembler.batch.is_empty() {
+            return Ok(());
+        }
+        while self.outgoing.is_none()
+            && let Some(progress) = self.amendments.pop_front()
+        {
+            self.offer(SourceEvent::Snapshot(progress))?;
+        }
         Ok(())
     }
 
@@ -219,6 +258,7 @@ impl Source {
 
     fn nothing_is_left(&self) -> bool {
         self.outgoing.is_none()
+            && self.amendments.is_empty()
             && self.assembler.batch.is_empty()
             && !self.assembler.in_transaction()
     }
@@ -354,7 +394,7 @@ impl Source {
             Wake::Timer => place.is_late = true,
             Wake::Prepared(Ok(prepared)) => {
                 tracing::info!(consistent_point = %prepared.consistent_point, "snapshot taken");
-                self.phase = Phase::Approaching(Box::new(prepared));
+                self.approach(prepared);
                 self.note_phase();
                 place.last_heard = Instant::now();
             }

@@ -33,6 +33,9 @@ const LOGIN_MESSAGE_LIMIT: usize = 64 << 10;
 /// - `extra_float_digits = 3`: as the built-in subscription asks; any value above 0 gives the
 ///   shortest text that reads back as the same float.
 /// - `search_path = pg_catalog`: names in values (`regclass`) and types are always qualified.
+/// - `client_encoding = UTF8`: the server converts. From a database in SQL_ASCII it cannot, for
+///   nobody knows what its bytes mean: there the texts are taken as they are, and one that is no
+///   UTF-8 halts by its table and column (see `login`).
 /// - `row_security = off`: a table whose policies would hide rows from the snapshot is an error.
 const PINNED_SETTINGS: [(&str, &str); 12] = [
     ("client_encoding", "UTF8"),
@@ -211,8 +214,29 @@ async fn login(options: &ConnectOptions, purpose: Purpose, tls: bool) -> Result<
     parameters.extend(PINNED_SETTINGS);
     wire.put(|out| frontend::startup_message(parameters.iter().copied(), out))?;
     wire.flush().await?;
-    auth::log_in(&mut wire, options).await?;
+    let login = auth::log_in(&mut wire, options).await?;
+    if login.server_encoding == "SQL_ASCII" {
+        take_bytes_as_they_are(&mut wire).await?;
+    }
     Ok(wire)
+}
+
+/// The server would refuse a text without saying whose it is; our own decoder says it.
+async fn take_bytes_as_they_are(wire: &mut Wire) -> Result<(), SourceError> {
+    wire.put(|out| frontend::query("SET client_encoding = 'SQL_ASCII'", out))?;
+    wire.flush().await?;
+    let mut failure = None;
+    loop {
+        let frame = wire.next().await?;
+        match frame.tag {
+            b'E' => failure = Some(server_error("set the encoding", wire.body(frame))),
+            b'C' | b'N' | b'S' => {}
+            b'Z' => return failure.map_or(Ok(()), Err),
+            other => {
+                return Err(SourceError::Protocol(format!("tag 0x{other:02x} out of place")));
+            }
+        }
+    }
 }
 
 async fn open(options: &ConnectOptions, tls: bool) -> Result<Transport, SourceError> {

@@ -93,26 +93,46 @@ fn refuse_unsupported(answer: &wit::Interest) -> Result<(), Refusal> {
     Err((FaultCode::FeatureUnsupported, message))
 }
 
-/// Says which of the columns that a plugin must cover a table had under `previous` and has no more
-/// under `next`, or has with another type. `None`: all is well.
-///
-/// An instance asks this for the definitions that it sees; the caller asks it for those that the
-/// log remembers from before a restart.
-pub fn protection_lost(
+/// What became of a column that a plugin must cover.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnLoss {
+    /// The table has no column of that name.
+    #[error("is gone")]
+    Gone,
+    /// Its type is another one.
+    #[error("was {from} and is now {to}")]
+    Retyped {
+        /// Logical type that was covered.
+        from: String,
+        /// Logical type that the definition has.
+        to: String,
+    },
+}
+
+/// Whether a column that is covered, with its logical type, is lost under a definition of its
+/// table. `None`: all is well. An instance asks this for the definitions that it sees; the caller
+/// asks it for what the log remembers from before a restart.
+pub fn column_loss(name: &str, logical: &str, next: &TableSchema) -> Option<ColumnLoss> {
+    match next.ordinal(name).and_then(|ordinal| next.columns.get(ordinal)) {
+        None => Some(ColumnLoss::Gone),
+        Some(now) if now.logical != logical => {
+            Some(ColumnLoss::Retyped { from: logical.to_owned(), to: now.logical.clone() })
+        }
+        Some(_) => None,
+    }
+}
+
+/// The first of the columns that a plugin must cover which a table had under `previous` and lost
+/// under `next`, in words. `None`: all is well.
+pub(crate) fn protection_lost(
     required: &[String],
     previous: &TableSchema,
     next: &TableSchema,
 ) -> Option<String> {
     required.iter().find_map(|name| {
-        let before = &previous.columns[previous.ordinal(name)?];
-        match next.ordinal(name).map(|ordinal| &next.columns[ordinal]) {
-            None => Some(format!("the protected column {name:?} is no longer in the table")),
-            Some(now) if now.kind != before.kind || now.logical != before.logical => Some(format!(
-                "the protected column {name:?} changed its type from {} to {}",
-                before.logical, now.logical
-            )),
-            Some(_) => None,
-        }
+        let before = previous.columns.get(previous.ordinal(name)?)?;
+        let loss = column_loss(name, &before.logical, next)?;
+        Some(format!("the protected column {name:?} {loss}"))
     })
 }
 

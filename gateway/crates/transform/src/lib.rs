@@ -41,7 +41,7 @@ pub use error::PluginError;
 pub use fault::{Fault, FaultCode};
 pub use host::{CustomMetric, MetricKind};
 pub use instance::{Counters, Instance};
-pub use interest::{Interest, protection_lost};
+pub use interest::{ColumnLoss, Interest, column_loss};
 pub use limits::Limits;
 pub use plugin::{Info, Plugin, PluginSpec};
 

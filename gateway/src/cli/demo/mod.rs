@@ -3,7 +3,9 @@
 
 mod postgres;
 mod shop;
+mod stop;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,19 +15,27 @@ use clap::Args;
 
 use self::postgres::Postgres;
 use self::shop::Shop;
+use self::stop::Stop;
 use super::tail::{self, TailArgs};
 use super::{Exit, http};
 use crate::pipeline::Halt;
 
 /// How long the gateway may take to be ready.
 const READY: Duration = Duration::from_secs(30);
+/// Attempts at removing the demo's folder.
+const REMOVALS: usize = 20;
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Needs the programs of a PostgreSQL server (initdb, postgres, psql) and nothing else: the database
+listens on 127.0.0.1 on a free port, and your own is left alone.
+
 Examples:
-  offtake demo                  until Ctrl-C; everything is removed at the end
-  offtake demo --changes 50     end by itself after 50 changes")]
+  offtake demo                  until Ctrl-C or SIGTERM; everything is removed at the end
+  offtake demo --changes 50     end by itself after 50 changes
+
+Exit status: 0 ended as told, 1 something could not be started.")]
 pub struct DemoArgs {
     /// End by itself after that many changes.
     #[arg(long, value_name = "N")]
@@ -37,8 +47,14 @@ pub struct DemoArgs {
 
 /// Runs `demo`.
 pub fn execute(args: &DemoArgs) -> Exit {
-    match Demo::start(args) {
-        Ok(demo) => demo.follow(args),
+    let stop = match Stop::listen() {
+        Ok(stop) => stop,
+        Err(halt) => return Exit::failed(&halt),
+    };
+    match Demo::start(args, &stop) {
+        Ok(demo) => demo.follow(args, stop),
+        // What was started by then has been ended and removed.
+        Err(_) if stop.is_told() => Exit::done(),
         Err(halt) => Exit::failed(&halt),
     }
 }
@@ -59,10 +75,10 @@ struct Folder(PathBuf);
 struct Gateway(Child);
 
 impl Demo {
-    fn start(args: &DemoArgs) -> Result<Demo, Halt> {
+    fn start(args: &DemoArgs, stop: &Stop) -> Result<Demo, Halt> {
         let folder = Folder::make(&args.dir)?;
         println!("Starting a throw-away PostgreSQL in {} …", folder.0.display());
-        let postgres = Postgres::start(&folder.0)?;
+        let postgres = Postgres::start(&folder.0, stop)?;
         Shop::create(&postgres)?;
         let grpc = format!("127.0.0.1:{}", port_or_free(7070)?);
         let admin = format!("127.0.0.1:{}", port_or_free(7071)?);
@@ -70,16 +86,21 @@ impl Demo {
         std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
             .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
         let gateway = Gateway::start(&config, &folder.0)?;
-        gateway.wait_until_ready(&admin, &folder.0)?;
+        gateway.wait_until_ready(&admin, &folder.0, stop)?;
         println!("{}", introduction(postgres.port, &grpc, &admin, &config));
         let shop = Some(Shop::open(&postgres)?);
         Ok(Demo { shop, gateway, postgres, folder, grpc })
     }
 
-    /// Prints what a subscriber receives, until enough or Ctrl-C.
-    fn follow(mut self, args: &DemoArgs) -> Exit {
-        let exit = tail::execute(&TailArgs::for_demo(&self.grpc, args.changes));
-        println!("\nCleaning up …");
+    /// Prints what a subscriber receives, until enough or told to stop.
+    fn follow(mut self, args: &DemoArgs, stop: Stop) -> Exit {
+        let told = stop.clone();
+        let shown = TailArgs::for_demo(&self.grpc, args.changes);
+        let exit = tail::execute_until(&shown, stop.told());
+        // Ctrl-C reaches the gateway as well, which may end its subscribers first.
+        let exit = if told.is_told() { Exit::done() } else { exit };
+        // Whoever read may be gone, such as a closed terminal; the cleaning goes on.
+        let _ = writeln!(std::io::stdout(), "\nCleaning up …");
         self.shop = None;
         self.gateway.stop();
         drop((self.postgres, self.folder));
@@ -116,7 +137,14 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        // A server that was just ended may leave a last file between two looks.
+        for _ in 0..REMOVALS {
+            if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        eprintln!("{} could not be removed", self.0.display());
     }
 }
 
@@ -136,12 +164,15 @@ impl Gateway {
             .map_err(|error| failed(&error.to_string()))
     }
 
-    fn wait_until_ready(&self, admin: &str, folder: &Path) -> Result<(), Halt> {
+    fn wait_until_ready(&self, admin: &str, folder: &Path, stop: &Stop) -> Result<(), Halt> {
         let deadline = Instant::now() + READY;
         let address = admin.parse().map_err(|_| failed("no admin address"))?;
         while Instant::now() < deadline {
             if http::get(address, "/readyz").is_ok_and(|body| body == "ok\n") {
                 return Ok(());
+            }
+            if stop.is_told() {
+                return Err(failed("stopped while the gateway started"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -206,4 +237,31 @@ fn introduction(port: u16, grpc: &str, admin: &str, config: &Path) -> String {
 
 fn failed(why: &str) -> Halt {
     Halt::new("DEMO", why.trim(), "put right what it says, then run the demo again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The configuration that the README's tour shows, without the indent of its list.
+    fn of_the_readme() -> String {
+        let readme = include_str!("../../../../README.md");
+        let block = readme.split("```toml\n").nth(1).expect("the tour has a configuration");
+        let block = block.split("```").next().expect("the block ends");
+        block.lines().map(|line| line.trim_start().to_owned() + "\n").collect()
+    }
+
+    #[test]
+    fn the_readmes_configuration_is_valid_and_is_the_demos() {
+        let parse = |text: &str| {
+            offtake_config::parse(text, Path::new("/shop/offtake.toml"), &|_| None)
+                .unwrap_or_else(|errors| panic!("{errors}"))
+        };
+        let readme = parse(&of_the_readme());
+        assert_eq!(readme.warnings.to_string(), "");
+        let demo = parse(&configuration(5432, "127.0.0.1:7070", "127.0.0.1:7071"));
+        assert_eq!(readme.name, demo.name);
+        assert!(readme.plugins == demo.plugins, "the plugins differ");
+        assert_eq!(readme.routes, demo.routes);
+    }
 }

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::stop::Stop;
 use crate::pipeline::Halt;
 
 /// How long the server may take to answer.
 const READY: Duration = Duration::from_secs(60);
+/// How long it may take to end: it gives its own children five seconds.
+const ENDED: Duration = Duration::from_secs(7);
 
 /// A running throw-away server; stopped and removed when dropped.
 pub struct Postgres {
@@ -35,8 +38,8 @@ impl Postgres {
     /// Makes a database cluster in `folder` and starts it.
     ///
     /// # Errors
-    /// No server is installed, or it does not come up.
-    pub fn start(folder: &Path) -> Result<Postgres, Halt> {
+    /// No server is installed, it does not come up, or `stop` was told.
+    pub fn start(folder: &Path, stop: &Stop) -> Result<Postgres, Halt> {
         let programs = Programs::find()?;
         let data = folder.join("postgres");
         make_folder(&data, &programs)?;
@@ -72,7 +75,7 @@ impl Postgres {
             .spawn()
             .map_err(|error| failed("postgres", &error.to_string()))?;
         let mut postgres = Postgres { server, programs, folder: folder.to_path_buf(), port };
-        postgres.wait_until_ready()?;
+        postgres.wait_until_ready(stop)?;
         Ok(postgres)
     }
 
@@ -84,7 +87,7 @@ impl Postgres {
         command
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), Halt> {
+    fn wait_until_ready(&mut self, stop: &Stop) -> Result<(), Halt> {
         let deadline = Instant::now() + READY;
         loop {
             let answer = self
@@ -95,6 +98,9 @@ impl Postgres {
                 .status();
             if answer.is_ok_and(|status| status.success()) {
                 return Ok(());
+            }
+            if stop.is_told() {
+                return Err(failed("postgres", "stopped while it started"));
             }
             let ended = self.server.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
@@ -108,7 +114,17 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Killing the postmaster takes its children along; nothing is to be saved.
+        // An immediate shutdown takes the server's children along; nothing is to be saved.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.server.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        }
+        let deadline = Instant::now() + ENDED;
+        while Instant::now() < deadline {
+            if !matches!(self.server.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.server.kill();
         let _ = self.server.wait();
     }

@@ -44,6 +44,7 @@ pub struct RowRef<'a>(&'a [u8]);
 
 impl<'a> RowRef<'a> {
     /// The values by the schema's columns. After an error it ends.
+    #[inline]
     pub fn values(&self) -> impl Iterator<Item = Result<ValueRef<'a>, WireError>> + use<'a> {
         values(self.0)
     }
@@ -225,6 +226,7 @@ fn parse_header(encoded: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
 }
 
 /// The values of an encoded `List` or `Row`. After an error it ends.
+#[inline]
 pub fn values(encoded: &[u8]) -> impl Iterator<Item = Result<ValueRef<'_>, WireError>> {
     let mut reader = Reader::new(encoded);
     std::iter::from_fn(move || {
@@ -236,6 +238,7 @@ pub fn values(encoded: &[u8]) -> impl Iterator<Item = Result<ValueRef<'_>, WireE
     })
 }
 
+#[inline]
 fn next_value<'a>(reader: &mut Reader<'a>) -> Result<Option<ValueRef<'a>>, WireError> {
     while let Some((number, field)) = reader.field()? {
         if number == 1 {
@@ -245,6 +248,7 @@ fn next_value<'a>(reader: &mut Reader<'a>) -> Result<Option<ValueRef<'a>>, WireE
     Ok(None)
 }
 
+#[inline]
 fn parse_value(encoded: &[u8]) -> Result<ValueRef<'_>, WireError> {
     // A value with no known kind reads as NULL would lie; as absent it says that it is not known.
     let mut value = ValueRef::Absent;
@@ -269,6 +273,10 @@ fn parse_value(encoded: &[u8]) -> Result<ValueRef<'_>, WireError> {
             (1..=9, _) => return Err(WireError::WireType { field: number, wire_type: 255 }),
             _ => value,
         };
+        // One field is the rule: no second look for what is not there.
+        if reader.rest.is_empty() {
+            break;
+        }
     }
     Ok(value)
 }

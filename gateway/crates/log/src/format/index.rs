@@ -38,6 +38,8 @@ pub(crate) struct SegmentIndex {
     pub(crate) streams: Vec<(u32, StreamCount)>,
     /// Ids of the schemas in use, in order.
     pub(crate) schemas: Vec<u32>,
+    /// Stream and schema of every run, each pair once, in order.
+    pub(crate) pairs: Vec<(u32, u32)>,
 }
 
 impl SegmentIndex {
@@ -65,6 +67,11 @@ impl SegmentIndex {
             out.extend_from_slice(&count.bytes.to_le_bytes());
         }
         for schema in &self.schemas {
+            out.extend_from_slice(&schema.to_le_bytes());
+        }
+        out.extend_from_slice(&(self.pairs.len() as u32).to_le_bytes());
+        for (stream, schema) in &self.pairs {
+            out.extend_from_slice(&stream.to_le_bytes());
             out.extend_from_slice(&schema.to_le_bytes());
         }
         seal(&mut out, 0);
@@ -98,6 +105,11 @@ impl SegmentIndex {
         }
         for _ in 0..schemas {
             index.schemas.push(fields.u32()?);
+        }
+        // The first sidecars ended here: such a one is written again.
+        let pairs = fields.u32().map_err(|_| Wrong("a segment's index has no pairs"))?;
+        for _ in 0..pairs {
+            index.pairs.push((fields.u32()?, fields.u32()?));
         }
         if !fields.0.is_empty() {
             return Err(Wrong("a segment's index is longer than it says"));

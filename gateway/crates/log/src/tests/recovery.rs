@@ -157,6 +157,52 @@ fn segments_are_found_with_and_without_their_sidecars() {
 }
 
 #[test]
+fn which_schemas_a_stream_carries_is_known_at_once_and_after_restarts() {
+    let disk = FakeDisk::new();
+    let options = LogOptions { segment_bytes: 4096, ..options() };
+    let Opened { mut writer, log, .. } =
+        open_with(options.clone(), environment(&disk)).expect("the log opens");
+    // Version 1 of both tables goes to one stream, in segments that are closed; version 2 alone to
+    // the other.
+    let ids: Vec<u32> = [("a", 1), ("b", 1), ("b", 2)]
+        .map(|(table, version)| writer.register_schema(&schema(table, version)))
+        .to_vec();
+    let (one, other) = (writer.register_stream("one"), writer.register_stream("other"));
+    for (stream, at) in [(one, 0), (one, 1), (one, 0), (other, 2), (one, 1)] {
+        let schema = ids[at];
+        writer.push(stream, schema, |sequence, out| {
+            let payload = vec![7; 3000].into();
+            let change = v1::Change { sequence, stream, schema, payload, ..Default::default() };
+            change.encode(out).unwrap();
+        });
+        writer.flush().unwrap();
+    }
+    let carried = |log: &Log, stream| -> Vec<u32> {
+        log.schemas_of(stream).iter().map(|schema| schema.id).collect()
+    };
+    let check = |log: &Log| {
+        assert_eq!(carried(log, one), ids[..2]);
+        assert_eq!(carried(log, other), ids[2..]);
+        assert_eq!(carried(log, 99), [0; 0]);
+    };
+    check(&log);
+    drop(writer);
+    let image = disk.image();
+    assert!(log_files(&image).len() >= 3);
+    check(&open(&FakeDisk::from_image(&image)).log);
+    // The first sidecars did not say it: they are written again.
+    let sidecar = image.keys().find(|name| name.ends_with(".idx")).cloned().unwrap();
+    let mut old = image.clone();
+    let bytes = old.get_mut(&sidecar).unwrap();
+    bytes.truncate(bytes.len() - 4 - 4 - 8);
+    let checksum = crc32c::crc32c(bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    let disk = FakeDisk::from_image(&old);
+    check(&open(&disk).log);
+    assert_eq!(disk.image()[&sidecar], image[&sidecar]);
+}
+
+#[test]
 fn a_damaged_sidecar_is_rebuilt() {
     let mut image = segments();
     let sidecar = image.keys().find(|name| name.ends_with(".idx")).cloned().unwrap();

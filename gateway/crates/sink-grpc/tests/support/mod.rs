@@ -112,7 +112,12 @@ impl Rig {
 
     /// Adds a change of `bytes` bytes to the open group; its stream is `shop.public.<table>`.
     pub fn push(&mut self, table_name: &str, bytes: usize) {
-        let name = format!("shop.public.{table_name}");
+        self.push_to(&format!("shop.public.{table_name}"), table_name, bytes);
+    }
+
+    /// As [`Rig::push`], to a stream of any name.
+    pub fn push_to(&mut self, name: &str, table_name: &str, bytes: usize) {
+        let name = name.to_owned();
         let stream = self.writer.register_stream(&name);
         let schema = self
             .schemas

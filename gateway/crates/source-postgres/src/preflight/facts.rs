@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::Finding;
 use crate::SourceError;
-use crate::catalog::{Server, Table, matching_tables, read_server};
+use crate::catalog::{Server, Table, matching_tables, names_of, read_server};
 use crate::glob::Selection;
+use crate::progress::Resume;
 use crate::publication::{Publication, read_publication};
 use crate::run::SourceOptions;
 use crate::session::{Session, SqlRow, quote_identifier, quote_table};
@@ -29,7 +30,10 @@ pub(crate) struct Facts {
     pub(crate) publication: Option<Publication>,
     /// Whether the role may create a publication in this database.
     pub(crate) may_create: bool,
+    pub(crate) selection: Selection,
     pub(crate) tables: Vec<Table>,
+    /// Schema and name of the tables that the log knows, by OID.
+    pub(crate) names: HashMap<u32, (String, String)>,
     /// More about each table, by OID.
     pub(crate) details: HashMap<u32, TableDetails>,
     /// Tables that cannot be read, and the server's words.
@@ -96,7 +100,11 @@ fn stopped(item: &'static str) -> impl Fn(SourceError) -> Stopped {
 }
 
 /// Reads the facts.
-pub(crate) async fn read(session: &mut Session, options: &SourceOptions) -> Result<Facts, Stopped> {
+pub(crate) async fn read(
+    session: &mut Session,
+    options: &SourceOptions,
+    resume: &Resume,
+) -> Result<Facts, Stopped> {
     let server = read_server(session).await.map_err(stopped("server"))?;
     if let Err(error @ SourceError::Version(_)) = server.check() {
         return Err(stopped("version")(error));
@@ -112,6 +120,8 @@ pub(crate) async fn read(session: &mut Session, options: &SourceOptions) -> Resu
     let selection = Selection::new(&options.tables, &options.exclude)
         .map_err(|error| stopped("tables")(SourceError::Connection(error.to_string())))?;
     let tables = matching_tables(session, &selection).await.map_err(stopped("tables"))?;
+    let known = resume.snapshots.iter().map(|known| known.relation_id);
+    let names = names_of(session, known).await.map_err(stopped("tables"))?;
     let publication = read_publication(session, server.version, &options.publication)
         .await
         .map_err(stopped("publication"))?;
@@ -136,6 +146,8 @@ pub(crate) async fn read(session: &mut Session, options: &SourceOptions) -> Resu
         unreadable: try_reading(session, &tables).await.map_err(stopped("tables"))?,
         weak_leaves: read_weak_leaves(session, &tables).await.map_err(stopped("tables"))?,
         unfit: read_unfit(session, &selection, &tables).await.map_err(stopped("tables"))?,
+        selection,
+        names,
         tables,
     })
 }

@@ -77,7 +77,7 @@ fn replication(facts: &Facts, options: &SourceOptions, resume: &Resume) -> Findi
                      own instead), and a line for the database in pg_hba.conf",
                     options.connect.user
                 ),
-                _ => error.next_step().to_owned(),
+                _ => error.next_step().into_owned(),
             };
             let text = format!("no replication connection can be opened: {error}");
             return Finding::error(item, error.code(), text, step);

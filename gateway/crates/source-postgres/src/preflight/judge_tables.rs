@@ -14,17 +14,19 @@ use crate::run::{SnapshotMode, SourceOptions};
 /// Judges the captured tables.
 pub(crate) fn tables(facts: &Facts, options: &SourceOptions, resume: &Resume) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if facts.tables.is_empty() {
+    if let Err(error) =
+        check_names(&SnapshotStates::new(&resume.snapshots), &facts.selection, &facts.names)
+    {
+        findings.push(Finding::from_error("tables", &error));
+    } else if facts.tables.is_empty() {
         let error = SourceError::NoTables {
             database: facts.server.database.clone(),
             globs: options.tables.join(", "),
         };
         findings.push(Finding::from_error("tables", &error));
-    } else {
-        findings.push(Finding::ok("tables", summary(facts, options, resume)));
     }
-    if let Err(error) = check_names(&SnapshotStates::new(&resume.snapshots), &facts.tables) {
-        findings.push(Finding::from_error("tables", &error));
+    if !facts.tables.is_empty() {
+        findings.push(Finding::ok("tables", summary(facts, options, resume)));
     }
     for table in &facts.tables {
         findings.extend(identity(facts, table));
@@ -146,7 +148,7 @@ fn readable(facts: &Facts) -> Vec<Finding> {
     for (tables, error) in by_reason.into_values() {
         let role_step = "as their owner: GRANT SELECT ON ... TO the gateway's role, and GRANT USAGE \
                          on their schemas; or exclude them";
-        let step = if error.code() == "PG_RIGHTS" { role_step } else { error.next_step() };
+        let step = if error.code() == "PG_RIGHTS" { role_step.into() } else { error.next_step() };
         findings.push(Finding::error(
             "reading",
             error.code(),

@@ -11,6 +11,7 @@ use crate::SourceError;
 use crate::catalog::{Server, Table, TableColumn};
 use crate::connect::ConnectOptions;
 use crate::error::ServerError;
+use crate::glob::Selection;
 use crate::progress::{Resume, position};
 use crate::publication::{Publication, PublishedTable};
 use crate::run::{SnapshotMode, SourceOptions};
@@ -82,6 +83,8 @@ fn sound() -> Facts {
         publication: None,
         may_create: true,
         details: tables.iter().map(|table| (table.oid, details(table))).collect::<HashMap<_, _>>(),
+        selection: Selection::new(&["public.*"], &[] as &[&str]).unwrap(),
+        names: tables.iter().map(|it| (it.oid, (it.namespace.clone(), it.name.clone()))).collect(),
         tables,
         unreadable: Vec::new(),
         weak_leaves: Vec::new(),
@@ -250,6 +253,14 @@ fn a_table_that_the_log_knows_by_another_name_is_an_error() {
     resume.snapshots = vec![said_of(1, "clients", Some(50))];
     let renamed = faults(&judge(&facts, &options(), &resume, true));
     assert_eq!(renamed, [(Level::Error, "PG_TABLE_RENAMED")]);
+    // Not hidden by there being no table left.
+    let customers = facts.names[&1].clone();
+    facts.names.insert(1, ("far".to_owned(), "customers".to_owned()));
+    let tables = std::mem::take(&mut facts.tables);
+    let renamed = faults(&judge(&facts, &options(), &resume, true));
+    assert_eq!(renamed, [(Level::Error, "PG_TABLE_RENAMED")]);
+    facts.names.insert(1, customers);
+    facts.tables = tables;
     resume.snapshots[0].set_state(v1::SnapshotState::Removed);
     assert_eq!(faults(&judge(&facts, &options(), &resume, true)), NOTHING);
 }

@@ -1,0 +1,224 @@
+//! Messages that wait until they are handed to the client library all at once.
+//!
+//! An idempotent producer may not send to a partition while a request to it is on its way, and the
+//! library's thread does not sleep while a partition has messages that it should send and may not.
+//! So messages are collected here and go over by partition, a full hand-over while the one before
+//! is on its way, a smaller one when nothing is. Encoding goes on meanwhile. What waits here is not
+//! sent, so nothing of it survives a producer, and nothing has to.
+
+use std::ops::Range;
+
+use offtake_change::wire::ChangeView;
+use offtake_encode::debezium::Message;
+use offtake_encode::{EncodeError, partition_of};
+use rdkafka::message::{Header, OwnedHeaders};
+
+/// Bytes for one partition: enough for one request, and the rest goes with the next.
+const PARTITION_BYTES: usize = 1_000_000;
+/// Bytes for all partitions. One message may be larger.
+const TOTAL_BYTES: usize = 4 << 20;
+/// Messages for all partitions.
+const MESSAGES: usize = 8192;
+/// What a message takes in a request beside its key and value.
+const OVERHEAD_BYTES: usize = 64;
+/// Changes of a table without a key that go to one partition in a row, as a power of two.
+const KEYLESS_RUN_BITS: u32 = 10;
+
+/// A message that waits.
+pub(crate) struct Waiting {
+    /// Index of its topic.
+    pub(crate) target: usize,
+    pub(crate) partition: i32,
+    /// The group that counts it.
+    pub(crate) group: usize,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) timestamp: i64,
+    pub(crate) headers: Option<OwnedHeaders>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+}
+
+/// The messages that wait, in the order of the log.
+#[derive(Default)]
+pub(crate) struct Handover {
+    bytes: Vec<u8>,
+    pub(crate) messages: Vec<Waiting>,
+    /// Bytes that wait for each partition, by topic.
+    filled: Vec<Vec<usize>>,
+}
+
+impl Handover {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether a message of that size has to wait until the others are handed over.
+    pub(crate) fn is_full(&self, target: usize, partition: i32, message: &Message<'_>) -> bool {
+        let size = size(message);
+        let filled = self.filled.get(target).and_then(|filled| filled.get(index(partition)));
+        !self.is_empty()
+            && (self.messages.len() >= MESSAGES
+                || self.bytes.len() + size > TOTAL_BYTES
+                || filled.copied().unwrap_or_default() + size > PARTITION_BYTES)
+    }
+
+    /// Adds a message.
+    ///
+    /// # Errors
+    /// The change's headers are damaged.
+    pub(crate) fn push(
+        &mut self,
+        target: usize,
+        partition: i32,
+        group: usize,
+        change: &ChangeView<'_>,
+        message: &Message<'_>,
+    ) -> Result<(), EncodeError> {
+        let headers = headers(change, message)?;
+        let key = message.key.map(|key| self.put(key));
+        let value = message.value.map(|value| self.put(value));
+        let timestamp = change.processed_unix_ns.div_euclid(1_000_000).max(0);
+        *self.filled_mut(target, index(partition)) += size(message);
+        self.messages.push(Waiting { target, partition, group, timestamp, headers, key, value });
+        Ok(())
+    }
+
+    /// One partition after the other, each in the order of the log.
+    pub(crate) fn sort(&mut self) {
+        self.messages.sort_by_key(|message| (message.target, message.partition));
+    }
+
+    /// The bytes of a message's key.
+    pub(crate) fn key(&self, message: &Waiting) -> Option<&[u8]> {
+        self.bytes.get(message.key.clone()?)
+    }
+
+    /// The bytes of a message's value.
+    pub(crate) fn value(&self, message: &Waiting) -> Option<&[u8]> {
+        self.bytes.get(message.value.clone()?)
+    }
+
+    /// Forgets everything and keeps the memory, but not that of a message beyond the limit.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(TOTAL_BYTES);
+        self.messages.clear();
+        for filled in &mut self.filled {
+            filled.fill(0);
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn filled_mut(&mut self, target: usize, partition: usize) -> &mut usize {
+        if self.filled.len() <= target {
+            self.filled.resize_with(target + 1, Vec::new);
+        }
+        let filled = &mut self.filled[target];
+        if filled.len() <= partition {
+            filled.resize(partition + 1, 0);
+        }
+        &mut filled[partition]
+    }
+}
+
+fn index(partition: i32) -> usize {
+    usize::try_from(partition).unwrap_or_default()
+}
+
+fn size(message: &Message<'_>) -> usize {
+    message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len) + OVERHEAD_BYTES
+}
+
+/// The partition of a message: by its key as Java's client chooses it. Changes without a key go in
+/// runs to one partition after the other, as with Java's sticky partitioner; the run follows from
+/// the sequence, so that a re-send lands where it lay.
+pub(crate) fn partition(change: &ChangeView<'_>, message: &Message<'_>, partitions: i32) -> i32 {
+    match message.key {
+        Some(key) => partition_of(key, partitions),
+        None => {
+            let partitions = u64::from(partitions.unsigned_abs().max(1));
+            i32::try_from((change.sequence >> KEYLESS_RUN_BITS) % partitions).unwrap_or(0)
+        }
+    }
+}
+
+/// Headers that plugins added, and the link between the halves of a moved key.
+fn headers(
+    change: &ChangeView<'_>,
+    message: &Message<'_>,
+) -> Result<Option<OwnedHeaders>, EncodeError> {
+    let mut headers = None;
+    for header in change.headers() {
+        let (name, value) = header?;
+        let key = std::str::from_utf8(name).unwrap_or("invalid");
+        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
+        headers = Some(with.insert(Header { key, value: Some(value) }));
+    }
+    if let Some((key, value)) = message.key_change {
+        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
+        headers = Some(with.insert(Header { key, value: Some(value) }));
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> ChangeView<'static> {
+        // Operation 1 and nothing else.
+        ChangeView::parse(&[0x20, 1]).unwrap()
+    }
+
+    fn push(handover: &mut Handover, partition: i32, value: &[u8]) -> bool {
+        let message = Message { key: Some(b"key"), value: Some(value), key_change: None };
+        if handover.is_full(0, partition, &message) {
+            return false;
+        }
+        handover.push(0, partition, 0, &view(), &message).unwrap();
+        true
+    }
+
+    #[test]
+    fn partitions_go_over_one_after_the_other_and_each_keeps_its_order() {
+        let mut handover = Handover::default();
+        for (partition, value) in [(1, b"a"), (0, b"b"), (1, b"c"), (0, b"d")] {
+            assert!(push(&mut handover, partition, value));
+        }
+        handover.sort();
+        let values = |handover: &Handover| -> Vec<(i32, Vec<u8>)> {
+            let value = |message| handover.value(message).unwrap().to_vec();
+            handover.messages.iter().map(|message| (message.partition, value(message))).collect()
+        };
+        let expected = [(0, b"b"), (0, b"d"), (1, b"a"), (1, b"c")];
+        assert_eq!(
+            values(&handover),
+            expected.map(|(partition, value)| (partition, value.to_vec()))
+        );
+        assert_eq!(handover.key(&handover.messages[0]), Some(&b"key"[..]));
+    }
+
+    #[test]
+    fn a_partition_takes_no_more_than_a_request_and_all_no_more_than_the_limit() {
+        let mut handover = Handover::default();
+        let value = vec![0; 100_000];
+        let taken = (0..).take_while(|_| push(&mut handover, 0, &value)).count();
+        assert_eq!(taken, 9);
+        let others = (0..).take_while(|&n| push(&mut handover, 1 + n / 9, &value)).count();
+        assert_eq!(taken + others, TOTAL_BYTES / (value.len() + 3));
+        handover.clear();
+        assert!(handover.is_empty() && push(&mut handover, 0, &value));
+    }
+
+    #[test]
+    fn a_message_beyond_the_limit_goes_alone() {
+        let mut handover = Handover::default();
+        assert!(push(&mut handover, 0, &vec![0; TOTAL_BYTES + 1]));
+        assert!(!push(&mut handover, 0, b"next"));
+    }
+}

@@ -1,0 +1,324 @@
+//! What `offtake check` says about plugins: each by itself, so that one that cannot be loaded does
+//! not hide what is wrong with the next.
+//!
+//! A column that is configured and that no table has is told apart by its past: one that the log
+//! knows was renamed or dropped, one that was never there is misspelt. What a plugin does with a
+//! table's types is its own word, at the first row.
+
+use offtake_config::{Config, PluginSource};
+use offtake_log::Recovered;
+use offtake_proto::v1;
+use offtake_source_postgres::{Finding, Table};
+use offtake_transform::{BUILTIN_NAMES, Plugin};
+
+use super::near::nearest;
+use crate::pipeline::{Halt, load_plugins};
+
+/// Loads the plugin of that index and no other, and keeps nothing of it on the disk.
+///
+/// # Errors
+/// What `offtake run` would end with, and the name that was probably meant.
+pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
+    let Some(wanted) = config.plugins.get(index) else {
+        return Err(Halt::new("PLUGIN", "there is no such plugin", "report this as a defect"));
+    };
+    let only = Config { plugins: vec![wanted.clone()], ..config.clone() };
+    let loaded = load_plugins(&only, None);
+    let mut plugins = loaded.map_err(|halt| with_suggestion(halt, &only))?;
+    plugins
+        .pop()
+        .map(|(plugin, _)| plugin)
+        .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
+}
+
+/// The halt, with the name that was probably meant where a `builtin:` is misspelt.
+pub fn with_suggestion(mut halt: Halt, config: &Config) -> Halt {
+    if halt.code != "PLUGIN_UNKNOWN_BUILTIN" {
+        return halt;
+    }
+    let meant = config.plugins.iter().find_map(|plugin| match &plugin.wasm {
+        PluginSource::Builtin(name) if !BUILTIN_NAMES.contains(&name.as_str()) => {
+            nearest(name, BUILTIN_NAMES.iter().copied())
+        }
+        _ => None,
+    });
+    if let Some(meant) = meant {
+        halt.next_step = format!("did you mean builtin:{meant}? {}", halt.next_step);
+    }
+    halt
+}
+
+/// What is known about the tables that a plugin works on.
+pub struct Seen<'a> {
+    /// The captured tables whose route names the plugin; `None`: the database was not looked at.
+    pub tables: Option<Vec<&'a Table>>,
+    /// What the log holds.
+    pub recovered: Option<&'a Recovered>,
+}
+
+/// Judges a plugin that was loaded. `config_json`: what it was configured with.
+pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding> {
+    let item = format!("plugin {}", plugin.name());
+    let info = plugin.info();
+    let what = format!("{} {}", info.name, info.version);
+    let Some(tables) = &seen.tables else {
+        let text = format!("{what} loads; its tables were not looked at, for want of the database");
+        return vec![Finding::ok(item, text)];
+    };
+    let columns = Columns { plugin: plugin.name(), tables, recovered: seen.recovered };
+    let mut findings: Vec<Finding> = info
+        .required_columns
+        .iter()
+        .filter_map(|column| columns.protected(&item, column))
+        .collect();
+    if info.name == "filter" {
+        findings.extend(
+            tested_columns(config_json).iter().filter_map(|column| columns.tested(&item, column)),
+        );
+    }
+    if findings.is_empty() {
+        let text = match tables.len() {
+            0 => format!("{what}; no captured table goes through it"),
+            1 => format!("{what}, on 1 table"),
+            count => format!("{what}, on {count} tables"),
+        };
+        findings.push(Finding::ok(item, text));
+    }
+    findings
+}
+
+/// The columns that the filter's conditions name.
+fn tested_columns(config_json: &str) -> Vec<String> {
+    let config: serde_json::Value = serde_json::from_str(config_json).unwrap_or_default();
+    let conditions = ["drop", "keep"].into_iter().filter_map(|key| config[key].as_array());
+    let mut columns: Vec<String> = conditions
+        .flatten()
+        .filter_map(|condition| condition["column"].as_str().map(str::to_owned))
+        .collect();
+    columns.sort();
+    columns.dedup();
+    columns
+}
+
+/// The columns of a plugin's tables, now and as the log remembers them.
+struct Columns<'a> {
+    plugin: &'a str,
+    tables: &'a [&'a Table],
+    recovered: Option<&'a Recovered>,
+}
+
+impl Columns<'_> {
+    fn is_in(&self, table: &Table, column: &str) -> bool {
+        table.columns.iter().any(|own| own.name == column)
+    }
+
+    fn is_anywhere(&self, column: &str) -> bool {
+        self.tables.iter().any(|table| self.is_in(table, column))
+    }
+
+    /// Where the log says that the plugin has covered the column.
+    fn covered(&self, column: &str) -> impl Iterator<Item = &v1::ProtectedColumn> {
+        let activations = self.recovered.map_or(&[][..], |recovered| &recovered.plugins[..]);
+        let last = activations.iter().rev().find(|activation| activation.name == self.plugin);
+        last.into_iter()
+            .flat_map(|activation| &activation.protects)
+            .filter(move |covered| covered.column == column)
+    }
+
+    /// What is wrong with a column that the plugin is to protect.
+    fn protected(&self, item: &str, column: &str) -> Option<Finding> {
+        let lost = self.covered(column).find_map(|covered| {
+            let table = self.tables.iter().find(|table| {
+                table.namespace == covered.namespace && table.name == covered.table
+            })?;
+            (!self.is_in(table, column)).then_some(*table)
+        });
+        if let Some(table) = lost {
+            return Some(Finding::error(
+                item,
+                "PLUGIN_COLUMN_LOST",
+                format!(
+                    "it protects {column} of {}, and that column was renamed or dropped since{}",
+                    table.qualified_name(),
+                    self.new_columns(table)
+                ),
+                format!(
+                    "name the column that took its place in [plugin.{}] config: until then the \
+                     pipeline halts at the table's next row",
+                    self.plugin
+                ),
+            ));
+        }
+        if self.is_anywhere(column) {
+            return None;
+        }
+        if let Some(covered) = self.covered(column).next() {
+            return Some(Finding::warning(
+                item,
+                "PLUGIN_COLUMN_LOST",
+                format!(
+                    "it protected {column} of {}.{}, and that table is not captured by this name \
+                     any more: renamed, dropped or excluded",
+                    covered.namespace, covered.table
+                ),
+                format!(
+                    "name the table's new name in the plugin's route, or remove the column in \
+                     [plugin.{}] config",
+                    self.plugin
+                ),
+            ));
+        }
+        let text = format!("it is to protect {column}, which none of its tables has");
+        Some(Finding::error(item, "PLUGIN_COLUMN_MISSING", text, self.spelling(column)))
+    }
+
+    /// What is wrong with a column that a condition of the filter names.
+    fn tested(&self, item: &str, column: &str) -> Option<Finding> {
+        if self.tables.is_empty() || self.is_anywhere(column) {
+            return None;
+        }
+        Some(Finding::warning(
+            item,
+            "PLUGIN_COLUMN_UNKNOWN",
+            format!(
+                "it tests {column}, which none of its tables has: the condition is never known, so \
+                 no row is left out by it"
+            ),
+            self.spelling(column),
+        ))
+    }
+
+    fn spelling(&self, column: &str) -> String {
+        let names = self.tables.iter().flat_map(|table| &table.columns);
+        let step = format!("correct the spelling in [plugin.{}] config", self.plugin);
+        match nearest(column, names.map(|column| column.name.as_str())) {
+            Some(meant) => format!("did you mean {meant}? {step}"),
+            None => step,
+        }
+    }
+
+    /// The columns that the table has and that its last definition in the log has not.
+    fn new_columns(&self, table: &Table) -> String {
+        let schemas = self.recovered.map_or(&[][..], |recovered| &recovered.schemas[..]);
+        let last = schemas
+            .iter()
+            .rev()
+            .find(|schema| schema.namespace == table.namespace && schema.table == table.name);
+        let Some(last) = last else { return String::new() };
+        let new: Vec<&str> = table
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| last.columns.iter().all(|old| old.name != *name))
+            .collect();
+        if new.is_empty() {
+            return String::new();
+        }
+        format!(" (new in the table: {})", new.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offtake_source_postgres::{Level, TableColumn};
+
+    fn table(name: &str, columns: &[&str]) -> Table {
+        let column = |name: &&str| TableColumn {
+            name: (*name).to_owned(),
+            type_id: 25,
+            type_modifier: -1,
+            not_null: false,
+            default: None,
+            generated: false,
+        };
+        Table {
+            oid: 1,
+            namespace: "public".to_owned(),
+            name: name.to_owned(),
+            partitioned: false,
+            replica_identity: 'd',
+            estimated_rows: 0,
+            columns: columns.iter().map(column).collect(),
+            key: vec!["id".to_owned()],
+            key_deferrable: false,
+            identity_index: Vec::new(),
+        }
+    }
+
+    /// A log in which plugin `hide` has covered `email` of `public.people`.
+    fn covered() -> Recovered {
+        let column = v1::ProtectedColumn {
+            namespace: "public".to_owned(),
+            table: "people".to_owned(),
+            column: "email".to_owned(),
+            ..Default::default()
+        };
+        let column_of = |name: &str| v1::Column { name: name.to_owned(), ..Default::default() };
+        Recovered {
+            is_empty: false,
+            next_sequence: 2,
+            schemas: vec![v1::Schema {
+                namespace: "public".to_owned(),
+                table: "people".to_owned(),
+                columns: vec![column_of("id"), column_of("email")],
+                ..Default::default()
+            }],
+            streams: Vec::new(),
+            position: None,
+            snapshots: Vec::new(),
+            plugins: vec![v1::PluginActivation {
+                name: "hide".to_owned(),
+                protects: vec![column],
+                ..Default::default()
+            }],
+            truncated_bytes: 0,
+        }
+    }
+
+    fn protected(tables: &[&Table], recovered: Option<&Recovered>) -> Option<Finding> {
+        Columns { plugin: "hide", tables, recovered }.protected("plugin hide", "email")
+    }
+
+    #[test]
+    fn a_column_that_never_was_is_misspelt_and_the_near_one_is_proposed() {
+        let people = table("people", &["id", "e_mail"]);
+        let finding = protected(&[&people], None).unwrap();
+        assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_MISSING"));
+        assert!(finding.next_step.starts_with("did you mean e_mail? correct"), "{finding:?}");
+        let people = table("people", &["id", "email"]);
+        assert_eq!(protected(&[&people], None), None);
+    }
+
+    #[test]
+    fn a_column_that_was_renamed_is_told_so_also_where_another_table_still_has_it() {
+        let people = table("people", &["id", "mail"]);
+        let staff = table("staff", &["id", "email"]);
+        for tables in [&[&people][..], &[&staff, &people]] {
+            let finding = protected(tables, Some(&covered())).unwrap();
+            assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_LOST"));
+            assert!(finding.text.contains("email of public.people"), "{finding:?}");
+            assert!(finding.text.ends_with("(new in the table: mail)"), "{finding:?}");
+            assert!(!finding.next_step.contains("spelling"), "{finding:?}");
+        }
+        // The table itself has another name now.
+        let clients = table("clients", &["id"]);
+        let finding = protected(&[&clients], Some(&covered())).unwrap();
+        assert_eq!((finding.level, finding.code), (Level::Warning, "PLUGIN_COLUMN_LOST"));
+        assert!(finding.text.contains("public.people"), "{finding:?}");
+        assert_eq!(protected(&[&staff], Some(&covered())), None, "it is protected there");
+    }
+
+    #[test]
+    fn a_condition_on_a_column_that_no_table_has_is_a_warning() {
+        let json = r#"{"drop": [{"column": "statsu", "equals": "x"}, {"column": "id", "equals": 1}],
+                       "match": "any"}"#;
+        assert_eq!(tested_columns(json), ["id", "statsu"]);
+        let orders = table("orders", &["id", "status"]);
+        let columns = Columns { plugin: "f", tables: &[&orders], recovered: None };
+        let finding = columns.tested("plugin f", "statsu").unwrap();
+        assert_eq!((finding.level, finding.code), (Level::Warning, "PLUGIN_COLUMN_UNKNOWN"));
+        assert!(finding.next_step.starts_with("did you mean status?"), "{finding:?}");
+        assert_eq!(columns.tested("plugin f", "id"), None);
+    }
+}

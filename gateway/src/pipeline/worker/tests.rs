@@ -1,0 +1,170 @@
+//! The worker over a real log: what enters it together, and what is told when it is full.
+
+use std::time::{Duration, Instant};
+
+use offtake_change::{
+    Column, Form, HeaderRange, Image, Kind, ReplicaIdentity, Row, Snapshot, Subject,
+};
+use offtake_log::{Log, LogOptions, Selection};
+use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
+
+use super::super::chain::PluginCounters;
+use super::super::router::Route;
+use super::*;
+
+fn table(columns: &[&str]) -> Arc<TableSchema> {
+    Arc::new(TableSchema {
+        database: "shop".into(),
+        namespace: "public".into(),
+        table: "people".into(),
+        version: columns.len() as u32,
+        columns: columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
+        key: vec![],
+        replica_identity: ReplicaIdentity::Full,
+        form: Form::Envelope,
+        changed_by: vec![],
+        content_type: String::new(),
+        subject: Subject::Table,
+    })
+}
+
+/// A worker with a plugin that covers `email`, on a log of its own.
+fn worker(options: LogOptions) -> (Worker, Log) {
+    let opened = offtake_log::open(options).unwrap();
+    let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
+    let spec = PluginSpec {
+        name: "mask".into(),
+        component: offtake_transform::builtin("mask").unwrap().to_vec(),
+        config_json: r#"{"columns":["email"],"keep_last":0}"#.into(),
+        limits: Limits::default(),
+    };
+    let plugins = [(Plugin::load(&engine, spec).unwrap(), Arc::new(PluginCounters::default()))];
+    let route = Route {
+        tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
+        plugins: vec![0],
+        stream: "{name}.{schema}.{table}".into(),
+        continues: false,
+    };
+    let worker = Worker::new(
+        opened.writer,
+        Router::new("shop", vec![route]),
+        Chain::new(&plugins, &[]).unwrap(),
+        &opened.recovered,
+        StateCell::new(),
+        Arc::default(),
+        vec![1],
+        tokio::sync::watch::channel(0).0,
+    );
+    (worker, opened.log)
+}
+
+/// Adds rows of one transaction, each with as large a text in every column.
+fn add_rows(batch: &mut Batch, schema: &Arc<TableSchema>, rows: usize, text: &str) {
+    let index = batch.schema_index(schema);
+    for _ in 0..rows {
+        let begin = batch.begin_image();
+        for _ in &schema.columns {
+            let cell = batch.text(text.as_bytes());
+            batch.push_cell(cell);
+        }
+        let order = batch.rows.len() as u64 + 1;
+        batch.rows.push(Row {
+            schema: index,
+            transaction: 0,
+            operation: Operation::Create,
+            snapshot: Snapshot::None,
+            dropped: false,
+            before: Image::NONE,
+            after: batch.end_image(begin),
+            lsn: Lsn(order),
+            order,
+            order_in_table: order,
+            headers: HeaderRange::default(),
+        });
+    }
+}
+
+fn started(tables: &[Arc<TableSchema>]) -> SourceEvent {
+    SourceEvent::Started { identity: v1::SourceIdentity::default(), tables: tables.to_vec() }
+}
+
+/// Waits for a condition, at most ten seconds.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions { retain_bytes: 16 << 10, ..LogOptions::new(folder.path()) };
+    let (worker, log) = worker(options);
+    let _pin = log.pin("reader", 0);
+    let state = worker.state.clone();
+    let (events, received) = flume::bounded(4);
+    let running = std::thread::spawn(move || worker.run(&received));
+    let people = table(&["email"]);
+    events.send(started(&[Arc::clone(&people)])).unwrap();
+    for end in 1.. {
+        if log.stats().blocked.is_some() {
+            break;
+        }
+        let mut batch = Batch::new();
+        let commit = Lsn(end);
+        batch.push_transaction(Transaction { id: end.to_string(), commit, ..Default::default() });
+        add_rows(&mut batch, &people, 1, &"x".repeat(8 << 10));
+        let end = Lsn(end + 1);
+        batch.boundaries.push(Boundary { rows_end: 1, transaction: 0, end, source_rows: 1 });
+        let sequence = log.durable().borrow().sequence;
+        events.send(SourceEvent::Batch(batch)).unwrap();
+        eventually("taken in or blocked", || {
+            log.durable().borrow().sequence > sequence || log.stats().blocked.is_some()
+        });
+    }
+    let stray = Arc::new(TableSchema { namespace: "other".into(), ..TableSchema::clone(&people) });
+    let mut batch = Batch::new();
+    batch.push_transaction(Transaction::default());
+    add_rows(&mut batch, &stray, 1, "x");
+    events.send(SourceEvent::Batch(batch)).unwrap();
+    eventually("the halt is told", || matches!(state.get(), State::Halted(_)));
+    assert!(!running.is_finished(), "the flush waits for the log");
+    log.close();
+    assert_eq!(running.join().unwrap().unwrap_err().code, "ROUTE_MISSING");
+}
+
+#[test]
+fn what_a_definition_brings_enters_the_log_with_its_first_row_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, log) = worker(LogOptions::new(folder.path()));
+    let (older, today) = (table(&["id"]), table(&["id", "email"]));
+    worker.take_event(started(&[Arc::clone(&today)])).unwrap();
+    let mut batch = Batch::new();
+    batch.push_transaction(Transaction { id: "7".into(), commit: Lsn(9), ..Default::default() });
+    // Several pieces of rows from before the column was added, then one with it.
+    let text = "x".repeat(8 << 10);
+    add_rows(&mut batch, &older, 400, &text);
+    add_rows(&mut batch, &today, 1, &text);
+    worker.take_event(SourceEvent::Batch(batch)).unwrap();
+    worker.submit().unwrap();
+    worker.writer.flush().unwrap();
+
+    let mut reader = log.reader(0, Selection::all()).unwrap();
+    let (mut pieces, mut with_coverage) = (0, 0);
+    while let Some(group) = reader.next_group().unwrap() {
+        pieces += u32::from(!group.runs.is_empty());
+        let brings = group.controls.iter().any(|control| {
+            matches!(control, Control::PluginActivation(record)
+                if record.protects.iter().any(|column| !column.catalogue_only))
+        });
+        if brings {
+            with_coverage += 1;
+            assert_eq!(group.last_sequence, 401, "durable before the row that brought it");
+            assert!(!group.runs.is_empty());
+        }
+    }
+    assert!(pieces > 1);
+    assert_eq!(with_coverage, 1);
+}
