@@ -1,6 +1,8 @@
 //! The Kafka sink against a real broker, from a log that the test fills by hand: what arrives, in
 //! which order and where, over restarts of either side, and what halts it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! What a protecting plugin hides is nowhere to be found: not in the log's files, not on gRPC, not
 //! in our own log lines, over snapshot, insert, update, delete and key change.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! The pipeline in operation: the slot advances whatever the consumers do, trouble of the server is
 //! survived without a person, and memory stays bounded.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use offtake_tests::gateway::Gateway;

@@ -1,6 +1,8 @@
 //! What `offtake check` finds in a real database: each fault is arranged and must be told, with a
 //! next step, and nothing may be created by looking.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use anyhow::Result;
 use offtake_proto::v1;
 use offtake_source_postgres::{

@@ -8,11 +8,11 @@ use offtake_change::Histogram;
 use offtake_log::Log;
 use offtake_sink_grpc::GrpcStatus;
 use offtake_sink_kafka::{KafkaSink, KafkaState, KafkaStatus};
-use offtake_source_postgres::{SourceState, SourceStatus};
+use offtake_source_postgres::{SourceState, SourceStatus, lsn_of};
 use serde::Serialize;
 
 use super::connection::Connection;
-use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters, lsn};
+use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
 pub struct Observed {
@@ -276,8 +276,8 @@ impl Observed {
         let durable = self.log.durable();
         let (end, idle, last_commit_unix_us) = match &durable.borrow().position {
             Some(position) => (
-                lsn(position.end.as_ref()),
-                lsn(position.idle.as_ref()),
+                lsn_of(position.end.as_ref()),
+                lsn_of(position.idle.as_ref()),
                 position.last_commit_unix_us,
             ),
             None => Default::default(),

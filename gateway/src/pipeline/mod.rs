@@ -20,4 +20,4 @@ pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};
 pub use supervise::{Ended, Running};
-pub use worker::{WorkerCounters, log_halt, lsn};
+pub use worker::{WorkerCounters, log_halt};

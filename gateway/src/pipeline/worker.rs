@@ -18,7 +18,7 @@ use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchem
 use offtake_failpoint::{crash_point, mutate};
 use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
-use offtake_source_postgres::SourceEvent;
+use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
 use super::chain::Chain;
 use super::halt::Halt;
@@ -121,7 +121,7 @@ impl Worker {
                 OpenTransaction {
                     transaction: Transaction {
                         id: partial.transaction_id.clone(),
-                        commit: lsn(partial.commit.as_ref()),
+                        commit: lsn_of(partial.commit.as_ref()),
                         ..Transaction::default()
                     },
                     rows: partial.next_row,
@@ -183,7 +183,7 @@ impl Worker {
                 self.submit()
             }
             SourceEvent::Idle(lsn) => {
-                self.position.idle = Some(at(lsn));
+                self.position.idle = Some(position_of(lsn));
                 self.position_written = false;
                 self.submit()
             }
@@ -392,8 +392,8 @@ impl Worker {
             if row.operation == Operation::Message {
                 // A message outside a transaction comes where it was written: everything committed
                 // before it has come, and in one group with this place it is not taken twice.
-                let past = Lsn(row.lsn.0 + 1).max(lsn(self.position.idle.as_ref()));
-                self.position.idle = Some(at(past));
+                let past = Lsn(row.lsn.0 + 1).max(lsn_of(self.position.idle.as_ref()));
+                self.position.idle = Some(position_of(past));
                 self.position_written = false;
             }
             return;
@@ -414,8 +414,8 @@ impl Worker {
         let Some(transaction) = batch.transactions.get(boundary.transaction as usize) else {
             return;
         };
-        self.position.end = Some(at(boundary.end));
-        self.position.last_commit = Some(at(transaction.commit));
+        self.position.end = Some(position_of(boundary.end));
+        self.position.last_commit = Some(position_of(transaction.commit));
         self.position.last_commit_unix_us = transaction.commit_unix_us;
         self.position.partial = None;
         self.position_written = false;
@@ -429,13 +429,13 @@ impl Worker {
         self.writer.control(Control::TransactionEnd(v1::TransactionEnd {
             transaction: Some(v1::Transaction {
                 id: transaction.id.clone(),
-                commit: Some(at(transaction.commit)),
+                commit: Some(position_of(transaction.commit)),
                 previous_commit: (transaction.previous_commit.0 != 0)
-                    .then(|| at(transaction.previous_commit)),
+                    .then(|| position_of(transaction.previous_commit)),
                 commit_unix_us: transaction.commit_unix_us,
                 origin: transaction.origin.clone(),
             }),
-            end: Some(at(boundary.end)),
+            end: Some(position_of(boundary.end)),
             last_sequence,
             source_changes: boundary.source_rows,
             logged_changes: open.logged,
@@ -447,7 +447,7 @@ impl Worker {
     fn submit(&mut self) -> Result<(), Halt> {
         let partial = self.open.as_ref().filter(|open| open.rows > 0).map(|open| v1::Partial {
             transaction_id: open.transaction.id.clone(),
-            commit: Some(at(open.transaction.commit)),
+            commit: Some(position_of(open.transaction.commit)),
             next_row: open.rows,
             logged_changes: open.logged,
             streams: open.streams.clone(),
@@ -463,7 +463,7 @@ impl Worker {
         }
         if mutate("mutate.acknowledge_early") {
             // Long enough for the server to hear of it before a crash point that follows.
-            self.early.send_replace(lsn(self.position.end.as_ref()).0);
+            self.early.send_replace(lsn_of(self.position.end.as_ref()).0);
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
         crash_point("pipeline.before_submit");
@@ -532,19 +532,6 @@ fn table(progress: &v1::SnapshotProgress) -> (String, String) {
 /// A log error as a halt.
 pub fn log_halt(error: &offtake_log::LogError) -> Halt {
     Halt::new(error.code(), super::halt::chain(error), error.next_step())
-}
-
-/// The LSN of a position; zero where there is none.
-pub fn lsn(position: Option<&v1::Position>) -> offtake_change::Lsn {
-    match position.and_then(|position| position.at.as_ref()) {
-        Some(v1::position::At::Lsn(lsn)) => offtake_change::Lsn(*lsn),
-        _ => offtake_change::Lsn::ZERO,
-    }
-}
-
-/// A position of an LSN.
-pub fn at(lsn: offtake_change::Lsn) -> v1::Position {
-    v1::Position { at: Some(v1::position::At::Lsn(lsn.0)) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! The pipeline is played by `recorder`, which keeps what a log would keep. 15 (the distribution's)
 //! and 18 are always tested, 14, 16 and 17 too where `OFFTAKE_TEST_FULL` is set.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod changes;
 mod halts;
 mod late;

@@ -2,6 +2,8 @@
 //! keeps. A vector is never changed: what was written once is read by every later version. With
 //! `OFFTAKE_BLESS=1` a vector that is missing is written; an existing one never is.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

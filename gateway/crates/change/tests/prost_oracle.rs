@@ -1,6 +1,8 @@
 //! The hand-written wire form against prost, the oracle: whatever a batch holds, both write the
 //! same bytes and both read them back; damaged bytes are refused or read short, never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

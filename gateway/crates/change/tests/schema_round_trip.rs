@@ -1,6 +1,8 @@
 //! Table schemas: what is written to the log reads back equal, nested elements included, and a
 //! code of a later version is an error rather than a guess.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
 use offtake_proto::v1;
 use proptest::prelude::*;

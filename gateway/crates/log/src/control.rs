@@ -12,6 +12,7 @@ use prost::Message;
 use crate::format::{CRITICAL, Record, Wrong, put_record};
 
 /// A control record.
+#[allow(clippy::large_enum_variant, reason = "a few a group, never kept in numbers")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Control {
     /// A schema under its log-wide id, before the first change that refers to it.

@@ -4,6 +4,8 @@
 //! source, the SDK and the host at once. Every case runs at batch sizes 1, 2, 7 and 256 and must
 //! give the same result: a plugin may not depend on how changes are cut into calls.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use offtake_change::{
