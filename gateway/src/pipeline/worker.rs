@@ -105,6 +105,10 @@ struct Output {
 
 impl Worker {
     /// A worker that goes on from `position`, the log's last.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is another part that the worker is wired to"
+    )]
     pub fn new(
         writer: LogWriter,
         router: Router,
