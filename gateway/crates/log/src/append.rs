@@ -15,6 +15,7 @@ use crate::LogError;
 use crate::control::{Control, ControlState};
 use crate::disk::{Disk, DiskFile, Lock, MAX_SLICES};
 use crate::format::{DirectoryEntry, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentIndex};
+use crate::load;
 use crate::log::{Durable, Shared};
 use crate::queue::{PendingGroup, Taken};
 use crate::retention::{self, Deletion, Reserve};
@@ -263,6 +264,11 @@ impl Appender {
             }
             self.next_sequence = group.header.next_sequence();
             self.register_pairs(&group.entries);
+        }
+        let mut offset = self.segment.durable_bytes();
+        for group in pending.iter().take(count) {
+            load::keep_written(&self.shared, &self.segment, offset, group);
+            offset += u64::from(group.header.total_bytes);
         }
         self.segment.grow(|index| {
             for group in pending.iter().take(count) {

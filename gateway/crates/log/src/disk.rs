@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::direct::SegmentFile;
+
 /// Kept as long as the folder is to stay locked.
 pub(crate) type Lock = Box<dyn Any + Send + Sync>;
 
@@ -21,6 +23,9 @@ pub(crate) const MAX_SLICES: usize = 1024;
 pub(crate) trait Disk: Debug + Send + Sync {
     /// Opens an existing file to read and write.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens an existing segment, which is large and only grows: what goes through here is best not
+    /// kept in memory by the system. Less than a block of zeros may stand behind what was written.
+    fn open_segment(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Makes an empty file (0600), or empties the one that is there.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Renames, replacing the target.
@@ -86,6 +91,10 @@ impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
         Ok(Arc::new(RealFile { file }))
+    }
+
+    fn open_segment(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(SegmentFile::open(&self.dir.join(name))?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

@@ -24,6 +24,10 @@ pub(crate) const VERSION: u16 = 1;
 /// Header flags above this bit change the meaning of what follows: an unknown one cannot be read.
 pub(crate) const FIRST_INCOMPATIBLE_FLAG: u32 = 8;
 
+/// A segment is written in blocks of this size: the last is filled up with zeros. No device's sector
+/// is larger.
+pub(crate) const BLOCK_ALIGNMENT: usize = 4096;
+
 /// Why bytes are not what the log wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong(pub(crate) &'static str);

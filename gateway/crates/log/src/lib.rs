@@ -19,6 +19,7 @@ mod append;
 mod cache;
 mod control;
 mod cursor;
+mod direct;
 mod disk;
 mod error;
 mod format;

@@ -1,5 +1,5 @@
 //! Loads groups and blocks of runs from a segment through the shared cache, checking every byte
-//! once.
+//! once. What was just written is kept there at once.
 //!
 //! Blocks end where runs end, so that a run is always a slice of one block and never copied. Which
 //! runs share a block follows from the directory alone, so all readers ask for the same blocks.
@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::Cached;
+use crate::cache::{Cached, Key};
 use crate::control::{Control, Refused};
 use crate::disk::{DiskFile, read_exact_at};
-use crate::format::{
-    DirectoryEntry, ENTRY_BYTES, GROUP_HEADER_BYTES, GroupHeader, Wrong, check_runs, read_directory,
-};
+use crate::format::{DirectoryEntry, ENTRY_BYTES, GroupHeader, Wrong, check_runs, read_directory};
 use crate::log::Shared;
+use crate::queue::PendingGroup;
 use crate::scan::decode_controls;
 use crate::segment::Segment;
 use crate::{Damage, ReadError};
@@ -33,7 +32,13 @@ pub(crate) struct GroupIndex {
     inline: Option<Bytes>,
 }
 
-/// Neighbouring runs that are read together.
+impl GroupIndex {
+    fn of(header: GroupHeader, controls: Vec<Control>, entries: Vec<DirectoryEntry>) -> GroupIndex {
+        GroupIndex { header, controls, entries, blocks: Vec::new(), inline: None }
+    }
+}
+
+/// Neighbouring runs that are kept together.
 #[derive(Clone, Copy, Debug)]
 struct BlockRange {
     /// Entries of the directory: from here ...
@@ -44,6 +49,9 @@ struct BlockRange {
     offset: u64,
     bytes: u64,
 }
+
+/// Bytes read from the disk at once: what follows is most likely asked for next.
+const READ_BYTES: u64 = 256 << 10;
 
 /// Where something is loaded from.
 struct Place<'a> {
@@ -69,8 +77,8 @@ impl Place<'_> {
     }
 }
 
-/// The group at an offset of a segment that is durable up to `end`. Small groups behind it are
-/// loaded on the way.
+/// The group at an offset of a segment that is durable up to `end`. Those behind it are loaded on
+/// the way.
 pub(crate) fn group(
     shared: &Shared,
     segment: &Segment,
@@ -82,27 +90,25 @@ pub(crate) fn group(
         return Ok(group);
     }
     let place = Place { segment, file };
-    let chunk = Bytes::from(place.read(offset, BLOCK_BYTES.min(end.saturating_sub(offset)))?);
+    let chunk = place.read(offset, READ_BYTES.min(end.saturating_sub(offset)))?;
     let header = decode_header(&place, &chunk, offset, end)?;
-    if u64::from(header.total_bytes) > chunk.len() as u64 {
+    let Some(bytes) = chunk.get(..header.total_bytes as usize) else {
         return large_group(shared, &place, header, &chunk, offset);
-    }
-    let wanted = small_group(shared, &place, header, &chunk, offset)?;
-    let mut next = wanted.header.total_bytes as usize;
+    };
+    let wanted = whole_group(shared, &place, header, bytes, offset)?;
+    let mut next = bytes.len();
     // What stands behind it is not asked for yet: where it is not right, who reads it is told.
-    while let Some(rest) = chunk.get(next..).filter(|rest| rest.len() >= GROUP_HEADER_BYTES) {
+    while let Some(rest) = chunk.get(next..).filter(|rest| !rest.is_empty()) {
         let Ok(header) = GroupHeader::decode(rest) else {
             break;
         };
-        let bytes = header.total_bytes as usize;
-        if bytes > rest.len() {
+        let Some(bytes) = rest.get(..header.total_bytes as usize) else {
+            break;
+        };
+        if whole_group(shared, &place, header, bytes, offset + next as u64).is_err() {
             break;
         }
-        let at = offset + next as u64;
-        if small_group(shared, &place, header, &chunk.slice(next..), at).is_err() {
-            break;
-        }
-        next += bytes;
+        next += bytes.len();
     }
     Ok(wanted)
 }
@@ -123,8 +129,8 @@ pub(crate) fn run(
         Some(bytes) => (bytes.clone(), group.header.index_end()),
         None => {
             let found = group.blocks.partition_point(|block| block.end <= at);
-            let range = group.blocks.get(found).ok_or_else(lost)?;
-            (block(shared, &place, group_offset, group, range)?, range.offset)
+            let base = group.blocks.get(found).ok_or_else(lost)?.offset;
+            (block(shared, &place, group_offset, group, found)?, base)
         }
     };
     let start =
@@ -136,23 +142,73 @@ pub(crate) fn run(
     Ok(bytes.slice(start..end))
 }
 
+/// Keeps a group that was just written, as if a reader had loaded it: those who follow the log
+/// closely, and that is nearly all, read nothing from the disk.
+pub(crate) fn keep_written(shared: &Shared, segment: &Segment, offset: u64, group: &PendingGroup) {
+    // Our own records can be read; where they could not, who reads them is told why.
+    if let Ok(controls) = decode_controls(&group.header, &group.index) {
+        let parts = GroupIndex::of(group.header, controls, group.entries.clone());
+        keep_whole(shared, (segment.ordinal, offset), parts, &group.data);
+    }
+}
+
+/// Keeps a group with all its runs, in pieces that can be given up one by one.
+fn keep_whole(
+    shared: &Shared,
+    (segment, offset): Key,
+    mut group: GroupIndex,
+    runs: &[u8],
+) -> Arc<GroupIndex> {
+    if runs.len() as u64 <= BLOCK_BYTES {
+        group.inline = Some(Bytes::copy_from_slice(runs));
+    } else {
+        group.blocks = blocks(&group.entries);
+        let mut rest = runs;
+        for range in &group.blocks {
+            let (block, behind) = rest.split_at(rest.len().min(range.bytes as usize));
+            let kept = Cached::Block(Bytes::copy_from_slice(block));
+            shared.cache.insert((segment, offset + range.offset), kept, block.len());
+            rest = behind;
+        }
+    }
+    keep(shared, (segment, offset), group)
+}
+
+/// A block of a large group, by its place. Those behind it are loaded on the way.
 fn block(
     shared: &Shared,
     place: &Place<'_>,
     group_offset: u64,
     group: &GroupIndex,
-    range: &BlockRange,
+    at: usize,
 ) -> Result<Bytes, ReadError> {
-    let offset = group_offset + range.offset;
-    let key = (place.segment.ordinal, offset);
-    if let Some(block) = shared.cache.block(key) {
+    let ranges = group.blocks.get(at..).unwrap_or_default();
+    let lost = || place.damage(group_offset, "a run is not in its block");
+    let asked = ranges.first().ok_or_else(lost)?;
+    let key = |range: &BlockRange| (place.segment.ordinal, group_offset + range.offset);
+    if let Some(block) = shared.cache.block(key(asked)) {
         return Ok(block);
     }
-    let block = Bytes::from(place.read(offset, range.bytes)?);
-    let entries = group.entries.get(range.first..range.end).unwrap_or_default();
-    check_runs(entries, &block, range.offset).map_err(|Wrong(what)| place.damage(offset, what))?;
-    shared.cache.insert(key, Cached::Block(block.clone()), block.len());
-    Ok(block)
+    let bytes = READ_BYTES.max(asked.bytes);
+    let bytes = bytes.min(u64::from(group.header.total_bytes).saturating_sub(asked.offset));
+    let chunk = place.read(group_offset + asked.offset, bytes)?;
+    let (mut rest, mut wanted) = (chunk.as_slice(), None);
+    for range in ranges {
+        let Some((bytes, behind)) = rest.split_at_checked(range.bytes as usize) else {
+            break;
+        };
+        let entries = group.entries.get(range.first..range.end).unwrap_or_default();
+        if let Err(Wrong(what)) = check_runs(entries, bytes, range.offset) {
+            // What is not asked for yet is told to who reads it.
+            let damage = || place.damage(group_offset + range.offset, what);
+            return wanted.ok_or_else(damage);
+        }
+        let block = Bytes::copy_from_slice(bytes);
+        shared.cache.insert(key(range), Cached::Block(block.clone()), block.len());
+        wanted.get_or_insert(block);
+        rest = behind;
+    }
+    wanted.ok_or_else(|| place.damage(group_offset + asked.offset, "a block is cut"))
 }
 
 fn decode_header(
@@ -168,23 +224,20 @@ fn decode_header(
     Ok(header)
 }
 
-/// A group that is wholly in `chunk`, which begins with it.
-fn small_group(
+/// A group of which all bytes are there.
+fn whole_group(
     shared: &Shared,
     place: &Place<'_>,
     header: GroupHeader,
-    chunk: &Bytes,
+    bytes: &[u8],
     offset: u64,
 ) -> Result<Arc<GroupIndex>, ReadError> {
-    // Both ends lie in the chunk: the caller and the head's decoder have checked it.
-    let index_end = header.index_end() as usize;
-    let runs = chunk.slice(index_end..header.total_bytes as usize);
-    let index = chunk.get(..index_end).unwrap_or_default();
-    let mut group = parse(place, header, index, offset)?;
-    check_runs(&group.entries, &runs, index_end as u64)
+    // The head's decoder has checked that the index ends within the group.
+    let (index, runs) = bytes.split_at(header.index_end() as usize);
+    let group = parse(place, header, index, offset)?;
+    check_runs(&group.entries, runs, header.index_end())
         .map_err(|Wrong(what)| place.damage(offset, what))?;
-    group.inline = Some(runs);
-    Ok(keep(shared, place, group, offset))
+    Ok(keep_whole(shared, (place.segment.ordinal, offset), group, runs))
 }
 
 /// A group that is larger than `chunk`: its index now, its runs block by block when they are asked
@@ -193,7 +246,7 @@ fn large_group(
     shared: &Shared,
     place: &Place<'_>,
     header: GroupHeader,
-    chunk: &Bytes,
+    chunk: &[u8],
     offset: u64,
 ) -> Result<Arc<GroupIndex>, ReadError> {
     let index_bytes = header.index_end();
@@ -207,7 +260,7 @@ fn large_group(
     };
     let mut group = parse(place, header, index, offset)?;
     group.blocks = blocks(&group.entries);
-    Ok(keep(shared, place, group, offset))
+    Ok(keep(shared, (place.segment.ordinal, offset), group))
 }
 
 fn parse(
@@ -224,16 +277,15 @@ fn parse(
             ReadError::UnknownRecord { file: place.segment.name.log_file(), offset, kind }
         }
     })?;
-    Ok(GroupIndex { header, controls, entries, blocks: Vec::new(), inline: None })
+    Ok(GroupIndex::of(header, controls, entries))
 }
 
-fn keep(shared: &Shared, place: &Place<'_>, group: GroupIndex, offset: u64) -> Arc<GroupIndex> {
+fn keep(shared: &Shared, key: Key, group: GroupIndex) -> Arc<GroupIndex> {
     let group = Arc::new(group);
     let directory = group.entries.len() * (ENTRY_BYTES + size_of::<DirectoryEntry>());
     // Decoded records take more than their bytes; twice is near enough for a bound.
     let index = 2 * group.header.control_bytes as usize + directory;
     let bytes = index + group.inline.as_ref().map_or(0, Bytes::len);
-    let key = (place.segment.ordinal, offset);
     shared.cache.insert(key, Cached::Group(Arc::clone(&group)), bytes);
     group
 }

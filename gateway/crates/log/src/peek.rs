@@ -32,10 +32,11 @@ pub fn peek(dir: &Path) -> Result<Option<Recovered>, LogError> {
     let mut state = ControlState::default();
     let scanned =
         scan.run(|controls| controls.into_iter().for_each(|control| state.apply(control)))?;
+    let mut unfinished = 0;
     if let Some(wrong) = scanned.wrong {
         scan.check_tail(&scanned, wrong)?;
+        unfinished = len.saturating_sub(scanned.index.bytes);
     }
-    let unfinished = len.saturating_sub(scanned.index.bytes);
     Ok(Some(recovered(&state, scanned.next_sequence, unfinished)))
 }
 

@@ -379,15 +379,20 @@ fn open_last(disk: &dyn Disk, name: SegmentName, meta: &Meta) -> Result<Tail, Lo
     let mut state = ControlState::default();
     let scanned =
         scan.run(|controls| controls.into_iter().for_each(|control| state.apply(control)))?;
-    if let Some(wrong) = scanned.wrong {
-        scan.check_tail(&scanned, wrong)?;
-        cut_tail(file.as_ref(), &file_name, &scanned)?;
-    } else {
-        // What was written but not synced when the process died is taken as it is; from here on
-        // it counts, so it must be durable before anybody sees it.
-        file.sync_data().map_err(LogError::io("sync", file_name.clone()))?;
-    }
-    let truncated_bytes = len - scanned.index.bytes;
+    let truncated_bytes = match scanned.wrong {
+        Some(wrong) => {
+            scan.check_tail(&scanned, wrong)?;
+            cut_tail(file.as_ref(), &file_name, &scanned)?;
+            len - scanned.index.bytes
+        }
+        None => {
+            // What was written but not synced when the process died is taken as it is; from here
+            // on it counts, so it must be durable before anybody sees it.
+            file.sync_data().map_err(LogError::io("sync", file_name.clone()))?;
+            0
+        }
+    };
+    let file = disk.open_segment(&file_name).map_err(LogError::io("open", file_name))?;
     Ok(Tail {
         segment: Segment::new(name, head.created_unix_ns, scanned.index),
         file,

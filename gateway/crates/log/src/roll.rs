@@ -65,7 +65,7 @@ fn write_aside(
     let file = disk.create(name).map_err(|error| ("create", error))?;
     file.write_at(&mut [IoSlice::new(bytes)], 0).map_err(|error| ("write", error))?;
     file.sync_data().map_err(|error| ("sync", error))?;
-    Ok(file)
+    disk.open_segment(name).map_err(|error| ("open", error))
 }
 
 /// Appends the group that repeats a state.

@@ -6,8 +6,9 @@
 use crate::control::{Control, Refused};
 use crate::disk::{DiskFile, read_exact_at};
 use crate::format::{
-    DirectoryEntry, GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, SEGMENT_HEADER_BYTES,
-    SegmentHeader, SegmentIndex, VERSION, Wrong, check_runs, read_directory, records,
+    BLOCK_ALIGNMENT, DirectoryEntry, GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader,
+    SEGMENT_HEADER_BYTES, SegmentHeader, SegmentIndex, VERSION, Wrong, check_runs, read_directory,
+    records,
 };
 use crate::{Damage, LogError};
 
@@ -29,7 +30,8 @@ pub(crate) struct Scan<'a> {
 pub(crate) struct Scanned {
     pub(crate) index: SegmentIndex,
     pub(crate) next_sequence: u64,
-    /// What is wrong at the end of the index; `None`: the file ends there.
+    /// What is wrong at the end of the index; `None`: the file ends there, or its last block is
+    /// filled up with zeros from there on.
     pub(crate) wrong: Option<Wrong>,
 }
 
@@ -76,7 +78,7 @@ impl Scan<'_> {
             let (header, entries, bytes) = match self.read_group(offset)? {
                 Ok(group) => group,
                 Err(wrong) => {
-                    scanned.wrong = Some(wrong);
+                    scanned.wrong = (!self.is_filling(offset)?).then_some(wrong);
                     break;
                 }
             };
@@ -103,6 +105,17 @@ impl Scan<'_> {
                 .into());
         }
         Ok(scanned)
+    }
+
+    /// Whether from an offset on there are only the zeros that fill the last block up.
+    fn is_filling(&self, offset: u64) -> Result<bool, LogError> {
+        let block = BLOCK_ALIGNMENT as u64;
+        if self.len != offset.next_multiple_of(block) {
+            return Ok(false);
+        }
+        let rest = read_exact_at(self.file, offset, (self.len - offset) as usize)
+            .map_err(LogError::io("read", self.name))?;
+        Ok(rest.iter().all(|byte| *byte == 0))
     }
 
     /// Whether what begins at `end` is the rest of a write that never finished.

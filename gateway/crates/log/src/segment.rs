@@ -78,7 +78,7 @@ impl Segment {
         if let Some(file) = slot.as_ref().and_then(Weak::upgrade) {
             return Ok(file);
         }
-        let file = disk.open(&self.name.log_file())?;
+        let file = disk.open_segment(&self.name.log_file())?;
         *slot = Some(Arc::downgrade(&file));
         Ok(file)
     }

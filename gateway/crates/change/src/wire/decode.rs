@@ -81,9 +81,10 @@ impl<'a> Changes<'a> {
         match self.reader.field()? {
             None => Ok(None),
             Some((1, field)) => field.bytes(1).map(Some),
-            Some((number, _)) => {
-                Err(WireError::WireType { field: number, wire_type: FRAME_CHANGES_TAG & 7 })
-            }
+            Some((number, _)) => Err(WireError::WireType {
+                field: number,
+                wire_type: u32::from(FRAME_CHANGES_TAG & 7),
+            }),
         }
     }
 }
@@ -265,8 +266,8 @@ fn parse_value(encoded: &[u8]) -> Result<ValueRef<'_>, WireError> {
             (2, Field::Varint(value)) => ValueRef::Boolean(value != 0),
             (3, Field::Varint(value)) => ValueRef::Integer(unzigzag(value)),
             (4, Field::Varint(value)) => ValueRef::Unsigned(value),
-            (5, Field::Fixed32(bytes)) => ValueRef::Single(f32::from_le_bytes(bytes)),
-            (6, Field::Fixed64(bytes)) => ValueRef::Number(f64::from_le_bytes(bytes)),
+            (5, Field::Fixed32(bits)) => ValueRef::Single(f32::from_bits(bits)),
+            (6, Field::Fixed64(bits)) => ValueRef::Number(f64::from_bits(bits)),
             (7, Field::Bytes(text)) => ValueRef::Text(text),
             (8, Field::Bytes(bytes)) => ValueRef::Bytes(bytes),
             (9, Field::Bytes(list)) => ValueRef::List(ListRef::from_encoded(list)),

@@ -29,7 +29,7 @@ pub enum WireError {
         /// Field number.
         field: u32,
         /// Wire type found.
-        wire_type: u8,
+        wire_type: u32,
     },
     /// An enum's number that this version does not know.
     #[error("the encoded change has an {0}")]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskFile, Lock};
+use crate::format::BLOCK_ALIGNMENT;
 
 const SECTOR: usize = 512;
 
@@ -34,6 +35,8 @@ struct State {
     /// The process that used this disk is dead.
     dead: bool,
     hold_writes: bool,
+    /// Segments are written in whole blocks.
+    in_blocks: bool,
     /// Writes that wait for that to end.
     held_writes: u64,
     bytes_read: u64,
@@ -115,7 +118,14 @@ impl FakeDisk {
             .into_iter()
             .map(|(name, id)| (name, survive(&state.files[&id], dice)))
             .collect();
-        FakeDisk::from_image(&image)
+        let after = FakeDisk::from_image(&image);
+        if state.in_blocks { after.in_blocks() } else { after }
+    }
+
+    /// From now on, segments are written in whole blocks.
+    pub(crate) fn in_blocks(self) -> FakeDisk {
+        self.state.0.lock().in_blocks = true;
+        self
     }
 
     pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
@@ -176,7 +186,14 @@ impl Disk for FakeDisk {
         let state = self.state.0.lock();
         state.alive()?;
         let id = *state.entries.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(FakeFile { disk: self.clone(), id }))
+        Ok(Arc::new(FakeFile { disk: self.clone(), id, in_blocks: false }))
+    }
+
+    fn open_segment(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.state.0.lock();
+        state.alive()?;
+        let id = *state.entries.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(FakeFile { disk: self.clone(), id, in_blocks: state.in_blocks }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -188,7 +205,7 @@ impl Disk for FakeDisk {
         state.change_entries(|entries| {
             entries.insert(name.to_owned(), id);
         });
-        Ok(Arc::new(FakeFile { disk: self.clone(), id }))
+        Ok(Arc::new(FakeFile { disk: self.clone(), id, in_blocks: false }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -251,6 +268,8 @@ impl Drop for Guard {
 struct FakeFile {
     disk: FakeDisk,
     id: u64,
+    /// The last block is filled up with zeros.
+    in_blocks: bool,
 }
 
 impl FakeFile {
@@ -272,6 +291,10 @@ impl DiskFile for FakeFile {
         state.held_writes -= 1;
         state.alive()?;
         let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        if self.in_blocks {
+            let end = (offset as usize + bytes.len()).next_multiple_of(BLOCK_ALIGNMENT);
+            bytes.resize(end - offset as usize, 0);
+        }
         let end = offset + bytes.len() as u64;
         let size = state.files[&self.id].now.len() as u64;
         let free = state.capacity.map_or(u64::MAX, |all| all.saturating_sub(state.used()));

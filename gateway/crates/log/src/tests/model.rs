@@ -104,9 +104,8 @@ impl Model {
     }
 }
 
-fn run(steps: Vec<Step>, retain_bytes: u64) {
+fn run(mut disk: FakeDisk, steps: Vec<Step>, retain_bytes: u64) {
     let options = LogOptions { segment_bytes: 16 << 10, retain_bytes, ..options() };
-    let mut disk = FakeDisk::new();
     let mut opened = open_with(options.clone(), environment(&disk)).unwrap();
     let mut model = Model::default();
     for step in steps {
@@ -189,12 +188,18 @@ proptest! {
 
     #[test]
     fn nothing_durable_is_lost_nothing_invented_and_order_is_kept(steps in steps()) {
-        run(steps, 1 << 30);
+        run(FakeDisk::new(), steps, 1 << 30);
+    }
+
+    #[test]
+    fn the_same_when_segments_are_written_in_blocks(steps in steps()) {
+        run(FakeDisk::new().in_blocks(), steps, 1 << 30);
     }
 
     #[test]
     fn the_same_while_old_segments_are_deleted(steps in steps()) {
-        run(steps, 64 << 10);
+        run(FakeDisk::new(), steps.clone(), 64 << 10);
+        run(FakeDisk::new().in_blocks(), steps, 64 << 10);
     }
 }
 

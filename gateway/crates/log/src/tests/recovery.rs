@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::disk::{Dice, FakeDisk};
 use super::*;
-use crate::format::{SEGMENT_HEADER_BYTES, put_record};
+use crate::format::{BLOCK_ALIGNMENT, SEGMENT_HEADER_BYTES, put_record};
 
 type Image = BTreeMap<String, Vec<u8>>;
 
@@ -49,6 +49,42 @@ fn a_tail_torn_at_any_byte_loses_only_the_groups_it_cuts() {
         assert_eq!(recovered.next_sequence, whole as u64 + 1, "cut at {cut}");
         assert_eq!(recovered.truncated_bytes, (cut - starts[whole]) as u64);
         assert_eq!(recovered.position, Some(position(whole as u64)));
+        assert_eq!(append(&mut writer, "shop.public.orders", b"again"), whole as u64 + 1);
+        assert_eq!(read_all(&log).len(), whole + 1);
+    }
+}
+
+#[test]
+fn a_last_block_filled_up_with_zeros_is_no_tail_and_is_written_on() {
+    let (image, starts) = groups(4);
+    for whole in 0..starts.len() {
+        let disk = with(&image, |bytes| {
+            bytes.truncate(starts[whole]);
+            bytes.resize(starts[whole].next_multiple_of(BLOCK_ALIGNMENT), 0);
+        });
+        let disk = disk.in_blocks();
+        let Opened { mut writer, log, recovered } = open(&disk);
+        assert_eq!(recovered.next_sequence, whole as u64 + 1);
+        assert_eq!(recovered.truncated_bytes, 0);
+        append(&mut writer, "shop.public.orders", &[b'l'; 5000]);
+        assert_eq!(read_all(&log).len(), whole + 1);
+        drop(writer);
+        assert_eq!(disk.image()[FIRST].len() % BLOCK_ALIGNMENT, 0);
+        assert_eq!(read_all(&open(&disk).log).len(), whole + 1);
+    }
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_before_the_filling_loses_only_the_groups_it_cuts() {
+    let (image, starts) = groups(4);
+    for cut in starts[1]..image[FIRST].len() {
+        let whole = starts.iter().filter(|start| **start <= cut).count() - 1;
+        let disk = with(&image, |bytes| {
+            bytes.truncate(cut);
+            bytes.resize(cut.next_multiple_of(BLOCK_ALIGNMENT), 0);
+        });
+        let Opened { mut writer, log, recovered } = open(&disk.in_blocks());
+        assert_eq!(recovered.next_sequence, whole as u64 + 1, "cut at {cut}");
         assert_eq!(append(&mut writer, "shop.public.orders", b"again"), whole as u64 + 1);
         assert_eq!(read_all(&log).len(), whole + 1);
     }
