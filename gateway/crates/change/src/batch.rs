@@ -178,11 +178,13 @@ impl Batch {
     }
 
     /// Stores UTF-8 text. The caller has checked it.
+    #[inline]
     pub fn text(&mut self, utf8: &[u8]) -> Cell {
         self.store(Tag::Text, utf8)
     }
 
     /// Stores bytes.
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Cell {
         self.store(Tag::Bytes, bytes)
     }
@@ -207,10 +209,12 @@ impl Batch {
         self.store_with(Tag::List, write)
     }
 
+    #[inline]
     fn store(&mut self, tag: Tag, bytes: &[u8]) -> Cell {
         self.store_with(tag, |arena| arena.extend_from_slice(bytes))
     }
 
+    #[inline]
     fn store_with(&mut self, tag: Tag, write: impl FnOnce(&mut Vec<u8>)) -> Cell {
         let start = self.arena.len();
         write(&mut self.arena);
@@ -219,16 +223,19 @@ impl Batch {
     }
 
     /// Adds a cell; a row's image is the cells added since [`Batch::begin_image`].
+    #[inline]
     pub fn push_cell(&mut self, cell: Cell) {
         self.cells.push(cell);
     }
 
     /// Marks where an image begins.
+    #[inline]
     pub fn begin_image(&self) -> usize {
         self.cells.len()
     }
 
     /// The image of the cells added since `begin`.
+    #[inline]
     pub fn end_image(&self, begin: usize) -> Image {
         Image { start: begin as u32, len: (self.cells.len() - begin) as u32 }
     }
@@ -239,16 +246,19 @@ impl Batch {
     }
 
     /// The cells of an image.
+    #[inline]
     pub fn cells(&self, image: Image) -> &[Cell] {
         self.cells.get(image.range()).unwrap_or_default()
     }
 
     /// The value of a cell of this batch.
+    #[inline]
     pub fn value(&self, cell: Cell) -> ValueRef<'_> {
         cell.value(&self.arena)
     }
 
     /// The value of one column of an image; absent where the image does not reach it.
+    #[inline]
     pub fn column(&self, image: Image, ordinal: usize) -> ValueRef<'_> {
         self.cells(image).get(ordinal).map_or(ValueRef::Absent, |cell| cell.value(&self.arena))
     }

@@ -103,30 +103,36 @@ impl Cell {
     pub const ABSENT: Cell = Cell { tag: Tag::Absent, len: 0, bits: 0 };
 
     /// A boolean.
+    #[inline]
     pub fn boolean(value: bool) -> Cell {
         Cell { tag: Tag::Boolean, len: 0, bits: value.into() }
     }
 
     /// A signed integer.
+    #[inline]
     pub fn integer(value: i64) -> Cell {
         Cell { tag: Tag::Integer, len: 0, bits: value.cast_unsigned() }
     }
 
     /// An unsigned integer.
+    #[inline]
     pub fn unsigned(value: u64) -> Cell {
         Cell { tag: Tag::Unsigned, len: 0, bits: value }
     }
 
     /// A 32-bit float.
+    #[inline]
     pub fn single(value: f32) -> Cell {
         Cell { tag: Tag::Single, len: 0, bits: value.to_bits().into() }
     }
 
     /// A 64-bit float.
+    #[inline]
     pub fn number(value: f64) -> Cell {
         Cell { tag: Tag::Number, len: 0, bits: value.to_bits() }
     }
 
+    #[inline]
     pub(crate) fn value<'a>(&self, arena: &'a [u8]) -> ValueRef<'a> {
         let bytes = || {
             // Offsets come from pushes to this very arena, which only grows.

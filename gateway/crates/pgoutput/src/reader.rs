@@ -21,14 +21,14 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.truncated())?;
         self.rest = rest;
         Ok(*taken)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[byte]| byte)
     }
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_be_bytes)
     }
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| self.truncated())?;
         self.rest = rest;
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes with a signed 32-bit count before them, as the protocol counts values.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn counted(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let length = self.i32()?;
         let count = usize::try_from(length).map_err(|_| self.field(field, length.into()))?;
@@ -91,11 +91,13 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Trailing { message: self.message, bytes: self.rest.len() })
     }
 
+    #[cold]
     pub(crate) fn truncated(&self) -> DecodeError {
         DecodeError::Truncated { message: self.message }
     }
 
     /// The error for a field that cannot have this value.
+    #[cold]
     pub(crate) fn field(&self, field: &'static str, value: i64) -> DecodeError {
         DecodeError::Field { message: self.message, field, value }
     }

@@ -96,7 +96,7 @@ impl<'a> Iterator for TupleValues<'a> {
 
 impl ExactSizeIterator for TupleValues<'_> {}
 
-#[inline]
+#[inline(always)]
 fn read_value<'a>(reader: &mut Reader<'a>) -> Result<TupleValue<'a>, DecodeError> {
     match reader.u8()? {
         b't' => reader.counted("value length").map(TupleValue::Text),

@@ -162,6 +162,7 @@ pub fn decode_text(
     batch: &mut Batch,
 ) -> Result<Cell, ValueError> {
     let cell = match &column.form {
+        ValueForm::Text => check_text(text).map(|()| batch.text(text)),
         ValueForm::Bytes => try_store(|write| batch.bytes_with(write), |out| unhex(text, out)),
         ValueForm::List(_) if is_bounded(text) => check_text(text).map(|()| batch.text(text)),
         ValueForm::List(list) => {
