@@ -20,6 +20,7 @@ demo: ## see it work: a throw-away database, an application, masking, a subscrib
 	$(CARGO) build --release --locked -p offtake
 	@target/release/offtake demo $(ARGS)
 
+# SKIP_KAFKA=1 leaves out what needs a broker, SKIP_DISK_FULL=1 what needs the right to mount a disk.
 test: ## install what the tests need, build, and run every test against real servers
 	@sh tests/setup.sh test
 	@sh tests/run.sh test

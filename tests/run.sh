@@ -45,7 +45,11 @@ passed=$(count passed)
 failed=$(count failed)
 echo
 grep -E '^test .* FAILED$' "$log" | sort -u || true
-[ -z "${SKIP_KAFKA:-}" ] || echo "Kafka was not tested: SKIP_KAFKA is set."
+# Only "1" leaves something out, here as in the tests themselves.
+[ "${SKIP_KAFKA:-}" != 1 ] || echo "Kafka was not tested: SKIP_KAFKA is set."
+case $mode in
+test | full) [ "${SKIP_DISK_FULL:-}" != 1 ] || echo "A full disk was not tested: SKIP_DISK_FULL is set." ;;
+esac
 echo "Took $(($(date +%s) - begin)) s."
 if [ "$mode" != bench ]; then
     echo "$passed passed, $failed failed"

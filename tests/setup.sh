@@ -20,7 +20,6 @@ has make || want make
 has pkg-config || want pkg-config
 [ -e /usr/include/zlib.h ] || want zlib1g-dev
 [ -e /usr/include/openssl/ssl.h ] || want libssl-dev
-[ -e /usr/include/curl/curl.h ] || true
 
 if [ "$need" != build ]; then
     server || want postgresql
@@ -29,7 +28,7 @@ fi
 if [ "$need" = test ] || [ "$need" = bench ]; then
     has npm || want npm
     has openssl || want openssl
-    if [ -z "${SKIP_KAFKA:-}" ]; then
+    if [ "${SKIP_KAFKA:-}" != 1 ]; then
         has java || want default-jre-headless
         has mvn || want maven
     fi

@@ -15,6 +15,8 @@ use offtake_tests::workload::{self, Workload};
 use tokio::task::block_in_place;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long Kafka is away.
+const OUTAGE: Duration = Duration::from_secs(60);
 /// Producers that the sink may begin while a broker comes and goes.
 const SESSIONS: usize = 10;
 
@@ -55,10 +57,6 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     if skipped("kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards") {
         return;
     }
-    let outage = match std::env::var("OFFTAKE_TEST_FULL") {
-        Ok(full) if full == "1" => Duration::from_secs(60),
-        _ => Duration::from_secs(20),
-    };
     let kafka = Kafka::start().unwrap();
     let postgres = Postgres::shared(Version::System);
     let section = section(&kafka, "topics = { partitions = 3 }");
@@ -73,7 +71,7 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     kafka.stop().unwrap();
     let stopped = Instant::now();
     let (mut advances, mut confirmed) = (0, 0);
-    while stopped.elapsed() < outage {
+    while stopped.elapsed() < OUTAGE {
         let now = slot_advances(&fixture, "while Kafka is stopped").await;
         advances += u32::from(now > confirmed);
         confirmed = now;
@@ -103,7 +101,7 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     println!(
         "{} s without Kafka: {advances} times all of the slot was confirmed, {behind} changes \
          behind in the end, caught up {:.2} s after it was back; {figures:?}",
-        outage.as_secs(),
+        OUTAGE.as_secs(),
         catch_up.as_secs_f64()
     );
     fixture.stop().unwrap();

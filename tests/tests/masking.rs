@@ -177,6 +177,53 @@ async fn rows_from_before_a_rename_while_down_go_in_masked_before_the_halt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_while_down_halts_also_when_another_setting_of_the_plugin_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table people (id int primary key, email text);
+               create table staff (id int primary key, email text, phone text);";
+    let (mut gateway, client) = masked_gateway(folder.path(), sql).await;
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    client.batch_execute("insert into people values (1, 'secret-insert@x')").await.unwrap();
+    gateway
+        .wait_for_status("the row", PATIENCE, |status| status["log"]["last_sequence"] == 1)
+        .unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    client
+        .batch_execute(
+            "alter table people rename email to mail;
+             insert into people values (2, 'secret-update@x');",
+        )
+        .await
+        .unwrap();
+    gateway.edit("keep_last = 0", "keep_last = 1").unwrap();
+    let lost = |status: &serde_json::Value| status["code"] == "PLUGIN_COLUMN_LOST";
+    gateway.start("").unwrap();
+    gateway.wait_for_status("the halt", PATIENCE, lost).unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    // A further column, which another table has, says nothing about the one that is lost.
+    gateway.edit("[\"email\"]", "[\"email\", \"phone\"]").unwrap();
+    gateway.start("").unwrap();
+    let status = gateway.wait_for_status("the halt again", PATIENCE, lost).unwrap();
+    assert_eq!(status["log"]["last_sequence"], 1, "{status:#}");
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    assert!(files_with(folder.path(), "secret-update@x").is_empty());
+
+    // The way out that the halt names where another table still has the column.
+    assert!(status["next_step"].as_str().unwrap().contains("another name"), "{status:#}");
+    gateway.edit("[\"email\", \"phone\"]", "[\"email\", \"mail\"]").unwrap();
+    gateway.edit("mask_people", "mask_persons").unwrap();
+    gateway.start("").unwrap();
+    client.batch_execute("insert into staff values (3, 'secret-key@x', '1')").await.unwrap();
+    let subscriber = Subscriber::start(gateway.grpc, &[]);
+    subscriber.wait_for("all", PATIENCE, |store| store.changes.len() == 3).await.unwrap();
+    gateway.stop(Duration::from_secs(6)).unwrap();
+    for secret in ["secret-insert@x", "secret-update@x", "secret-key@x"] {
+        assert!(files_with(folder.path(), secret).is_empty(), "{secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_changed_in_the_middle_of_a_transaction_halts_until_it_is_put_back() {
     let folder = tempfile::tempdir().unwrap();
     let sql = "create table people (id int primary key, email text);";

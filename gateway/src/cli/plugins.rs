@@ -143,8 +143,9 @@ impl Columns<'_> {
                     self.new_columns(table)
                 ),
                 format!(
-                    "name the column that took its place in [plugin.{}] config: until then the \
-                     pipeline halts at the table's next row",
+                    "in [plugin.{}] config put the column that took its place instead of {column}, \
+                     or, where other tables have {column} too, beside it and give the plugin \
+                     another name: until then the pipeline halts at the table's next row",
                     self.plugin
                 ),
             ));

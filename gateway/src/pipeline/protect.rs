@@ -2,7 +2,8 @@
 //!
 //! Such a plugin names the columns that it promises to hide. The pipeline halts when one of them
 //! is in none of the route's tables at the start, and when a table loses or retypes one that it
-//! had. What was covered is a record in the log, so that a restart notices too.
+//! had. What was covered is a record in the log, so that a restart notices too, also with another
+//! configuration: only columns that it no longer names are given up.
 //!
 //! The catalogue tells today's definitions, the stream those of when its rows were written. A
 //! column that only the catalogue has shown so far may have been added, or got its type, after rows
@@ -24,8 +25,6 @@ pub struct Guard {
     config_digest: String,
     required: Vec<String>,
     covered: Vec<v1::ProtectedColumn>,
-    /// Columns that were covered under any configuration.
-    ever_covered: Vec<String>,
     /// The tables as the catalogue has them in this run.
     catalogue: Vec<Today>,
     recorded: bool,
@@ -67,8 +66,9 @@ impl Today {
 }
 
 impl Guard {
-    /// A guard over a plugin; `recorded` is what the log holds of its last activation. Coverage of
-    /// another configuration does not bind: whoever changed it decided so.
+    /// A guard over a plugin; `recorded` is what the log holds of its last activation. What it
+    /// covered binds whatever else was changed since, so that no change of another setting hides a
+    /// loss. A column that is no longer required does not bind: whoever took it out decided so.
     pub fn new(
         plugin: &str,
         digest: &str,
@@ -79,14 +79,12 @@ impl Guard {
         let same = recorded
             .filter(|record| record.config_digest == config_digest && record.digest == digest);
         let covered = recorded
-            .filter(|record| record.config_digest == config_digest)
-            .map(|record| record.protects.clone())
-            .unwrap_or_default();
-        let ever_covered = recorded
-            .map(|record| record.protects.iter().map(|column| column.column.clone()).collect())
-            .unwrap_or_default();
+            .map_or(&[][..], |record| &record.protects)
+            .iter()
+            .filter(|covered| required.contains(&covered.column))
+            .cloned()
+            .collect();
         Guard {
-            ever_covered,
             catalogue: Vec::new(),
             plugin: plugin.to_owned(),
             digest: digest.to_owned(),
@@ -105,7 +103,7 @@ impl Guard {
     ) -> Result<(), Halt> {
         for column in &self.required {
             if !tables.clone().any(|table| table.ordinal(column).is_some())
-                && !self.ever_covered.contains(column)
+                && !self.covered.iter().any(|covered| covered.column == *column)
             {
                 let names: Vec<String> = tables.clone().map(TableSchema::qualified_name).collect();
                 return Err(Halt::new(
@@ -157,9 +155,11 @@ impl Guard {
                     table.qualified_name()
                 ),
                 format!(
-                    "name the column that took its place in [plugin.{}] config (a changed \
-                     configuration is taken as your decision), then start again",
-                    self.plugin
+                    "in [plugin.{0}] config put the column that took its place instead of {1:?}, \
+                     then start again; where {1:?} has to stay (other tables have it, or this one \
+                     with another type), give the plugin another name as well: what it covered \
+                     under the old one then does not bind it",
+                    self.plugin, covered.column
                 ),
             ));
         }
@@ -286,10 +286,68 @@ mod tests {
         assert_eq!(again.check_table(&retyped, true).unwrap_err().code, "PLUGIN_COLUMN_LOST");
         // Another table may have no such column.
         again.check_table(&table("orders", &[("id", "int4")]), true).unwrap();
+    }
 
-        let mut changed = Guard::new("mask", "d", "other", &["mail".to_owned()], Some(&record));
+    /// The record of a run that covered `email` of `public.people`, and the table since.
+    fn renamed_while_down() -> (v1::PluginActivation, TableSchema) {
+        let mut first = guard(None);
+        let people = table("people", &[("id", "int4"), ("email", "text")]);
+        first.check_start([&people].into_iter()).unwrap();
+        first.check_table(&people, true).unwrap();
+        (first.take_record().unwrap(), table("people", &[("id", "int4"), ("mail", "text")]))
+    }
+
+    fn reconfigured(required: &[&str], record: &v1::PluginActivation) -> Guard {
+        let required: Vec<String> = required.iter().map(|&name| name.to_owned()).collect();
+        Guard::new("mask", "d", "other", &required, Some(record))
+    }
+
+    #[test]
+    fn another_configuration_of_the_same_columns_does_not_hide_a_loss() {
+        let (record, renamed) = renamed_while_down();
+        let orders = table("orders", &[("id", "int4"), ("phone", "text")]);
+        let staff = table("staff", &[("id", "int4"), ("email", "text")]);
+        let lost = |result: Result<(), Halt>| {
+            assert_eq!(result.unwrap_err().code, "PLUGIN_COLUMN_LOST");
+        };
+        // Another setting; a further column; no table or another one that still has the column.
+        for required in [&["email"][..], &["email", "phone"]] {
+            for other in [&orders, &staff] {
+                let mut again = reconfigured(required, &record);
+                let tables = [&renamed, &orders, other];
+                again.check_start(tables.into_iter()).unwrap();
+                // The record of this start keeps it for the next.
+                let mut after = reconfigured(required, &again.take_record().unwrap());
+                lost(again.check_table(&renamed, true));
+                after.check_start(tables.into_iter()).unwrap();
+                lost(after.check_table(&renamed, false));
+            }
+        }
+        let retyped = table("people", &[("id", "int4"), ("email", "varchar(80)")]);
+        lost(reconfigured(&["email"], &record).check_table(&retyped, true));
+        // A column that no table has and none had halts at the start as ever.
+        let halt = reconfigured(&["email", "telephone"], &record)
+            .check_start([&renamed, &orders].into_iter())
+            .unwrap_err();
+        assert_eq!(halt.code, "PLUGIN_COLUMN_MISSING");
+    }
+
+    #[test]
+    fn a_column_taken_out_of_the_configuration_no_longer_binds() {
+        let (record, renamed) = renamed_while_down();
+        let mut changed = reconfigured(&["mail"], &record);
+        changed.check_start([&renamed].into_iter()).unwrap();
         changed.check_table(&renamed, true).unwrap();
-        assert!(changed.take_record().is_some());
+        let record = changed.take_record().unwrap();
+        let covered: Vec<&str> = record.protects.iter().map(|it| &*it.column).collect();
+        assert_eq!(covered, ["mail"]);
+        // It is given up for good: back in the configuration it is a column as any other.
+        let staff = table("staff", &[("id", "int4"), ("email", "text")]);
+        let mut back = reconfigured(&["email", "mail"], &record);
+        back.check_start([&renamed, &staff].into_iter()).unwrap();
+        back.check_table(&renamed, false).unwrap();
+        let halt = reconfigured(&["email"], &record).check_start([&renamed].into_iter());
+        assert_eq!(halt.unwrap_err().code, "PLUGIN_COLUMN_MISSING");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub enum EncodeError {
     /// The encoded change cannot be read.
     #[error("a change in the log cannot be read: {0}")]
     Damaged(#[from] offtake_change::wire::WireError),
+    /// The name of one of the change's headers is no text.
+    #[error("a header of a change in the log has a name that is no UTF-8")]
+    HeaderName,
 }
 
 impl EncodeError {
@@ -25,13 +28,14 @@ impl EncodeError {
     pub fn code(&self) -> &'static str {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
+            EncodeError::HeaderName => "ENCODE_HEADER_NAME",
         }
     }
 
     /// What an operator can do.
     pub fn next_step(&self) -> &'static str {
         match self {
-            EncodeError::Damaged(_) => {
+            EncodeError::Damaged(_) | EncodeError::HeaderName => {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
             }

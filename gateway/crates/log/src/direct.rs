@@ -7,6 +7,7 @@
 //! so a torn write takes nothing that was durable. Where the file system has no direct access, the
 //! same calls go through the page cache.
 
+use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -22,10 +23,23 @@ use crate::format::BLOCK_ALIGNMENT;
 /// Bytes written at once.
 const APPEND_BYTES: usize = 1 << 20;
 
+/// What is asked of the system: where it is direct, whole blocks from aligned memory only.
+pub(crate) trait Raw: Debug + Send + Sync {
+    /// Writes some of the bytes.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Reads some of the bytes; 0 at the file's end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Goes through the page cache from here on.
+    fn stop_direct(&self) -> io::Result<()>;
+    fn sync_data(&self) -> io::Result<()>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+}
+
 /// An open segment.
 #[derive(Debug)]
-pub(crate) struct SegmentFile {
-    file: File,
+pub(crate) struct SegmentFile<F = File> {
+    file: F,
     append: Mutex<Append>,
 }
 
@@ -53,16 +67,14 @@ impl SegmentFile {
         };
         Ok(SegmentFile { file, append: Mutex::default() })
     }
+}
 
+impl<F: Raw> SegmentFile<F> {
     /// Repeats what the file system refuses to do directly, through the page cache.
     fn or_cached<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match act() {
             Err(error) if is_refused(&error) => {
-                let flags = rustix::fs::fcntl_getfl(&self.file)?;
-                if !flags.contains(OFlags::DIRECT) {
-                    return Err(error);
-                }
-                rustix::fs::fcntl_setfl(&self.file, flags - OFlags::DIRECT)?;
+                self.file.stop_direct()?;
                 act()
             }
             done => done,
@@ -70,7 +82,7 @@ impl SegmentFile {
     }
 }
 
-impl DiskFile for SegmentFile {
+impl<F: Raw> DiskFile for SegmentFile<F> {
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut append = self.append.lock();
         self.or_cached(|| append.write(self, slices, offset))
@@ -98,7 +110,7 @@ impl DiskFile for SegmentFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.file.len()
     }
 
     fn allocate(&self, _bytes: u64) -> io::Result<()> {
@@ -110,7 +122,7 @@ impl Append {
     /// Writes all slices from an offset on. After an error any part may have been written.
     fn write(
         &mut self,
-        segment: &SegmentFile,
+        segment: &SegmentFile<impl Raw>,
         slices: &[IoSlice<'_>],
         offset: u64,
     ) -> io::Result<()> {
@@ -147,10 +159,10 @@ impl Append {
     }
 
     /// Writes what the buffer holds and keeps its incomplete block; gives that one's bytes.
-    fn put(&mut self, file: &File, filled: usize) -> io::Result<usize> {
+    fn put(&mut self, file: &impl Raw, filled: usize) -> io::Result<usize> {
         let end = filled.next_multiple_of(BLOCK_ALIGNMENT);
         self.buffer.part(filled, end).fill(0);
-        file.write_all_at(self.buffer.part(0, end), self.offset)?;
+        write_all(file, self.buffer.part(0, end), self.offset)?;
         let whole = filled - filled % BLOCK_ALIGNMENT;
         self.buffer.part(0, filled).copy_within(whole.., 0);
         self.offset += whole as u64;
@@ -183,15 +195,32 @@ impl AlignedBuffer {
     }
 }
 
+/// Writes everything.
+fn write_all(file: &impl Raw, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            // A direct write goes on at a block only.
+            Ok(count) if count < rest.len() => written += count - count % BLOCK_ALIGNMENT,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Reads until the buffer is full or the file ends; gives the bytes read.
-fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+fn fill(file: &impl Raw, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + read as u64) {
+            Ok(0) => break,
             Ok(count) => {
                 read += count;
-                // A file ends in the middle of a block or before one.
-                if count == 0 || count % BLOCK_ALIGNMENT != 0 {
+                // A direct read goes on at a block only; in the middle of one the file has ended.
+                if count % BLOCK_ALIGNMENT != 0 && offset + read as u64 >= file.len()? {
                     break;
                 }
             }
@@ -202,6 +231,33 @@ fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(read)
 }
 
+impl Raw for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn stop_direct(&self) -> io::Result<()> {
+        let flags = rustix::fs::fcntl_getfl(self)?;
+        Ok(rustix::fs::fcntl_setfl(self, flags - OFlags::DIRECT)?)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
 /// Whether it cannot be done directly there.
 fn is_refused(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::INVAL.raw_os_error())
@@ -209,91 +265,4 @@ fn is_refused(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// On the disk that is built on: a folder for temporary files may lie in memory.
-    fn folder() -> tempfile::TempDir {
-        let program = std::env::current_exe().unwrap();
-        tempfile::tempdir_in(program.parent().unwrap()).unwrap()
-    }
-
-    fn open(path: &Path, direct: bool) -> SegmentFile {
-        let segment = SegmentFile::open(path).unwrap();
-        let flags = rustix::fs::fcntl_getfl(&segment.file).unwrap();
-        assert!(flags.contains(OFlags::DIRECT), "the disk that is built on has direct access");
-        if !direct {
-            rustix::fs::fcntl_setfl(&segment.file, flags - OFlags::DIRECT).unwrap();
-        }
-        segment
-    }
-
-    /// Appends pieces of these lengths, opening anew before each if asked, and gives what is to be
-    /// there.
-    fn append(path: &Path, lengths: &[usize], direct: bool, anew: bool) -> Vec<u8> {
-        std::fs::write(path, b"head").unwrap();
-        let mut expected = b"head".to_vec();
-        let mut segment = open(path, direct);
-        for (number, length) in lengths.iter().enumerate() {
-            if anew {
-                segment = open(path, direct);
-            }
-            let piece: Vec<u8> = (0..*length).map(|at| (at * 7 + number) as u8 | 1).collect();
-            let (one, other) = piece.split_at(length / 3);
-            let mut slices = [IoSlice::new(one), IoSlice::new(other)];
-            segment.write_at(&mut slices, expected.len() as u64).unwrap();
-            expected.extend_from_slice(&piece);
-        }
-        expected
-    }
-
-    #[test]
-    fn pieces_of_any_length_follow_each_other_and_the_rest_of_the_block_is_zero() {
-        let folder = folder();
-        let path = folder.path().join("file");
-        let lengths = [1, 4091, 4092, 4096, 0, 3, 8192, 100_000, APPEND_BYTES * 2 + 5, 7, 4096];
-        for (direct, anew) in [(true, false), (true, true), (false, false), (false, true)] {
-            let expected = append(&path, &lengths, direct, anew);
-            let found = std::fs::read(&path).unwrap();
-            assert_eq!(found.len(), expected.len().next_multiple_of(BLOCK_ALIGNMENT));
-            let (content, filling) = found.split_at(expected.len());
-            assert!(content == expected, "the content differs");
-            assert!(filling.iter().all(|byte| *byte == 0));
-        }
-    }
-
-    #[test]
-    fn any_part_is_read_up_to_the_end_of_the_file() {
-        let folder = folder();
-        let path = folder.path().join("file");
-        let content: Vec<u8> = (0..10_000).map(|at| (at / 3) as u8).collect();
-        std::fs::write(&path, &content).unwrap();
-        for direct in [true, false] {
-            let segment = open(&path, direct);
-            for offset in [0, 1, 4095, 4096, 8191, 9999, 10_000, 20_000] {
-                for len in [0, 1, 4096, 5000, 9999, 30_000] {
-                    let mut buffer = vec![0; len];
-                    let read = segment.read_at(&mut buffer, offset as u64).unwrap();
-                    let expected = content.get(offset..).unwrap_or_default();
-                    let expected = &expected[..len.min(expected.len())];
-                    assert_eq!(buffer[..read], *expected, "{len} at {offset}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_cut_back_is_written_on() {
-        let folder = folder();
-        let path = folder.path().join("file");
-        let expected = append(&path, &[5000], true, false);
-        let segment = open(&path, true);
-        segment.write_at(&mut [IoSlice::new(b"gone")], 5004).unwrap();
-        segment.set_len(4500).unwrap();
-        segment.write_at(&mut [IoSlice::new(b"new")], 4500).unwrap();
-        let found = std::fs::read(&path).unwrap();
-        assert_eq!(found[..4500], expected[..4500]);
-        assert_eq!(found[4500..4503], *b"new");
-        assert!(found.len() == 8192 && found[4503..].iter().all(|byte| *byte == 0));
-    }
-}
+mod tests;

@@ -95,7 +95,7 @@ impl LogError {
     }
 
     /// Whether the disk or the quota is full: the log waits then, it does not fail.
-    pub(crate) fn is_disk_full(&self) -> bool {
+    pub fn is_disk_full(&self) -> bool {
         match self {
             LogError::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -11,6 +11,9 @@ use crate::error::LogError;
 use crate::recover::{Recovered, read_meta, recovered, segment_names};
 use crate::scan::{Scan, read_head};
 
+/// Attempts to read a tail that a running gateway may be writing at that moment.
+const ATTEMPTS: u32 = 3;
+
 /// What the log in a folder holds; `None`: no log was begun there. `truncated_bytes` is what an
 /// opening would cut off, or what a running gateway is about to make durable.
 ///
@@ -21,8 +24,19 @@ pub fn peek(dir: &Path) -> Result<Option<Recovered>, LogError> {
         return Ok(None);
     }
     let disk = RealDisk::existing(dir);
-    let Some(meta) = read_meta(&disk)? else { return Ok(None) };
-    let names = disk.list().map_err(LogError::io("list", dir.display().to_string()))?;
+    let mut attempt = 1;
+    loop {
+        match newest(&disk) {
+            Err(LogError::Damaged(_)) if attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What the newest segment says.
+fn newest(disk: &RealDisk) -> Result<Option<Recovered>, LogError> {
+    let Some(meta) = read_meta(disk)? else { return Ok(None) };
+    let names = disk.list().map_err(LogError::io("list", "the folder"))?;
     let Some(newest) = segment_names(&names).pop() else { return Ok(None) };
     let name = newest.log_file();
     let file = disk.open(&name).map_err(LogError::io("open", name.clone()))?;

@@ -15,7 +15,7 @@ use crate::{Damage, LogError};
 /// A device writes a sector whole or not at all.
 const SECTOR_BYTES: u64 = 512;
 
-/// Zeros of a shorter stretch may be data.
+/// Zeros of a shorter stretch may be data, except where a group has to begin.
 const SHORTEST_LOST: usize = 32;
 
 /// A segment file that is being scanned.
@@ -193,11 +193,38 @@ impl Scan<'_> {
     }
 }
 
-/// Whether a part of the bytes that lies in one sector is all zero. `offset` is theirs in the file.
+/// Whether a part of the bytes, which begin where a group should, lies in one sector and is all
+/// zero. `offset` is theirs in the file.
 fn has_lost_sector(bytes: &[u8], offset: u64) -> bool {
     let to_boundary = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
     let (first, rest) = bytes.split_at(to_boundary.min(bytes.len()));
-    std::iter::once(first)
-        .chain(rest.chunks(SECTOR_BYTES as usize))
-        .any(|part| part.len() >= SHORTEST_LOST && part.iter().all(|byte| *byte == 0))
+    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    is_zero(first)
+        || rest
+            .chunks(SECTOR_BYTES as usize)
+            .any(|part| part.len() >= SHORTEST_LOST && is_zero(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sector_that_is_lost_is_told_from_data_with_zeros() {
+        let data = [7; 2000];
+        assert!(!has_lost_sector(&data, 100));
+        for first in 1..=512_usize {
+            let mut bytes = data;
+            bytes[..first].fill(0);
+            assert!(has_lost_sector(&bytes, 1024 - first as u64), "{first} bytes of its sector");
+        }
+        let mut bytes = data;
+        bytes[24..24 + 512].fill(0);
+        assert!(has_lost_sector(&bytes, 1000), "a whole sector behind");
+        bytes[30] = 1;
+        assert!(!has_lost_sector(&bytes, 1000));
+        bytes = data;
+        bytes[2000 - 31..].fill(0);
+        assert!(!has_lost_sector(&bytes, 1024 + 512 - 2000 % 512 + 31));
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Cursor {
     file: CursorFile,
     record: v1::SinkCursor,
     dirty: bool,
+    stuck: bool,
     written: Instant,
     activations: Vec<v1::PluginActivation>,
     status: Arc<StatusCell>,
@@ -67,6 +68,7 @@ impl Cursor {
             file,
             record,
             dirty: false,
+            stuck: false,
             written: now,
             activations: log.plugins(),
             status: Arc::clone(status),
@@ -129,18 +131,38 @@ impl Cursor {
     }
 
     /// Writes the cursor if it moved and the last write is long enough ago, or `now` in any case.
-    pub(crate) fn write(&mut self, log: &Log, now: bool) -> Result<(), KafkaError> {
+    /// `true`: what [`Cursor::sequence`] tells has become durable. A full disk is waited for: the
+    /// cursor that is there is not wrong, only old.
+    pub(crate) fn write(&mut self, log: &Log, now: bool) -> Result<bool, KafkaError> {
         self.pursue(log, Instant::now());
         if !self.dirty || (!now && self.written.elapsed() < WRITE_INTERVAL) {
-            return Ok(());
+            return Ok(false);
         }
         self.record.generation += 1;
         self.record.schema_digest =
             sha256(log.schemas().iter().map(|schema| schema.encode_to_vec())).into();
-        self.file.store(&self.record).map_err(KafkaError::CursorFile)?;
-        self.dirty = false;
+        let stored = self.file.store(&self.record);
         self.written = Instant::now();
-        Ok(())
+        let was_stuck = std::mem::replace(&mut self.stuck, false);
+        match stored {
+            Ok(()) => {}
+            Err(error) if error.is_disk_full() => {
+                self.stuck = true;
+                self.status.waiting(format!("the cursor cannot be written: {error}"));
+                return Ok(false);
+            }
+            Err(error) => return Err(KafkaError::CursorFile(error)),
+        }
+        self.dirty = false;
+        if was_stuck {
+            self.status.running();
+        }
+        Ok(true)
+    }
+
+    /// Whether the disk was full at the last write.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 }
 

@@ -155,7 +155,7 @@ fn headers(
     let mut headers = None;
     for header in change.headers() {
         let (name, value) = header?;
-        let key = std::str::from_utf8(name).unwrap_or("invalid");
+        let key = std::str::from_utf8(name).map_err(|_| EncodeError::HeaderName)?;
         let with = headers.take().unwrap_or_else(OwnedHeaders::new);
         headers = Some(with.insert(Header { key, value: Some(value) }));
     }

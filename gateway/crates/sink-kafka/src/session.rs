@@ -145,8 +145,17 @@ impl<'o> Publisher<'o> {
             Ok(Ended::Stopped) => self.drain(&mut flight)?,
             _ => self.settle(&mut flight)?,
         }
-        self.cursor.write(self.log, true)?;
+        self.write_cursor(true)?;
         outcome
+    }
+
+    /// Writes the cursor when it is time. What lies before it is let go of only then: a log at its
+    /// limit deletes that at once, and a start goes by what is on the disk.
+    fn write_cursor(&mut self, now: bool) -> Result<(), KafkaError> {
+        if self.cursor.write(self.log, now)? {
+            self.pin.advance(self.cursor.sequence());
+        }
+        Ok(())
     }
 
     fn judge_break(&mut self, flight: &mut Flight<'_>, broken: Break) -> Result<Ended, KafkaError> {
@@ -206,7 +215,8 @@ impl<'o> Publisher<'o> {
         if flight.deliveries.is_empty() {
             self.topics.rest();
             reader.wait_blocking(IDLE_WAIT);
-            if self.status.is_waiting() && self.asked.elapsed() >= REACH_INTERVAL {
+            let is_unreached = self.status.is_waiting() && !self.cursor.is_stuck();
+            if is_unreached && self.asked.elapsed() >= REACH_INTERVAL {
                 self.asked = Instant::now();
                 match self.topics.reachable()? {
                     Ok(()) => self.status.running(),
@@ -246,17 +256,16 @@ impl<'o> Publisher<'o> {
         let acknowledged = flight.pending.take_acknowledged();
         if acknowledged > 0 {
             self.status.acknowledged.fetch_add(acknowledged, Ordering::Relaxed);
-            if self.status.is_waiting() {
+            if self.status.is_waiting() && !self.cursor.is_stuck() {
                 self.status.running();
             }
         }
         if let Some(covered) = flight.deliveries.advance(&self.status.latency) {
             self.cursor.advance(covered);
             self.fruitless = 0;
-            self.pin.advance(self.cursor.sequence());
             self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         }
-        self.cursor.write(self.log, false)
+        self.write_cursor(false)
     }
 
     /// Waits for what is on its way, until the stop's deadline.
