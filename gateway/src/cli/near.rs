@@ -1,7 +1,7 @@
 //! "Did you mean": the name that is nearest to one that does not exist.
 //!
-//! The configuration's own keys have theirs in its crate; this is for names that only the running
-//! parts know: plugins that come with the gateway, columns of tables.
+//! What stands in the configuration has its own in that crate; this is for names that only the
+//! running parts know: columns of tables.
 
 /// The nearest of the names, when it is near enough to be meant.
 pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {

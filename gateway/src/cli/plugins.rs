@@ -5,11 +5,11 @@
 //! knows was renamed or dropped, one that was never there is misspelt. What a plugin does with a
 //! table's types is its own word, at the first row.
 
-use offtake_config::{Config, PluginSource};
+use offtake_config::Config;
 use offtake_log::Recovered;
 use offtake_proto::v1;
 use offtake_source_postgres::{Finding, Table};
-use offtake_transform::{BUILTIN_NAMES, Plugin};
+use offtake_transform::Plugin;
 
 use super::near::nearest;
 use crate::pipeline::{Halt, load_plugins};
@@ -17,35 +17,16 @@ use crate::pipeline::{Halt, load_plugins};
 /// Loads the plugin of that index and no other, and keeps nothing of it on the disk.
 ///
 /// # Errors
-/// What `offtake run` would end with, and the name that was probably meant.
+/// What `offtake run` would end with.
 pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
     let Some(wanted) = config.plugins.get(index) else {
         return Err(Halt::new("PLUGIN", "there is no such plugin", "report this as a defect"));
     };
     let only = Config { plugins: vec![wanted.clone()], ..config.clone() };
-    let loaded = load_plugins(&only, None);
-    let mut plugins = loaded.map_err(|halt| with_suggestion(halt, &only))?;
-    plugins
+    load_plugins(&only, None)?
         .pop()
         .map(|(plugin, _)| plugin)
         .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
-}
-
-/// The halt, with the name that was probably meant where a `builtin:` is misspelt.
-pub fn with_suggestion(mut halt: Halt, config: &Config) -> Halt {
-    if halt.code != "PLUGIN_UNKNOWN_BUILTIN" {
-        return halt;
-    }
-    let meant = config.plugins.iter().find_map(|plugin| match &plugin.wasm {
-        PluginSource::Builtin(name) if !BUILTIN_NAMES.contains(&name.as_str()) => {
-            nearest(name, BUILTIN_NAMES.iter().copied())
-        }
-        _ => None,
-    });
-    if let Some(meant) = meant {
-        halt.next_step = format!("did you mean builtin:{meant}? {}", halt.next_step);
-    }
-    halt
 }
 
 /// What is known about the tables that a plugin works on.

@@ -248,7 +248,7 @@ fn load_plugin(
                 Halt::new(
                     "PLUGIN_UNKNOWN_BUILTIN",
                     format!("plugin {:?}: there is no builtin:{name}", plugin.name),
-                    "use builtin:mask or builtin:filter, or the path of a .wasm file",
+                    "report this as a defect: the configuration should have refused the name",
                 )
             })?
             .to_vec(),
@@ -312,6 +312,14 @@ mod tests {
             assert!(halt.next_step.contains("--accept-plugins-midway 812"), "{}", halt.next_step);
         }
         assert_eq!(check_partial(&midway, &[2], Some("812")), Ok(true));
+    }
+
+    #[test]
+    fn the_configuration_takes_the_plugins_that_there_are() {
+        assert_eq!(offtake_config::BUILTIN_PLUGINS, offtake_transform::BUILTIN_NAMES);
+        for name in offtake_config::BUILTIN_PLUGINS {
+            assert!(offtake_transform::builtin(name).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -273,7 +273,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
-        text: "The component: one that comes with the gateway, or a `.wasm` file.",
+        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
+               a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
     Key {
