@@ -367,6 +367,22 @@ fn a_publication_that_leaves_something_out_is_told() {
 }
 
 #[test]
+fn what_is_to_be_read_first_is_told_and_rows_that_nobody_estimated_are_unknown() {
+    let told = |facts: &Facts, options: &SourceOptions| {
+        let findings = judge_tables::tables(facts, options, &new_log());
+        findings.into_iter().find(|finding| finding.item == "tables").unwrap().text
+    };
+    let mut facts = sound();
+    let text = "2 tables captured, about 20 rows (16.0 KiB) to be read first";
+    assert_eq!(told(&facts, &options()), text);
+    let never = SourceOptions { snapshot: SnapshotMode::Never, ..options() };
+    assert_eq!(told(&facts, &never), "2 tables captured, no rows to be read first");
+    facts.tables.iter_mut().for_each(|table| table.estimated_rows = 0);
+    let text = "2 tables captured, rows unknown (16.0 KiB) to be read first";
+    assert_eq!(told(&facts, &options()), text);
+}
+
+#[test]
 fn tables_without_a_route_and_shared_streams_are_errors() {
     let facts = sound();
     let own = |_: &str, table: &str| vec![format!("shop.{table}")];
