@@ -243,7 +243,9 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some("\"initial\""),
         example: "\"never\"",
         text: "`initial`: the rows that are there at the first start are read first, then changes. \
-               `never`: changes only.",
+               `never`: changes only. What it says when a table is first captured counts: \
+               `never` changed to `initial` later copies nothing of the tables that were captured \
+               with `never` (`offtake resync` copies everything).",
         ..key("source", "snapshot", Kind::Choice(&["initial", "never"]))
     },
     Key {
