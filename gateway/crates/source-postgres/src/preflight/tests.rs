@@ -8,7 +8,7 @@ use offtake_proto::v1;
 use super::facts::{Facts, Settings, TableDetails, Unfit};
 use super::{Finding, Level, judge::judge, judge_tables};
 use crate::SourceError;
-use crate::catalog::{Server, Table, TableColumn};
+use crate::catalog::{Server, Table, table};
 use crate::connect::ConnectOptions;
 use crate::error::ServerError;
 use crate::glob::Selection;
@@ -20,29 +20,6 @@ use crate::slot::{SlotFacts, SystemIdentity};
 fn options() -> SourceOptions {
     let connect: ConnectOptions = "postgres://me@h/shop".parse().unwrap();
     SourceOptions::new(connect, "shop")
-}
-
-fn table(oid: u32, name: &str) -> Table {
-    let column = |name: &str| TableColumn {
-        name: name.to_owned(),
-        type_id: 23,
-        type_modifier: -1,
-        not_null: true,
-        default: None,
-        generated: false,
-    };
-    Table {
-        oid,
-        namespace: "public".to_owned(),
-        name: name.to_owned(),
-        partitioned: false,
-        replica_identity: 'd',
-        estimated_rows: 10,
-        columns: vec![column("id"), column("note")],
-        key: vec!["id".to_owned()],
-        key_deferrable: false,
-        identity_index: Vec::new(),
-    }
 }
 
 fn published(name: &str) -> PublishedTable {
