@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::TryLockError;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
@@ -11,11 +12,11 @@ use offtake_config::Config;
 use offtake_log::Recovered;
 use offtake_proto::v1;
 use offtake_sink_kafka::ProbeOutcome;
-use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection, Table};
+use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection};
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
-use crate::pipeline::{Halt, Router, chain_text, resume, router, source_options};
+use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
 
 /// Captured tables that are listed one by one; more would hide the findings.
 const LISTED_TABLES: usize = 200;
@@ -255,6 +256,7 @@ fn plugin_findings(
     let looked_at = !preflight.tables.is_empty()
         || preflight.findings.iter().any(|finding| finding.code == "PG_NO_TABLES");
     let mut findings = Vec::new();
+    let mut loaded = Vec::new();
     for (index, configured) in config.plugins.iter().enumerate() {
         let plugin = match plugins::load(config, index) {
             Ok(plugin) => plugin,
@@ -264,12 +266,18 @@ fn plugin_findings(
             }
         };
         let tables = looked_at.then(|| {
-            let on =
-                |table: &&Table| router.uses_plugin(&bare(&table.namespace, &table.name), index);
-            preflight.tables.iter().filter(on).collect()
+            let definitions = preflight.definitions.iter().map(Arc::as_ref);
+            definitions.filter(|table| router.uses_plugin(table, index)).collect()
         });
         let seen = plugins::Seen { tables, recovered };
         findings.extend(plugins::judge(&plugin, &configured.config_json, &seen));
+        loaded.push(plugin);
+    }
+    // One that cannot be loaded is an error already, and without it nothing can be compared.
+    if let Some(recovered) = recovered.filter(|_| loaded.len() == config.plugins.len())
+        && let Err(halt) = check_midway(config, &loaded, recovered)
+    {
+        findings.push(error("log", &halt));
     }
     findings
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use offtake_tests::fixture::{Ended, Fixture};
+use offtake_tests::fixture::{Ended, Fixture, PATIENCE};
 use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::subscriber::Subscriber;
 
 use crate::TABLE;
 
@@ -176,7 +177,8 @@ async fn after_a_rename_it_says_what_was_renamed() {
 
     let rename = "ALTER TABLE people RENAME email TO mail";
     fixture.client.batch_execute(rename).await.unwrap();
-    let texts = ["PLUGIN_COLUMN_LOST", "email of public.people", "new in the table: mail"];
+    let texts =
+        ["PLUGIN_COLUMN_LOST", "column \"email\" of public.people", "new in the table: mail"];
     let ended = fixture.command(&["check"]).unwrap().expect(2, &texts);
     assert!(!ended.out.contains("spelling"), "{}", ended.out);
 
@@ -186,4 +188,77 @@ async fn after_a_rename_it_says_what_was_renamed() {
         ["it matched public.people, which is called public.clients now", "PG_TABLE_RENAMED"];
     let ended = fixture.command(&["check"]).unwrap().expect(2, &texts);
     assert!(!ended.out.contains("spelling"), "{}", ended.out);
+}
+
+/// What a halted gateway says of itself.
+fn halt_of(fixture: &Fixture, code: &'static str) -> (String, String) {
+    let halted = |status: &serde_json::Value| status["code"] == code;
+    let status = fixture.gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
+    let text = |field: &str| status[field].as_str().unwrap().to_owned();
+    (text("cause"), text("next_step"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protected_column_that_was_retyped_is_said_as_the_run_will_say_it() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
+               CREATE TABLE staff (id int PRIMARY KEY, email text); \
+               INSERT INTO people VALUES (1, 'x')";
+    let mut fixture = Fixture::new(postgres, "check_retyped", sql, "", MASKED).await.unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
+    // Beside the running gateway, and after it.
+    let retype = "ALTER TABLE people ALTER email TYPE varchar(40)";
+    fixture.client.batch_execute(retype).await.unwrap();
+    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_COLUMN_LOST"]);
+    fixture.stop().unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &["0 warnings, 1 error"]);
+    expect_lines(&ended);
+
+    fixture.client.batch_execute("INSERT INTO people VALUES (2, 'y')").await.unwrap();
+    fixture.gateway.start("").unwrap();
+    let (cause, next) = halt_of(&fixture, "PLUGIN_COLUMN_LOST");
+    let said = format!("{cause} [PLUGIN_COLUMN_LOST]; next: {next}");
+    assert!(ended.out.contains(said.as_str()), "there is no {said:?} in {}", ended.out);
+    assert!(cause.ends_with("was text and is now varchar(40)"), "{cause}");
+    fixture.stop().unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    // A changed configuration is a decision, for check as for run.
+    fixture.gateway.edit("[\"email\"]", "[\"email\", \"id\"]").unwrap();
+    let ended = fixture.command(&["check"]).unwrap();
+    assert!(!ended.out.contains("PLUGIN_COLUMN_LOST"), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plugins_changed_in_the_middle_of_a_transaction_are_said_as_the_run_will_say_it() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text)";
+    let mut fixture = Fixture::new(postgres, "check_midway", sql, "", MASKED).await.unwrap();
+    fixture.gateway.start("pipeline.after_submit=12").unwrap();
+    fixture.gateway.wait_until_ready(PATIENCE).unwrap();
+    let rows = "INSERT INTO people SELECT i, 'secret-' || i FROM generate_series(1, 100000) i";
+    fixture.client.batch_execute(rows).await.unwrap();
+    fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    fixture.command(&["check"]).unwrap().expect(0, &["0 warnings, 0 errors"]);
+
+    fixture.gateway.edit("[\"email\"] }", "[\"email\"], keep_last = 1 }").unwrap();
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &["0 warnings, 1 error"]);
+    expect_lines(&ended);
+    fixture.gateway.start("").unwrap();
+    let (cause, next) = halt_of(&fixture, "PIPELINE_CHANGED_MIDWAY");
+    let said = format!("{cause} [PIPELINE_CHANGED_MIDWAY]; next: {next}");
+    assert!(ended.out.contains(said.as_str()), "there is no {said:?} in {}", ended.out);
+    assert!(next.contains("--accept-plugins-midway "), "{next}");
+    fixture.stop().unwrap();
+    // Nor do other routes finish it.
+    fixture.gateway.edit("[\"email\"], keep_last = 1 }", "[\"email\"] }").unwrap();
+    fixture.command(&["check"]).unwrap().expect(0, &["0 errors"]);
+    fixture
+        .gateway
+        .edit("tables = [\"public.*\"]\nplugins", "tables = [\"public.p*\"]\nplugins")
+        .unwrap();
+    fixture.command(&["check"]).unwrap().expect(2, &["PIPELINE_CHANGED_MIDWAY"]);
 }

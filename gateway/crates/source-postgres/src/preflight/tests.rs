@@ -63,6 +63,7 @@ fn sound() -> Facts {
         selection: Selection::new(&["public.*"], &[] as &[&str]).unwrap(),
         names: tables.iter().map(|it| (it.oid, (it.namespace.clone(), it.name.clone()))).collect(),
         tables,
+        definitions: Vec::new(),
         unreadable: Vec::new(),
         weak_leaves: Vec::new(),
         unfit: Vec::new(),
