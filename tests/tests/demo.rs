@@ -42,6 +42,27 @@ fn the_demo_ends_by_itself_shows_only_masked_values_and_removes_its_folder() {
     }
 }
 
+#[test]
+fn demos_that_start_at_once_each_follow_their_own_gateway() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let demos = [1, 2, 3].map(|number| {
+        let folder = root.join(format!("target/demo-test-{number}"));
+        let mut demo = Command::new(binary());
+        demo.args(["demo", "--changes", "8", "--dir"]).arg(folder).current_dir(root);
+        demo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    for demo in demos {
+        let output = demo.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            text.lines().filter(|line| line.contains("  shop.public.")).count(),
+            8,
+            "{text}"
+        );
+    }
+}
+
 /// Processes whose command line names the folder, other than the demo itself.
 fn children_with(folder: &std::path::Path) -> Vec<String> {
     let folder = folder.to_str().unwrap();

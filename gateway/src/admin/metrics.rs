@@ -237,7 +237,7 @@ fn sinks(page: &mut Page, status: &Status) {
             "offtake_kafka_halted",
             "gauge",
             "1 when the sink has halted.",
-            u8::from(kafka.halt.is_some()),
+            u8::from(kafka.halted.is_some()),
         );
     }
     page.one(

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::TryLockError;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
@@ -11,11 +12,11 @@ use offtake_config::Config;
 use offtake_log::Recovered;
 use offtake_proto::v1;
 use offtake_sink_kafka::ProbeOutcome;
-use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection, Table};
+use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection};
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
-use crate::pipeline::{Halt, Router, chain_text, resume, router, source_options};
+use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
 
 /// Captured tables that are listed one by one; more would hide the findings.
 const LISTED_TABLES: usize = 200;
@@ -145,7 +146,7 @@ fn database_findings(
 }
 
 /// A finding of the source with what only the command can know.
-fn in_our_words(mut finding: Finding, dir: &Path) -> Finding {
+fn in_our_words(finding: Finding, dir: &Path) -> Finding {
     let is_warning = finding.level == Level::Warning;
     if finding.code == "PG_SLOT_ACTIVE" && is_warning && is_locked(dir) {
         // Our application name, and somebody holds our log: it is this pipeline's own gateway.
@@ -155,10 +156,6 @@ fn in_our_words(mut finding: Finding, dir: &Path) -> Finding {
             finding.item,
             format!("in use by this pipeline's gateway, server process {by}"),
         );
-    }
-    if finding.item == "tables" && finding.level == Level::Ok {
-        // The planner's figure of a table that was never analysed.
-        finding.text = finding.text.replace("about 0 rows (", "rows unknown (");
     }
     finding
 }
@@ -259,6 +256,7 @@ fn plugin_findings(
     let looked_at = !preflight.tables.is_empty()
         || preflight.findings.iter().any(|finding| finding.code == "PG_NO_TABLES");
     let mut findings = Vec::new();
+    let mut loaded = Vec::new();
     for (index, configured) in config.plugins.iter().enumerate() {
         let plugin = match plugins::load(config, index) {
             Ok(plugin) => plugin,
@@ -268,12 +266,18 @@ fn plugin_findings(
             }
         };
         let tables = looked_at.then(|| {
-            let on =
-                |table: &&Table| router.uses_plugin(&bare(&table.namespace, &table.name), index);
-            preflight.tables.iter().filter(on).collect()
+            let definitions = preflight.definitions.iter().map(Arc::as_ref);
+            definitions.filter(|table| router.uses_plugin(table, index)).collect()
         });
         let seen = plugins::Seen { tables, recovered };
         findings.extend(plugins::judge(&plugin, &configured.config_json, &seen));
+        loaded.push(plugin);
+    }
+    // One that cannot be loaded is an error already, and without it nothing can be compared.
+    if let Some(recovered) = recovered.filter(|_| loaded.len() == config.plugins.len())
+        && let Err(halt) = check_midway(config, &loaded, recovered)
+    {
+        findings.push(error("log", &halt));
     }
     findings
 }
@@ -347,14 +351,5 @@ mod tests {
         let other = Finding { level: Level::Error, ..finding() };
         assert_eq!(in_our_words(other.clone(), &dir), other, "another application reads from it");
         std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn rows_that_nobody_estimated_are_unknown() {
-        let text = |text: &str| in_our_words(Finding::ok("tables", text), Path::new("/none")).text;
-        let told = text("1 table captured, about 0 rows (8.0 KiB) to be read first");
-        assert_eq!(told, "1 table captured, rows unknown (8.0 KiB) to be read first");
-        let told = "2 tables captured, about 10 rows (8.0 KiB) to be read first";
-        assert_eq!(text(told), told);
     }
 }

@@ -7,7 +7,6 @@ mod exit;
 mod findings;
 mod http;
 mod logging;
-mod near;
 mod plugins;
 mod progress;
 mod render;

@@ -2,56 +2,38 @@
 //! not hide what is wrong with the next.
 //!
 //! A column that is configured and that no table has is told apart by its past: one that the log
-//! knows was renamed or dropped, one that was never there is misspelt. What a plugin does with a
+//! knows was renamed or dropped, one that was never there is misspelt. Whether a protected column is
+//! lost or retyped is judged as the pipeline will at the table's next row. What a plugin does with a
 //! table's types is its own word, at the first row.
 
-use offtake_config::{Config, PluginSource};
+use offtake_change::TableSchema;
+use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
-use offtake_source_postgres::{Finding, Table};
-use offtake_transform::{BUILTIN_NAMES, Plugin};
+use offtake_source_postgres::Finding;
+use offtake_transform::{ColumnLoss, Plugin};
 
-use super::near::nearest;
-use crate::pipeline::{Halt, load_plugins};
+use crate::pipeline::{Guard, Halt, guard, load_plugins};
 
 /// Loads the plugin of that index and no other, and keeps nothing of it on the disk.
 ///
 /// # Errors
-/// What `offtake run` would end with, and the name that was probably meant.
+/// What `offtake run` would end with.
 pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
     let Some(wanted) = config.plugins.get(index) else {
         return Err(Halt::new("PLUGIN", "there is no such plugin", "report this as a defect"));
     };
     let only = Config { plugins: vec![wanted.clone()], ..config.clone() };
-    let loaded = load_plugins(&only, None);
-    let mut plugins = loaded.map_err(|halt| with_suggestion(halt, &only))?;
-    plugins
+    load_plugins(&only, None)?
         .pop()
         .map(|(plugin, _)| plugin)
         .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
 }
 
-/// The halt, with the name that was probably meant where a `builtin:` is misspelt.
-pub fn with_suggestion(mut halt: Halt, config: &Config) -> Halt {
-    if halt.code != "PLUGIN_UNKNOWN_BUILTIN" {
-        return halt;
-    }
-    let meant = config.plugins.iter().find_map(|plugin| match &plugin.wasm {
-        PluginSource::Builtin(name) if !BUILTIN_NAMES.contains(&name.as_str()) => {
-            nearest(name, BUILTIN_NAMES.iter().copied())
-        }
-        _ => None,
-    });
-    if let Some(meant) = meant {
-        halt.next_step = format!("did you mean builtin:{meant}? {}", halt.next_step);
-    }
-    halt
-}
-
 /// What is known about the tables that a plugin works on.
 pub struct Seen<'a> {
     /// The captured tables whose route names the plugin; `None`: the database was not looked at.
-    pub tables: Option<Vec<&'a Table>>,
+    pub tables: Option<Vec<&'a TableSchema>>,
     /// What the log holds.
     pub recovered: Option<&'a Recovered>,
 }
@@ -66,11 +48,8 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
         return vec![Finding::ok(item, text)];
     };
     let columns = Columns { plugin: plugin.name(), tables, recovered: seen.recovered };
-    let mut findings: Vec<Finding> = info
-        .required_columns
-        .iter()
-        .filter_map(|column| columns.protected(&item, column))
-        .collect();
+    let guard = guard(plugin, columns.activations());
+    let mut findings = columns.protection(&item, &guard, &info.required_columns);
     if info.name == "filter" {
         findings.extend(
             tested_columns(config_json).iter().filter_map(|column| columns.tested(&item, column)),
@@ -103,53 +82,51 @@ fn tested_columns(config_json: &str) -> Vec<String> {
 /// The columns of a plugin's tables, now and as the log remembers them.
 struct Columns<'a> {
     plugin: &'a str,
-    tables: &'a [&'a Table],
+    tables: &'a [&'a TableSchema],
     recovered: Option<&'a Recovered>,
 }
 
 impl Columns<'_> {
-    fn is_in(&self, table: &Table, column: &str) -> bool {
-        table.columns.iter().any(|own| own.name == column)
+    fn is_anywhere(&self, column: &str) -> bool {
+        self.tables.iter().any(|table| table.ordinal(column).is_some())
     }
 
-    fn is_anywhere(&self, column: &str) -> bool {
-        self.tables.iter().any(|table| self.is_in(table, column))
+    /// What the log holds of activations.
+    fn activations(&self) -> &[v1::PluginActivation] {
+        self.recovered.map_or(&[], |recovered| &recovered.plugins)
     }
 
     /// Where the log says that the plugin has covered the column.
     fn covered(&self, column: &str) -> impl Iterator<Item = &v1::ProtectedColumn> {
-        let activations = self.recovered.map_or(&[][..], |recovered| &recovered.plugins[..]);
-        let last = activations.iter().rev().find(|activation| activation.name == self.plugin);
+        let mut newest_first = self.activations().iter().rev();
+        let last = newest_first.find(|activation| activation.name == self.plugin);
         last.into_iter()
             .flat_map(|activation| &activation.protects)
             .filter(move |covered| covered.column == column)
     }
 
-    /// What is wrong with a column that the plugin is to protect.
-    fn protected(&self, item: &str, column: &str) -> Option<Finding> {
-        let lost = self.covered(column).find_map(|covered| {
-            let table = self.tables.iter().find(|table| {
-                table.namespace == covered.namespace && table.name == covered.table
-            })?;
-            (!self.is_in(table, column)).then_some(*table)
-        });
-        if let Some(table) = lost {
-            return Some(Finding::error(
-                item,
-                "PLUGIN_COLUMN_LOST",
-                format!(
-                    "it protects {column} of {}, and that column was renamed or dropped since{}",
-                    table.qualified_name(),
-                    self.new_columns(table)
-                ),
-                format!(
-                    "in [plugin.{}] config put the column that took its place instead of {column}, \
-                     or, where other tables have {column} too, beside it and give the plugin \
-                     another name: until then the pipeline halts at the table's next row",
-                    self.plugin
-                ),
-            ));
+    /// What is wrong with the columns that the plugin is to protect.
+    fn protection(&self, item: &str, guard: &Guard, required: &[String]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut lost = Vec::new();
+        for table in self.tables {
+            for (covered, loss) in guard.losses(table, false) {
+                let halt = guard.halt(covered, &loss);
+                let new =
+                    if loss == ColumnLoss::Gone { self.new_columns(table) } else { String::new() };
+                let text = halt.cause + &new;
+                findings.push(Finding::error(item, "PLUGIN_COLUMN_LOST", text, halt.next_step));
+                lost.push(&covered.column);
+            }
         }
+        let others = required.iter().filter(|column| !lost.contains(column));
+        findings.extend(others.filter_map(|column| self.protected(item, column)));
+        findings
+    }
+
+    /// What is wrong with a column that is to be protected, where no table that has it covered lost
+    /// it.
+    fn protected(&self, item: &str, column: &str) -> Option<Finding> {
         if self.is_anywhere(column) {
             return None;
         }
@@ -199,12 +176,12 @@ impl Columns<'_> {
     }
 
     /// The columns that the table has and that its last definition in the log has not.
-    fn new_columns(&self, table: &Table) -> String {
+    fn new_columns(&self, table: &TableSchema) -> String {
         let schemas = self.recovered.map_or(&[][..], |recovered| &recovered.schemas[..]);
         let last = schemas
             .iter()
             .rev()
-            .find(|schema| schema.namespace == table.namespace && schema.table == table.name);
+            .find(|schema| schema.namespace == table.namespace && schema.table == table.table);
         let Some(last) = last else { return String::new() };
         let new: Vec<&str> = table
             .columns
@@ -222,28 +199,22 @@ impl Columns<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_source_postgres::{Level, TableColumn};
+    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+    use offtake_source_postgres::Level;
 
-    fn table(name: &str, columns: &[&str]) -> Table {
-        let column = |name: &&str| TableColumn {
-            name: (*name).to_owned(),
-            type_id: 25,
-            type_modifier: -1,
-            not_null: false,
-            default: None,
-            generated: false,
-        };
-        Table {
-            oid: 1,
+    fn table(name: &str, columns: &[&str]) -> TableSchema {
+        TableSchema {
+            database: "shop".to_owned(),
             namespace: "public".to_owned(),
-            name: name.to_owned(),
-            partitioned: false,
-            replica_identity: 'd',
-            estimated_rows: 0,
-            columns: columns.iter().map(column).collect(),
-            key: vec!["id".to_owned()],
-            key_deferrable: false,
-            identity_index: Vec::new(),
+            table: name.to_owned(),
+            version: 1,
+            columns: columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
+            key: vec![0],
+            replica_identity: ReplicaIdentity::Key,
+            form: Form::Envelope,
+            changed_by: Vec::new(),
+            content_type: String::new(),
+            subject: Subject::Table,
         }
     }
 
@@ -253,7 +224,8 @@ mod tests {
             namespace: "public".to_owned(),
             table: "people".to_owned(),
             column: "email".to_owned(),
-            ..Default::default()
+            logical: "text".to_owned(),
+            catalogue_only: false,
         };
         let column_of = |name: &str| v1::Column { name: name.to_owned(), ..Default::default() };
         Recovered {
@@ -270,6 +242,7 @@ mod tests {
             snapshots: Vec::new(),
             plugins: vec![v1::PluginActivation {
                 name: "hide".to_owned(),
+                config_digest: "c".to_owned(),
                 protects: vec![column],
                 ..Default::default()
             }],
@@ -277,8 +250,13 @@ mod tests {
         }
     }
 
-    fn protected(tables: &[&Table], recovered: Option<&Recovered>) -> Option<Finding> {
-        Columns { plugin: "hide", tables, recovered }.protected("plugin hide", "email")
+    fn protected(tables: &[&TableSchema], recovered: Option<&Recovered>) -> Option<Finding> {
+        let columns = Columns { plugin: "hide", tables, recovered };
+        let required = ["email".to_owned()];
+        let guard = Guard::new("hide", "", "other", &required, columns.activations().last());
+        let mut findings = columns.protection("plugin hide", &guard, &required);
+        assert!(findings.len() <= 1, "{findings:?}");
+        findings.pop()
     }
 
     #[test]
@@ -298,7 +276,7 @@ mod tests {
         for tables in [&[&people][..], &[&staff, &people]] {
             let finding = protected(tables, Some(&covered())).unwrap();
             assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_LOST"));
-            assert!(finding.text.contains("email of public.people"), "{finding:?}");
+            assert!(finding.text.contains("column \"email\" of public.people"), "{finding:?}");
             assert!(finding.text.ends_with("(new in the table: mail)"), "{finding:?}");
             assert!(!finding.next_step.contains("spelling"), "{finding:?}");
         }
@@ -308,6 +286,17 @@ mod tests {
         assert_eq!((finding.level, finding.code), (Level::Warning, "PLUGIN_COLUMN_LOST"));
         assert!(finding.text.contains("public.people"), "{finding:?}");
         assert_eq!(protected(&[&staff], Some(&covered())), None, "it is protected there");
+    }
+
+    #[test]
+    fn a_protected_column_that_was_retyped_is_an_error() {
+        let mut people = table("people", &["id", "email"]);
+        assert_eq!(protected(&[&people], Some(&covered())), None);
+        people.columns[1].logical = "json".to_owned();
+        let finding = protected(&[&people], Some(&covered())).unwrap();
+        assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_LOST"));
+        assert!(finding.text.ends_with("which was text and is now json"), "{finding:?}");
+        assert_eq!(protected(&[&people], None), None);
     }
 
     #[test]

@@ -125,8 +125,7 @@ impl Gateway {
     async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let parts = Parts::open(config, accept_midway)
-            .map_err(|halt| super::plugins::with_suggestion(halt, config))?;
+        let parts = Parts::open(config, accept_midway)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,

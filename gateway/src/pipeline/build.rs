@@ -57,7 +57,7 @@ impl Parts {
         let router = router(config)?;
         let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
         let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
-        let digest = digest(config, &plugins);
+        let digest = digest(config, plugins.iter().map(|(plugin, _)| plugin));
         let (accepted_midway, halt) = match check_partial(&opened.recovered, &digest, accept_midway)
         {
             Ok(accepted) => (accepted, None),
@@ -112,11 +112,11 @@ fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
 
 /// SHA-256 over everything that decides what becomes of a row: plugins, their configuration, and
 /// the routes.
-fn digest(config: &Config, plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<u8> {
+fn digest<'p>(config: &Config, plugins: impl ExactSizeIterator<Item = &'p Plugin>) -> Vec<u8> {
     let mut hash = Sha256::new();
     put(&mut hash, config.name.as_bytes());
     put_count(&mut hash, plugins.len());
-    for (plugin, _) in plugins {
+    for plugin in plugins {
         put(&mut hash, &plugin.digest());
         put(&mut hash, &plugin.config_digest());
     }
@@ -148,6 +148,19 @@ fn put(hash: &mut Sha256, field: &[u8]) {
 
 fn put_count(hash: &mut Sha256, count: usize) {
     hash.update((count as u64).to_le_bytes());
+}
+
+/// Whether `offtake run` without a word about it would halt, for these plugins and the routes would
+/// finish a transaction that others began. `plugins`: all of them, in the configuration's order.
+///
+/// # Errors
+/// What it would halt with.
+pub fn check_midway(
+    config: &Config,
+    plugins: &[Plugin],
+    recovered: &Recovered,
+) -> Result<(), Halt> {
+    check_partial(recovered, &digest(config, plugins.iter()), None).map(|_| ())
 }
 
 /// A transaction of which the first rows are in the log is finished by the same plugins and routes,
@@ -248,7 +261,7 @@ fn load_plugin(
                 Halt::new(
                     "PLUGIN_UNKNOWN_BUILTIN",
                     format!("plugin {:?}: there is no builtin:{name}", plugin.name),
-                    "use builtin:mask or builtin:filter, or the path of a .wasm file",
+                    "report this as a defect: the configuration should have refused the name",
                 )
             })?
             .to_vec(),
@@ -312,6 +325,14 @@ mod tests {
             assert!(halt.next_step.contains("--accept-plugins-midway 812"), "{}", halt.next_step);
         }
         assert_eq!(check_partial(&midway, &[2], Some("812")), Ok(true));
+    }
+
+    #[test]
+    fn the_configuration_takes_the_plugins_that_there_are() {
+        assert_eq!(offtake_config::BUILTIN_PLUGINS, offtake_transform::BUILTIN_NAMES);
+        for name in offtake_config::BUILTIN_PLUGINS {
+            assert!(offtake_transform::builtin(name).is_some(), "{name}");
+        }
     }
 
     #[test]

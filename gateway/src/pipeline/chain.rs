@@ -47,18 +47,9 @@ impl Chain {
     ) -> Result<Chain, Halt> {
         let mut members = Vec::with_capacity(plugins.len());
         for (plugin, counters) in plugins {
-            let record = recorded.iter().rev().find(|record| record.name == plugin.name());
-            let protects = plugin.info().protects;
-            let required = if protects { &plugin.info().required_columns[..] } else { &[] };
             members.push(Member {
                 instance: plugin.instance().map_err(|error| plugin_halt(&error))?,
-                guard: Guard::new(
-                    plugin.name(),
-                    &hexadecimal(&plugin.digest()),
-                    &hexadecimal(&plugin.config_digest()),
-                    required,
-                    record,
-                ),
+                guard: guard(plugin, recorded),
                 counters: Arc::clone(counters),
             });
         }
@@ -132,6 +123,20 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// The watch over a plugin, going on from what the log holds of activations.
+pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
+    let record = recorded.iter().rev().find(|record| record.name == plugin.name());
+    let protects = plugin.info().protects;
+    let required = if protects { &plugin.info().required_columns[..] } else { &[] };
+    Guard::new(
+        plugin.name(),
+        &hexadecimal(&plugin.digest()),
+        &hexadecimal(&plugin.config_digest()),
+        required,
+        record,
+    )
 }
 
 /// A digest as it is shown and recorded.

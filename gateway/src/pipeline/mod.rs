@@ -13,9 +13,10 @@ mod state;
 mod supervise;
 mod worker;
 
-pub use build::{Parts, load_plugins, router, source_halt, source_options};
-pub use chain::PluginCounters;
+pub use build::{Parts, check_midway, load_plugins, router, source_halt, source_options};
+pub use chain::{PluginCounters, guard};
 pub use halt::{Halt, chain as chain_text};
+pub use protect::Guard;
 pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};

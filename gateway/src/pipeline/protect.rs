@@ -136,35 +136,48 @@ impl Guard {
     /// coverage is remembered. `precedes_start`: the definition's first row committed before the
     /// catalogue was read, so it may be an older definition.
     pub fn check_table(&mut self, table: &TableSchema, precedes_start: bool) -> Result<(), Halt> {
-        let of_table = |covered: &&v1::ProtectedColumn| {
-            covered.namespace == table.namespace && covered.table == table.table
-        };
-        for covered in self.covered.iter().filter(of_table) {
-            let Some(loss) = column_loss(&covered.column, &covered.logical, table) else {
-                continue;
-            };
-            if covered.catalogue_only && precedes_start && self.is_older(table, covered, &loss) {
-                continue;
-            }
-            return Err(Halt::new(
-                "PLUGIN_COLUMN_LOST",
-                format!(
-                    "plugin {:?} protects column {:?} of {}, which {loss}",
-                    self.plugin,
-                    covered.column,
-                    table.qualified_name()
-                ),
-                format!(
-                    "in [plugin.{0}] config put the column that took its place instead of {1:?}, \
-                     then start again; where {1:?} has to stay (other tables have it, or this one \
-                     with another type), give the plugin another name as well: what it covered \
-                     under the old one then does not bind it",
-                    self.plugin, covered.column
-                ),
-            ));
+        let first = self.losses(table, precedes_start).next();
+        if let Some((covered, loss)) = first {
+            return Err(self.halt(covered, &loss));
         }
         self.cover(table, false);
         Ok(())
+    }
+
+    /// What was covered of the table and is lost or retyped under the definition. `precedes_start`
+    /// as in [`Guard::check_table`].
+    pub fn losses(
+        &self,
+        table: &TableSchema,
+        precedes_start: bool,
+    ) -> impl Iterator<Item = (&v1::ProtectedColumn, ColumnLoss)> {
+        let of_table = |covered: &&v1::ProtectedColumn| {
+            covered.namespace == table.namespace && covered.table == table.table
+        };
+        self.covered.iter().filter(of_table).filter_map(move |covered| {
+            let loss = column_loss(&covered.column, &covered.logical, table)?;
+            let is_older =
+                covered.catalogue_only && precedes_start && self.is_older(table, covered, &loss);
+            (!is_older).then_some((covered, loss))
+        })
+    }
+
+    /// What the pipeline halts with over a loss.
+    pub fn halt(&self, covered: &v1::ProtectedColumn, loss: &ColumnLoss) -> Halt {
+        Halt::new(
+            "PLUGIN_COLUMN_LOST",
+            format!(
+                "plugin {:?} protects column {:?} of {}.{}, which {loss}",
+                self.plugin, covered.column, covered.namespace, covered.table
+            ),
+            format!(
+                "in [plugin.{0}] config put the column that took its place instead of {1:?}, then \
+                 start again; where {1:?} has to stay (other tables have it, or this one with \
+                 another type), give the plugin another name as well: what it covered under the \
+                 old one then does not bind it",
+                self.plugin, covered.column
+            ),
+        )
     }
 
     /// Whether the definition is from before the column was added, or got the type that the

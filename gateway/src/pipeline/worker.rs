@@ -63,7 +63,8 @@ pub struct Worker {
     coverage: VecDeque<(usize, Vec<v1::PluginActivation>)>,
     /// When the catalogue was read.
     started_unix_us: i64,
-    /// Of plugins, configuration and routes: they never switch inside a transaction.
+    /// Of plugins, configuration and routes. They do not switch inside a transaction, but for one
+    /// that `--accept-plugins-midway` named.
     digest: Vec<u8>,
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.

@@ -15,9 +15,12 @@ snapshot = \"inital\"
 wasm = \"builtin:mask\"
 memory = \"64mb\"
 
+[plugin.typo]
+wasm = \"builtin:msk\"
+
 [[route]]
 tables = [\"public.*\"]
-plugins = [\"mask_poeple\"]
+plugins = [\"mask_poeple\", \"typo\"]
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,11 +50,15 @@ async fn every_mistake_is_shown_at_its_place_by_every_subcommand() {
             "error[CONFIG_BAD_SIZE]",
             &place(11, 10),
             "did you mean \"64MiB\"",
-            &place(15, 12),
-            "did you mean",
+            "error[CONFIG_UNKNOWN_BUILTIN]",
+            &place(14, 8),
+            "14 | wasm = \"builtin:msk\"\n    |        ^^^^^^^^^^^^^\n",
+            "help: did you mean \"builtin:mask\"?",
+            &place(18, 12),
+            "did you mean \"mask_people\"?",
         ];
         let ended = ended.expect(2, &texts);
-        assert!(ended.errors.matches("error[CONFIG_").count() >= 4, "{}", ended.errors);
+        assert!(ended.errors.matches("error[CONFIG_").count() >= 5, "{}", ended.errors);
         assert!(!format!("{ended:?}").contains("hunter2"), "the password is shown");
         assert_eq!(ended.out, "", "a wrong file is told on standard error");
     }

@@ -243,7 +243,9 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some("\"initial\""),
         example: "\"never\"",
         text: "`initial`: the rows that are there at the first start are read first, then changes. \
-               `never`: changes only.",
+               `never`: changes only. What it says when a table is first captured counts: \
+               `never` changed to `initial` later copies nothing of the tables that were captured \
+               with `never` (`offtake resync` copies everything).",
         ..key("source", "snapshot", Kind::Choice(&["initial", "never"]))
     },
     Key {
@@ -273,7 +275,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
-        text: "The component: one that comes with the gateway, or a `.wasm` file.",
+        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
+               a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
     Key {

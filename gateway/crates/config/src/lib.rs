@@ -26,8 +26,9 @@ mod unit;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
 pub use model::{
-    Admin, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource, Route,
-    Snapshot, Source, Topics,
+    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
+    PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use secret::Secret;
+pub use suggest::nearest;

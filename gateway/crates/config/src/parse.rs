@@ -96,6 +96,7 @@ fn keep_certain(text: &str, errors: &[toml::de::Error], found: &mut Vec<Diagnost
         "CONFIG_OUT_OF_RANGE",
         "CONFIG_BAD_SLOT",
         "CONFIG_BAD_GLOB",
+        "CONFIG_UNKNOWN_BUILTIN",
         "CONFIG_WRONG_TYPE",
     ];
     let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();

@@ -10,12 +10,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::glob::Glob;
 use crate::model::{
-    Admin, Grpc, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource, Snapshot, Source,
+    Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource,
+    Snapshot, Source,
 };
 use crate::reader::{At, Section, in_order, kind_of};
 use crate::reference;
 use crate::secret::Secret;
-use crate::{json, redact};
+use crate::{json, redact, suggest};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
@@ -288,7 +289,13 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
 
 fn plugin_source(section: &Section<'_, '_>, wasm: &At<String>) -> Option<PluginSource> {
     if let Some(name) = wasm.value.strip_prefix("builtin:") {
-        return Some(PluginSource::Builtin(name.to_owned()));
+        if BUILTIN_PLUGINS.contains(&name) {
+            return Some(PluginSource::Builtin(name.to_owned()));
+        }
+        let help = Some(meant_builtin(name).unwrap_or_else(all_builtins));
+        let message = format!("no plugin `{}` comes with the gateway", wasm.value);
+        section.context.error("CONFIG_UNKNOWN_BUILTIN", &wasm.span, message, help);
+        return None;
     }
     let path = section.context.sources.base.join(&wasm.value);
     let reason = match std::fs::metadata(&path) {
@@ -296,15 +303,29 @@ fn plugin_source(section: &Section<'_, '_>, wasm: &At<String>) -> Option<PluginS
         Ok(_) => return Some(PluginSource::Path(path)),
         Err(error) => reference::reason(&error),
     };
-    let bare = !wasm.value.contains(['/', '.']);
-    let help = if bare {
-        format!("did you mean \"builtin:{}\"?", wasm.value)
-    } else {
-        "the path starts at the folder of this file".to_owned()
-    };
+    // A name without its prefix, or with a misspelt one.
+    let name = wasm.value.split_once(':').map_or(wasm.value.as_str(), |(_, name)| name);
+    let is_path = wasm.value.contains(['/', '.']);
+    let help = meant_builtin(name)
+        .filter(|_| !is_path)
+        .unwrap_or_else(|| "the path starts at the folder of this file".to_owned());
     let message = format!("the component cannot be used: {reason}");
     section.context.error("CONFIG_FILE_MISSING", &wasm.span, message, Some(help));
     None
+}
+
+fn meant_builtin(name: &str) -> Option<String> {
+    let near = suggest::nearest(name.trim(), BUILTIN_PLUGINS.iter().copied())?;
+    Some(format!("did you mean \"builtin:{near}\"?"))
+}
+
+fn all_builtins() -> String {
+    let all: Vec<String> =
+        BUILTIN_PLUGINS.iter().map(|name| format!("\"builtin:{name}\"")).collect();
+    format!(
+        "there are {}; one of your own is named by the path of its `.wasm` file",
+        all.join(", ")
+    )
 }
 
 /// `[log]`.

@@ -27,7 +27,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// The nearest of the names, when one is near enough to be meant.
-pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let lower = given.to_lowercase().replace('-', "_");
     let limit = (lower.chars().count() / 3).clamp(1, 3);
     names

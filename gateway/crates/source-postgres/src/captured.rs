@@ -174,21 +174,7 @@ pub(crate) fn check_names(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn table(oid: u32, name: &str) -> Table {
-        Table {
-            oid,
-            namespace: "public".to_owned(),
-            name: name.to_owned(),
-            partitioned: false,
-            replica_identity: 'd',
-            estimated_rows: 0,
-            columns: Vec::new(),
-            key: Vec::new(),
-            key_deferrable: false,
-            identity_index: Vec::new(),
-        }
-    }
+    use crate::catalog::table;
 
     fn known(oid: u32, name: &str, state: SnapshotState) -> SnapshotProgress {
         SnapshotProgress {

@@ -270,3 +270,28 @@ fn table_column(row: &SqlRow) -> TableColumn {
         generated: row.is_true(6),
     }
 }
+
+/// A sound table of the schema public, for tests without a server.
+#[cfg(test)]
+pub(crate) fn table(oid: u32, name: &str) -> Table {
+    let column = |name: &str| TableColumn {
+        name: name.to_owned(),
+        type_id: 23,
+        type_modifier: -1,
+        not_null: true,
+        default: None,
+        generated: false,
+    };
+    Table {
+        oid,
+        namespace: "public".to_owned(),
+        name: name.to_owned(),
+        partitioned: false,
+        replica_identity: 'd',
+        estimated_rows: 10,
+        columns: vec![column("id"), column("note")],
+        key: vec!["id".to_owned()],
+        key_deferrable: false,
+        identity_index: Vec::new(),
+    }
+}

@@ -11,8 +11,10 @@ use offtake_pgoutput as pgoutput;
 
 use crate::SourceError;
 use crate::catalog::{Table, table_of_oid};
+use crate::publication::Publication;
 use crate::relation::{Relation, RelationCache, TableFacts};
 use crate::session::{Session, SqlRow};
+use crate::snapshot::published_columns;
 use crate::types::{ColumnFacts, TypeCatalog, TypeFacts};
 
 /// Rounds of looking up types that types are made of.
@@ -62,6 +64,23 @@ impl Definitions {
         let mut known = self.known();
         let Known { cache, types } = &mut *known;
         Ok(cache.describe(&facts, types))
+    }
+
+    /// The schemas of tables as the catalogue has them, with the columns that are published.
+    pub(crate) async fn of_tables(
+        &self,
+        catalogue: &mut Session,
+        tables: &[Table],
+        publication: &Publication,
+        server_version: u32,
+    ) -> Result<Vec<Arc<TableSchema>>, SourceError> {
+        let mut schemas = Vec::with_capacity(tables.len());
+        for table in tables {
+            let columns = published_columns(table, publication, server_version);
+            let relation = self.of_table(catalogue, table, &columns).await?;
+            schemas.push(Arc::clone(&relation.schema));
+        }
+        Ok(schemas)
     }
 
     /// Looks up what a Relation message does not tell: the table as it is now (`None`: it was

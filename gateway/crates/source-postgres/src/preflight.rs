@@ -11,6 +11,10 @@ mod judge_tables;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use offtake_change::TableSchema;
+
 use crate::SourceError;
 use crate::catalog::Table;
 use crate::progress::Resume;
@@ -94,6 +98,8 @@ pub struct Preflight {
     pub findings: Vec<Finding>,
     /// The tables that would be captured; empty when the server could not be asked.
     pub tables: Vec<Table>,
+    /// What the source would hand over of these tables at its start, in the same order.
+    pub definitions: Vec<Arc<TableSchema>>,
     /// Bytes that the initial snapshot would read; 0 when there is nothing to read.
     pub snapshot_bytes: u64,
 }
@@ -128,6 +134,7 @@ pub async fn check(
             preflight.findings = judge::judge(&facts, options, resume, create_publication);
             preflight.snapshot_bytes = judge_tables::snapshot_bytes(&facts, options, resume);
             preflight.tables = facts.tables;
+            preflight.definitions = facts.definitions;
         }
         Err(stopped) => {
             preflight.findings.extend(stopped.before);

@@ -262,13 +262,9 @@ impl Source {
         publication: &Publication,
     ) -> Result<(), SourceError> {
         let tables = self.captured.tables();
-        let mut schemas = Vec::with_capacity(tables.len());
-        for table in tables {
-            let columns = snapshot::published_columns(&table, publication, server.version);
-            let relation = self.definitions.of_table(catalogue, &table, &columns).await?;
-            schemas.push(Arc::clone(&relation.schema));
-        }
-        self.emit(SourceEvent::Started { identity, tables: schemas }).await?;
+        let tables =
+            self.definitions.of_tables(catalogue, &tables, publication, server.version).await?;
+        self.emit(SourceEvent::Started { identity, tables }).await?;
         self.started = true;
         let start = self.assembler.progress.start();
         for progress in self.captured.amendments(&self.states, start) {

@@ -6,7 +6,7 @@ mod shop;
 mod stop;
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use crate::pipeline::Halt;
 
 /// How long the gateway may take to be ready.
 const READY: Duration = Duration::from_secs(30);
+/// Attempts at starting the gateway on ports that are free.
+const PORT_ATTEMPTS: u32 = 3;
 /// Attempts at removing the demo's folder.
 const REMOVALS: usize = 20;
 
@@ -80,13 +82,26 @@ impl Demo {
         println!("Starting a throw-away PostgreSQL in {} …", folder.0.display());
         let postgres = Postgres::start(&folder.0, stop)?;
         Shop::create(&postgres)?;
-        let grpc = format!("127.0.0.1:{}", port_or_free(7070)?);
-        let admin = format!("127.0.0.1:{}", port_or_free(7071)?);
         let config = folder.0.join("offtake.toml");
-        std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
-            .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
-        let gateway = Gateway::start(&config, &folder.0)?;
-        gateway.wait_until_ready(&admin, &folder.0, stop)?;
+        let mut wanted = [7070, 7071];
+        let mut attempt = 1;
+        let (gateway, grpc, admin) = loop {
+            let grpc = format!("127.0.0.1:{}", port_or_free(wanted[0])?);
+            let admin = format!("127.0.0.1:{}", port_or_free(wanted[1])?);
+            std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
+                .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
+            let mut gateway = Gateway::start(&config, &folder.0)?;
+            if gateway.wait_until_ready(&admin, stop)? {
+                break (gateway, grpc, admin);
+            }
+            if attempt == PORT_ATTEMPTS {
+                let log = std::fs::read_to_string(folder.0.join("gateway.log")).unwrap_or_default();
+                return Err(failed(&format!("the gateway did not become ready:\n{log}")));
+            }
+            // Somebody may have taken a port between the look and the gateway's start.
+            wanted = [0, 0];
+            attempt += 1;
+        };
         println!("{}", introduction(postgres.port, &grpc, &admin, &config));
         let shop = Some(Shop::open(&postgres)?);
         Ok(Demo { shop, gateway, postgres, folder, grpc })
@@ -164,20 +179,28 @@ impl Gateway {
             .map_err(|error| failed(&error.to_string()))
     }
 
-    fn wait_until_ready(&self, admin: &str, folder: &Path, stop: &Stop) -> Result<(), Halt> {
+    /// `false`: it ended instead, or took too long.
+    fn wait_until_ready(&mut self, admin: &str, stop: &Stop) -> Result<bool, Halt> {
         let deadline = Instant::now() + READY;
         let address = admin.parse().map_err(|_| failed("no admin address"))?;
-        while Instant::now() < deadline {
-            if http::get(address, "/readyz").is_ok_and(|body| body == "ok\n") {
-                return Ok(());
+        while Instant::now() < deadline && matches!(self.0.try_wait(), Ok(None)) {
+            let is_ready = http::get(address, "/readyz").is_ok_and(|body| body == "ok\n");
+            if is_ready && self.answers_at(address) {
+                return Ok(true);
             }
             if stop.is_told() {
                 return Err(failed("stopped while the gateway started"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let log = std::fs::read_to_string(folder.join("gateway.log")).unwrap_or_default();
-        Err(failed(&format!("the gateway did not become ready:\n{log}")))
+        Ok(false)
+    }
+
+    /// Whether it is this gateway that listens there, and not another demo's.
+    fn answers_at(&self, admin: SocketAddr) -> bool {
+        let status = http::get(admin, "/status").unwrap_or_default();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
+        status["pid"] == self.0.id()
     }
 
     /// As a user would: SIGTERM, then patience.
@@ -203,11 +226,11 @@ impl Drop for Gateway {
     }
 }
 
-/// The wanted port, or a free one where somebody listens on it.
+/// The wanted port, or a free one where somebody listens on it or none is wanted (0).
 fn port_or_free(wanted: u16) -> Result<u16, Halt> {
     match TcpListener::bind(("127.0.0.1", wanted)) {
-        Ok(_) => Ok(wanted),
-        Err(_) => postgres::free_port(),
+        Ok(_) if wanted != 0 => Ok(wanted),
+        _ => postgres::free_port(),
     }
 }
 

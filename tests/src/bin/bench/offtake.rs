@@ -187,8 +187,8 @@ fn reached(gateway: &mut Gateway, condition: impl Fn(&Value) -> bool) -> Result<
         match gateway.status() {
             Ok(status) if condition(&status) => return Ok(now_unix_ns()),
             Ok(status) if status["state"] == "HALTED" => bail!("the gateway halted: {status:#}"),
-            Ok(status) if status["kafka"]["halt"].is_string() => {
-                bail!("the Kafka sink halted: {}", status["kafka"]["halt"])
+            Ok(status) if status["kafka"]["state"] == "HALTED" => {
+                bail!("the Kafka sink halted: {:#}", status["kafka"])
             }
             Ok(_) => {}
             Err(_) => {

@@ -1,10 +1,14 @@
 //! What the server says, read in one go and without a verdict.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use offtake_change::TableSchema;
 
 use super::Finding;
 use crate::SourceError;
 use crate::catalog::{Server, Table, matching_tables, names_of, read_server};
+use crate::definitions::Definitions;
 use crate::glob::Selection;
 use crate::progress::Resume;
 use crate::publication::{Publication, read_publication};
@@ -32,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) may_create: bool,
     pub(crate) selection: Selection,
     pub(crate) tables: Vec<Table>,
+    /// What the source would hand over of these tables at its start, in the same order.
+    pub(crate) definitions: Vec<Arc<TableSchema>>,
     /// Schema and name of the tables that the log knows, by OID.
     pub(crate) names: HashMap<u32, (String, String)>,
     /// More about each table, by OID.
@@ -125,6 +131,12 @@ pub(crate) async fn read(
     let publication = read_publication(session, server.version, &options.publication)
         .await
         .map_err(stopped("publication"))?;
+    // One that is not there yet will publish what a table publishes by itself.
+    let published = publication.clone().unwrap_or_default();
+    let definitions = Definitions::new(&server.database, &resume.schemas)
+        .of_tables(session, &tables, &published, server.version)
+        .await
+        .map_err(stopped("tables"))?;
     let may_create = session
         .query_one(
             "ask for the right to create",
@@ -149,6 +161,7 @@ pub(crate) async fn read(
         selection,
         names,
         tables,
+        definitions,
     })
 }
 

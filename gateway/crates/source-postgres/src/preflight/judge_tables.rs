@@ -67,10 +67,15 @@ pub(crate) fn tables(facts: &Facts, options: &SourceOptions, resume: &Resume) ->
 fn summary(facts: &Facts, options: &SourceOptions, resume: &Resume) -> String {
     let count = facts.tables.len();
     let count = format!("{count} table{} captured", if count == 1 { "" } else { "s" });
+    // The planner says 0 of tables that were never analysed.
     let rows: u64 = unread(facts, options, resume).map(|table| table.estimated_rows).sum();
+    let rows = match rows {
+        0 => "rows unknown".to_owned(),
+        rows => format!("about {rows} rows"),
+    };
     match snapshot_bytes(facts, options, resume) {
         0 => format!("{count}, no rows to be read first"),
-        bytes => format!("{count}, about {rows} rows ({}) to be read first", show_bytes(bytes)),
+        bytes => format!("{count}, {rows} ({}) to be read first", show_bytes(bytes)),
     }
 }
 

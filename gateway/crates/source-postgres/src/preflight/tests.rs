@@ -8,7 +8,7 @@ use offtake_proto::v1;
 use super::facts::{Facts, Settings, TableDetails, Unfit};
 use super::{Finding, Level, judge::judge, judge_tables};
 use crate::SourceError;
-use crate::catalog::{Server, Table, TableColumn};
+use crate::catalog::{Server, Table, table};
 use crate::connect::ConnectOptions;
 use crate::error::ServerError;
 use crate::glob::Selection;
@@ -20,29 +20,6 @@ use crate::slot::{SlotFacts, SystemIdentity};
 fn options() -> SourceOptions {
     let connect: ConnectOptions = "postgres://me@h/shop".parse().unwrap();
     SourceOptions::new(connect, "shop")
-}
-
-fn table(oid: u32, name: &str) -> Table {
-    let column = |name: &str| TableColumn {
-        name: name.to_owned(),
-        type_id: 23,
-        type_modifier: -1,
-        not_null: true,
-        default: None,
-        generated: false,
-    };
-    Table {
-        oid,
-        namespace: "public".to_owned(),
-        name: name.to_owned(),
-        partitioned: false,
-        replica_identity: 'd',
-        estimated_rows: 10,
-        columns: vec![column("id"), column("note")],
-        key: vec!["id".to_owned()],
-        key_deferrable: false,
-        identity_index: Vec::new(),
-    }
 }
 
 fn published(name: &str) -> PublishedTable {
@@ -86,6 +63,7 @@ fn sound() -> Facts {
         selection: Selection::new(&["public.*"], &[] as &[&str]).unwrap(),
         names: tables.iter().map(|it| (it.oid, (it.namespace.clone(), it.name.clone()))).collect(),
         tables,
+        definitions: Vec::new(),
         unreadable: Vec::new(),
         weak_leaves: Vec::new(),
         unfit: Vec::new(),
@@ -364,6 +342,22 @@ fn a_publication_that_leaves_something_out_is_told() {
         with_publication(|_, p| p.tables[0].columns = Some(vec!["id".into()])),
         [(Warning, "PG_COLUMN_LIST")]
     );
+}
+
+#[test]
+fn what_is_to_be_read_first_is_told_and_rows_that_nobody_estimated_are_unknown() {
+    let told = |facts: &Facts, options: &SourceOptions| {
+        let findings = judge_tables::tables(facts, options, &new_log());
+        findings.into_iter().find(|finding| finding.item == "tables").unwrap().text
+    };
+    let mut facts = sound();
+    let text = "2 tables captured, about 20 rows (16.0 KiB) to be read first";
+    assert_eq!(told(&facts, &options()), text);
+    let never = SourceOptions { snapshot: SnapshotMode::Never, ..options() };
+    assert_eq!(told(&facts, &never), "2 tables captured, no rows to be read first");
+    facts.tables.iter_mut().for_each(|table| table.estimated_rows = 0);
+    let text = "2 tables captured, rows unknown (16.0 KiB) to be read first";
+    assert_eq!(told(&facts, &options()), text);
 }
 
 #[test]
