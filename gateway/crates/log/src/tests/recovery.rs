@@ -57,10 +57,10 @@ fn a_tail_torn_at_any_byte_loses_only_the_groups_it_cuts() {
 #[test]
 fn a_last_block_filled_up_with_zeros_is_no_tail_and_is_written_on() {
     let (image, starts) = groups(4);
-    for whole in 0..starts.len() {
+    for (whole, end) in starts.iter().enumerate() {
         let disk = with(&image, |bytes| {
-            bytes.truncate(starts[whole]);
-            bytes.resize(starts[whole].next_multiple_of(BLOCK_ALIGNMENT), 0);
+            bytes.truncate(*end);
+            bytes.resize(end.next_multiple_of(BLOCK_ALIGNMENT), 0);
         });
         let disk = disk.in_blocks();
         let Opened { mut writer, log, recovered } = open(&disk);
