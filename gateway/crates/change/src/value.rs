@@ -65,7 +65,7 @@ impl<'a> ListRef<'a> {
 
     /// The elements in order. After an error it ends.
     pub fn iter(&self) -> impl Iterator<Item = Result<ValueRef<'a>, WireError>> + use<'a> {
-        wire::values(self.0)
+        wire::Values::new(self.0)
     }
 }
 

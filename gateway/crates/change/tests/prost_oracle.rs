@@ -407,7 +407,7 @@ proptest! {
         for change in Changes::new(&bytes).take(1000).flatten() {
             read_all(change.encoded);
         }
-        wire::values(&bytes).for_each(drop);
+        wire::Values::new(&bytes).for_each(drop);
     }
 
     #[test]
@@ -431,7 +431,7 @@ fn an_operation_of_a_later_version_is_an_error() {
 fn a_field_of_another_wire_type_is_an_error() {
     // Field 5 (before) as a varint, and value field 7 (text) as a varint.
     assert!(ChangeView::parse(&[0x20, 1, 0x28, 1]).is_err());
-    assert!(wire::values(&[0x0a, 2, 0x38, 1]).next().unwrap().is_err());
+    assert!(wire::Values::new(&[0x0a, 2, 0x38, 1]).next().unwrap().is_err());
 }
 
 #[test]

@@ -43,10 +43,10 @@ pub struct ChangeView<'a> {
 pub struct RowRef<'a>(&'a [u8]);
 
 impl<'a> RowRef<'a> {
-    /// The values by the schema's columns. After an error it ends.
+    /// The values by the schema's columns.
     #[inline]
-    pub fn values(&self) -> impl Iterator<Item = Result<ValueRef<'a>, WireError>> + use<'a> {
-        values(self.0)
+    pub fn values(&self) -> Values<'a> {
+        Values::new(self.0)
     }
 }
 
@@ -226,60 +226,85 @@ fn parse_header(encoded: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     Ok((name, value))
 }
 
-/// The values of an encoded `List` or `Row`. After an error it ends.
-#[inline]
-pub fn values(encoded: &[u8]) -> impl Iterator<Item = Result<ValueRef<'_>, WireError>> {
-    let mut reader = Reader::new(encoded);
-    std::iter::from_fn(move || {
-        let value = next_value(&mut reader).transpose()?;
-        if value.is_err() {
-            reader.rest = &[];
-        }
-        Some(value)
-    })
+/// Reads the values of an encoded `List` or `Row` one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    reader: Reader<'a>,
 }
 
-#[inline]
-fn next_value<'a>(reader: &mut Reader<'a>) -> Result<Option<ValueRef<'a>>, WireError> {
-    while let Some((number, field)) = reader.field()? {
-        if number == 1 {
-            return parse_value(field.bytes(number)?).map(Some);
+impl<'a> Values<'a> {
+    /// Reads the body of a `List` or `Row`.
+    #[inline]
+    pub fn new(encoded: &'a [u8]) -> Values<'a> {
+        Values { reader: Reader::new(encoded) }
+    }
+
+    /// Reads the next value in place; `false`: there is none further, and `value` is as it was.
+    /// Cheaper than the iterator, which hands each value through several wrappings.
+    ///
+    /// # Errors
+    /// Damage.
+    #[inline]
+    pub fn read(&mut self, value: &mut ValueRef<'a>) -> Result<bool, WireError> {
+        while let Some((number, field)) = self.reader.field()? {
+            if number == 1 {
+                read_value(field.bytes(number)?, value)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// After an error it ends.
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<ValueRef<'a>, WireError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut value = ValueRef::Absent;
+        match self.read(&mut value) {
+            Ok(true) => Some(Ok(value)),
+            Ok(false) => None,
+            Err(error) => {
+                self.reader.rest = &[];
+                Some(Err(error))
+            }
         }
     }
-    Ok(None)
 }
 
 #[inline]
-fn parse_value(encoded: &[u8]) -> Result<ValueRef<'_>, WireError> {
+fn read_value<'a>(encoded: &'a [u8], value: &mut ValueRef<'a>) -> Result<(), WireError> {
     // A value with no known kind reads as NULL would lie; as absent it says that it is not known.
-    let mut value = ValueRef::Absent;
+    *value = ValueRef::Absent;
     let mut reader = Reader::new(encoded);
     while let Some((number, field)) = reader.field()? {
-        value = match (number, field) {
-            (1, Field::Varint(0)) => ValueRef::Null,
-            (1, Field::Varint(1)) => ValueRef::Unchanged,
-            (1, Field::Varint(2)) => ValueRef::Absent,
+        match (number, field) {
+            (1, Field::Varint(0)) => *value = ValueRef::Null,
+            (1, Field::Varint(1)) => *value = ValueRef::Unchanged,
+            (1, Field::Varint(2)) => *value = ValueRef::Absent,
             (1, Field::Varint(code)) => {
                 let code = code.cast_signed();
                 return Err(UnknownCode { what: "missing value", code }.into());
             }
-            (2, Field::Varint(value)) => ValueRef::Boolean(value != 0),
-            (3, Field::Varint(value)) => ValueRef::Integer(unzigzag(value)),
-            (4, Field::Varint(value)) => ValueRef::Unsigned(value),
-            (5, Field::Fixed32(bits)) => ValueRef::Single(f32::from_bits(bits)),
-            (6, Field::Fixed64(bits)) => ValueRef::Number(f64::from_bits(bits)),
-            (7, Field::Bytes(text)) => ValueRef::Text(text),
-            (8, Field::Bytes(bytes)) => ValueRef::Bytes(bytes),
-            (9, Field::Bytes(list)) => ValueRef::List(ListRef::from_encoded(list)),
+            (2, Field::Varint(bit)) => *value = ValueRef::Boolean(bit != 0),
+            (3, Field::Varint(number)) => *value = ValueRef::Integer(unzigzag(number)),
+            (4, Field::Varint(number)) => *value = ValueRef::Unsigned(number),
+            (5, Field::Fixed32(bits)) => *value = ValueRef::Single(f32::from_bits(bits)),
+            (6, Field::Fixed64(bits)) => *value = ValueRef::Number(f64::from_bits(bits)),
+            (7, Field::Bytes(text)) => *value = ValueRef::Text(text),
+            (8, Field::Bytes(bytes)) => *value = ValueRef::Bytes(bytes),
+            (9, Field::Bytes(list)) => *value = ValueRef::List(ListRef::from_encoded(list)),
             (1..=9, _) => return Err(WireError::WireType { field: number, wire_type: 255 }),
-            _ => value,
-        };
+            _ => {}
+        }
         // One field is the rule: no second look for what is not there.
         if reader.rest.is_empty() {
             break;
         }
     }
-    Ok(value)
+    Ok(())
 }
 
 fn narrow(value: u64) -> Result<u32, WireError> {

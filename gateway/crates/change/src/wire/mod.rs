@@ -10,7 +10,7 @@ mod decode;
 mod encode;
 mod varint;
 
-pub use decode::{ChangeView, Changes, RowRef, TransactionView, values};
+pub use decode::{ChangeView, Changes, RowRef, TransactionView, Values};
 pub use encode::{encode_change, encode_value, encode_value_into_list};
 pub use varint::{put_varint, varint_len};
 

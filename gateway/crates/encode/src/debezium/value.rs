@@ -22,9 +22,10 @@ pub(super) fn put_row(
     out.push(b'{');
     let mut values = row.values();
     for column in &plan.columns {
-        let value = values.next().transpose()?.unwrap_or(ValueRef::Absent);
+        let mut value = ValueRef::Absent;
+        values.read(&mut value)?;
         out.extend_from_slice(&column.name);
-        put_column(out, column, value, scratch)?;
+        put_column(out, column, &value, scratch)?;
     }
     out.push(b'}');
     Ok(())
@@ -42,7 +43,7 @@ pub(super) fn put_key(
         let value = column(row, key.ordinal)?;
         out.extend_from_slice(&key.name);
         if let Some(column) = plan.columns.get(key.ordinal) {
-            put_column(out, column, value, scratch)?;
+            put_column(out, column, &value, scratch)?;
         }
     }
     out.push(b'}');
@@ -67,7 +68,13 @@ pub(super) fn key_changed(
 }
 
 fn column<'a>(row: RowRef<'a>, ordinal: usize) -> Result<ValueRef<'a>, WireError> {
-    Ok(row.values().nth(ordinal).transpose()?.unwrap_or(ValueRef::Absent))
+    let (mut values, mut value) = (row.values(), ValueRef::Absent);
+    for _ in 0..=ordinal {
+        if !values.read(&mut value)? {
+            return Ok(ValueRef::Absent);
+        }
+    }
+    Ok(value)
 }
 
 /// Equal by bits, so that NaN is itself.
@@ -82,10 +89,10 @@ fn same(one: ValueRef<'_>, other: ValueRef<'_>) -> bool {
 fn put_column(
     out: &mut Vec<u8>,
     column: &ColumnPlan,
-    value: ValueRef<'_>,
+    value: &ValueRef<'_>,
     scratch: &mut Vec<u8>,
 ) -> Result<(), WireError> {
-    if value == ValueRef::Unchanged {
+    if let ValueRef::Unchanged = value {
         out.extend_from_slice(&column.placeholder);
         return Ok(());
     }
@@ -95,11 +102,11 @@ fn put_column(
 fn put_value(
     out: &mut Vec<u8>,
     encoding: &Encoding,
-    value: ValueRef<'_>,
+    value: &ValueRef<'_>,
     scratch: &mut Vec<u8>,
     depth: u32,
 ) -> Result<(), WireError> {
-    match value {
+    match *value {
         ValueRef::Null | ValueRef::Absent | ValueRef::Unchanged => out.extend_from_slice(b"null"),
         ValueRef::Boolean(true) => out.extend_from_slice(b"true"),
         ValueRef::Boolean(false) => out.extend_from_slice(b"false"),
@@ -125,7 +132,7 @@ fn put_value(
                 if index > 0 {
                     out.push(b',');
                 }
-                put_value(out, element, value?, scratch, depth + 1)?;
+                put_value(out, element, &value?, scratch, depth + 1)?;
             }
             out.push(b']');
         }
