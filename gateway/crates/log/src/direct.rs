@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
@@ -22,6 +23,15 @@ use crate::format::BLOCK_ALIGNMENT;
 
 /// Bytes written at once.
 const APPEND_BYTES: usize = 1 << 20;
+
+/// Size of a buffer that is kept for the next read: what readers ask for at once, with the rest of
+/// the blocks that it begins and ends in.
+const SPARE_BYTES: usize = (256 << 10) + 2 * BLOCK_ALIGNMENT;
+
+/// A buffer between two reads, one for all segments of a log. A fresh one would be handed out by
+/// the system page by page, each of them cleared: a reader that is far behind would spend as much
+/// on that as on reading.
+pub(crate) type Spare = Arc<Mutex<Option<AlignedBuffer>>>;
 
 /// What is asked of the system: where it is direct, whole blocks from aligned memory only.
 pub(crate) trait Raw: Debug + Send + Sync {
@@ -41,6 +51,7 @@ pub(crate) trait Raw: Debug + Send + Sync {
 pub(crate) struct SegmentFile<F = File> {
     file: F,
     append: Mutex<Append>,
+    spare: Spare,
 }
 
 /// What is written at the file's end.
@@ -57,7 +68,7 @@ struct Append {
 
 impl SegmentFile {
     /// Opens an existing file.
-    pub(crate) fn open(path: &Path) -> io::Result<SegmentFile> {
+    pub(crate) fn open(path: &Path, spare: &Spare) -> io::Result<SegmentFile> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
         let mut options = OpenOptions::new();
         options.read(true).write(true);
@@ -65,7 +76,7 @@ impl SegmentFile {
             Err(error) if is_refused(&error) => options.open(path)?,
             opened => opened?,
         };
-        Ok(SegmentFile { file, append: Mutex::default() })
+        Ok(SegmentFile { file, append: Mutex::default(), spare: Arc::clone(spare) })
     }
 }
 
@@ -80,6 +91,29 @@ impl<F: Raw> SegmentFile<F> {
             done => done,
         }
     }
+
+    /// Reads the blocks that hold these bytes, and gives as many of the bytes as there are.
+    fn read_blocks<T>(
+        &self,
+        offset: u64,
+        len: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<T> {
+        let before = (offset % BLOCK_ALIGNMENT as u64) as usize;
+        let end = (before + len).next_multiple_of(BLOCK_ALIGNMENT);
+        let spare = self.spare.lock().take();
+        let mut blocks = spare
+            .filter(|spare| spare.len >= end)
+            .unwrap_or_else(|| AlignedBuffer::of(end.max(SPARE_BYTES)));
+        let start = offset - before as u64;
+        let read = self.or_cached(|| fill(&self.file, blocks.part(0, end), start))?;
+        let found = blocks.part(before.min(read), (before + len).min(read));
+        let taken = take(found);
+        if blocks.len == SPARE_BYTES {
+            *self.spare.lock() = Some(blocks);
+        }
+        Ok(taken)
+    }
 }
 
 impl<F: Raw> DiskFile for SegmentFile<F> {
@@ -89,15 +123,16 @@ impl<F: Raw> DiskFile for SegmentFile<F> {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let before = (offset % BLOCK_ALIGNMENT as u64) as usize;
-        let mut aligned =
-            AlignedBuffer::of((before + buffer.len()).next_multiple_of(BLOCK_ALIGNMENT));
-        let read = self.or_cached(|| fill(&self.file, aligned.all(), offset - before as u64))?;
-        let found = aligned.all().get(before..read).unwrap_or_default();
-        let count = found.len().min(buffer.len());
-        let (taken, _) = buffer.split_at_mut(count);
-        taken.copy_from_slice(found.split_at(count).0);
-        Ok(count)
+        self.read_blocks(offset, buffer.len(), |found| {
+            let (taken, _) = buffer.split_at_mut(found.len());
+            taken.copy_from_slice(found);
+            found.len()
+        })
+    }
+
+    fn read_exact(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read_blocks(offset, len, <[u8]>::to_vec)?;
+        if bytes.len() < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -172,7 +207,7 @@ impl Append {
 
 /// Memory that begins at a multiple of the alignment.
 #[derive(Debug, Default)]
-struct AlignedBuffer {
+pub(crate) struct AlignedBuffer {
     /// One block more than is used.
     memory: Box<[u8]>,
     start: usize,

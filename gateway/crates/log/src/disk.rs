@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::direct::SegmentFile;
+use crate::direct::{SegmentFile, Spare};
 
 /// Kept as long as the folder is to stay locked.
 pub(crate) type Lock = Box<dyn Any + Send + Sync>;
@@ -48,6 +48,14 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Reads until the buffer is full or the file ends; gives the bytes read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads exactly so many bytes, or fails as a file that ended does.
+    fn read_exact(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; len];
+        if self.read_at(&mut buffer, offset)? < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(buffer)
+    }
     /// Makes data and length durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends.
@@ -62,6 +70,7 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct RealDisk {
     dir: PathBuf,
+    spare: Spare,
 }
 
 impl RealDisk {
@@ -78,12 +87,12 @@ impl RealDisk {
             permissions.set_mode(0o700);
             std::fs::set_permissions(dir, permissions)?;
         }
-        Ok(RealDisk { dir: dir.to_owned() })
+        Ok(RealDisk::existing(dir))
     }
 
     /// A folder that exists already and is left as it is.
     pub(crate) fn existing(dir: &Path) -> RealDisk {
-        RealDisk { dir: dir.to_owned() }
+        RealDisk { dir: dir.to_owned(), spare: Spare::default() }
     }
 }
 
@@ -94,7 +103,7 @@ impl Disk for RealDisk {
     }
 
     fn open_segment(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(SegmentFile::open(&self.dir.join(name))?))
+        Ok(Arc::new(SegmentFile::open(&self.dir.join(name), &self.spare)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -211,15 +220,6 @@ impl DiskFile for RealFile {
         rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
         Ok(())
     }
-}
-
-/// Reads exactly `len` bytes, or fails as a file that ended does.
-pub(crate) fn read_exact_at(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; len];
-    if file.read_at(&mut buffer, offset)? < len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(buffer)
 }
 
 /// Replaces a file so that a crash leaves the old or the new one: written aside, synced, renamed,

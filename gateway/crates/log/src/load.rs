@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::cache::{Cached, Key};
 use crate::control::{Control, Refused};
-use crate::disk::{DiskFile, read_exact_at};
+use crate::disk::DiskFile;
 use crate::format::{DirectoryEntry, ENTRY_BYTES, GroupHeader, Wrong, check_runs, read_directory};
 use crate::log::Shared;
 use crate::queue::PendingGroup;
@@ -64,7 +64,7 @@ impl Place<'_> {
         let name = || self.segment.name.log_file();
         let len = usize::try_from(bytes)
             .map_err(|_| self.damage(offset, "a length exceeds the memory"))?;
-        read_exact_at(self.file, offset, len).map_err(|source| {
+        self.file.read_exact(offset, len).map_err(|source| {
             if source.kind() == std::io::ErrorKind::UnexpectedEof {
                 return self.damage(offset, "the segment is shorter than it was");
             }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::append::{Appender, write_index};
 use crate::cache::BlockCache;
 use crate::control::ControlState;
-use crate::disk::{Disk, DiskFile, RealDisk, read_exact_at, replace_file};
+use crate::disk::{Disk, DiskFile, RealDisk, replace_file};
 use crate::format::{META_BYTES, Meta, SegmentIndex, Wrong};
 use crate::log::{Durable, Log, Registry, Shared};
 use crate::options::{Environment, LogOptions};
@@ -355,7 +355,7 @@ fn open_closed(disk: &dyn Disk, name: SegmentName, meta: &Meta) -> Result<Segmen
 fn read_index(disk: &dyn Disk, name: SegmentName) -> Option<SegmentIndex> {
     let file = disk.open(&name.index_file()).ok()?;
     let len = file.len().ok().filter(|len| *len <= MAX_INDEX_BYTES)?;
-    let bytes = read_exact_at(file.as_ref(), 0, usize::try_from(len).ok()?).ok()?;
+    let bytes = file.read_exact(0, usize::try_from(len).ok()?).ok()?;
     SegmentIndex::decode(&bytes).ok()
 }
 

@@ -4,7 +4,7 @@
 //! anything that was durable once is an error.
 
 use crate::control::{Control, Refused};
-use crate::disk::{DiskFile, read_exact_at};
+use crate::disk::DiskFile;
 use crate::format::{
     BLOCK_ALIGNMENT, DirectoryEntry, GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader,
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentIndex, VERSION, Wrong, check_runs, read_directory,
@@ -113,7 +113,9 @@ impl Scan<'_> {
         if self.len != offset.next_multiple_of(block) {
             return Ok(false);
         }
-        let rest = read_exact_at(self.file, offset, (self.len - offset) as usize)
+        let rest = self
+            .file
+            .read_exact(offset, (self.len - offset) as usize)
             .map_err(LogError::io("read", self.name))?;
         Ok(rest.iter().all(|byte| *byte == 0))
     }
@@ -127,8 +129,8 @@ impl Scan<'_> {
         let bad_at = scanned.index.bytes;
         let damaged = || LogError::from(self.damage(bad_at, wrong.0));
         let tail_bytes = usize::try_from(self.len - bad_at).map_err(|_| damaged())?;
-        let tail = read_exact_at(self.file, bad_at, tail_bytes)
-            .map_err(LogError::io("read", self.name))?;
+        let tail =
+            self.file.read_exact(bad_at, tail_bytes).map_err(LogError::io("read", self.name))?;
         let mut lost_sector = None;
         for at in 1..tail.len() {
             let Some(rest) = tail.get(at..).filter(|rest| rest.starts_with(GROUP_MAGIC)) else {
@@ -170,7 +172,7 @@ impl Scan<'_> {
         if left < GROUP_HEADER_BYTES as u64 {
             return Ok(Err(Wrong("a group's head is cut")));
         }
-        let head = read_exact_at(self.file, offset, GROUP_HEADER_BYTES).map_err(io)?;
+        let head = self.file.read_exact(offset, GROUP_HEADER_BYTES).map_err(io)?;
         let header = match GroupHeader::decode(&head) {
             Ok(header) => header,
             Err(wrong) => return Ok(Err(wrong)),
@@ -178,7 +180,7 @@ impl Scan<'_> {
         if u64::from(header.total_bytes) > left {
             return Ok(Err(Wrong("a group is cut")));
         }
-        let bytes = read_exact_at(self.file, offset, header.total_bytes as usize).map_err(io)?;
+        let bytes = self.file.read_exact(offset, header.total_bytes as usize).map_err(io)?;
         // The index ends within the group: the head's decoder has checked it.
         let index = bytes.get(..header.index_end() as usize).unwrap_or_default();
         let entries = match read_directory(&header, index) {

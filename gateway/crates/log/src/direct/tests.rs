@@ -11,7 +11,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn open(path: &Path, direct: bool) -> SegmentFile {
-    let segment = SegmentFile::open(path).unwrap();
+    let segment = SegmentFile::open(path, &Spare::default()).unwrap();
     if !direct {
         segment.file.stop_direct().unwrap();
     } else if !rustix::fs::fcntl_getfl(&segment.file).unwrap().contains(OFlags::DIRECT) {
@@ -191,7 +191,7 @@ proptest! {
     fn what_was_appended_stays_whatever_the_device_does(
         pieces in proptest::collection::vec((prop_oneof![1usize..9000, Just(APPEND_BYTES + 3)], faults()), 1..20),
     ) {
-        let segment = SegmentFile { file: Device::default(), append: Mutex::default() };
+        let segment = SegmentFile { file: Device::default(), append: Mutex::default(), spare: Spare::default() };
         let mut expected: Vec<u8> = Vec::new();
         for (number, (length, faults)) in pieces.into_iter().enumerate() {
             let piece: Vec<u8> = (0..length).map(|at| (at * 5 + number) as u8 | 1).collect();
@@ -211,6 +211,8 @@ proptest! {
             let mut buffer = vec![0; expected.len() - from];
             prop_assert_eq!(segment.read_at(&mut buffer, from as u64).unwrap(), buffer.len());
             prop_assert!(buffer == expected[from..], "read");
+            prop_assert!(segment.read_exact(from as u64, buffer.len()).unwrap() == buffer, "exactly");
+            prop_assert!(segment.read_exact(from as u64, buffer.len() + (1 << 13)).is_err());
         }
     }
 }
