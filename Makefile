@@ -13,11 +13,11 @@ help: ## list the commands
 
 build: ## build the offtake command (target/release/offtake)
 	@sh tests/setup.sh build
-	$(CARGO) build --release --locked -p offtake
+	$(CARGO) build --release --locked --workspace --bin offtake
 
 demo: ## see it work: a throw-away database, an application, masking, a subscriber (ARGS="--changes 50")
 	@sh tests/setup.sh demo
-	$(CARGO) build --release --locked -p offtake
+	$(CARGO) build --release --locked --workspace --bin offtake
 	@target/release/offtake demo $(ARGS)
 
 # SKIP_KAFKA=1 leaves out what needs a broker, SKIP_DISK_FULL=1 what needs the right to mount a disk.

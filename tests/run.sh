@@ -27,11 +27,11 @@ test | full)
         run cargo test --release --locked --workspace --no-fail-fast -- --test-threads=2
     ;;
 torture)
-    run cargo build --release --locked -p offtake -p offtake-tests --bin offtake --bin torture
+    run cargo build --release --locked --workspace --bin offtake --bin torture
     [ -e target/tests/failed ] || run target/release/torture
     ;;
 bench)
-    run cargo build --release --locked -p offtake -p offtake-tests --all-targets
+    run cargo build --release --locked --workspace --all-targets
     run target/release/bench
     ;;
 *)

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::fs::TryLockError;
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
-use offtake_config::Config;
+use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
 use offtake_sink_kafka::ProbeOutcome;
@@ -59,7 +58,7 @@ pub fn execute(args: &CheckArgs) -> Exit {
         }
     };
     kafka_findings(&config, &streams, &mut findings);
-    print!("{}", render_findings(&findings, color));
+    say!("{}", render_findings(&findings, color).trim_end());
     let code = match exit_code(&findings) {
         ExitCode::Done if !warnings.is_empty() => ExitCode::Failed,
         code => code,
@@ -125,6 +124,10 @@ fn database_findings(
     ));
     let database = preflight.findings.iter().cloned();
     findings.extend(database.map(|finding| in_our_words(finding, &config.log.dir)));
+    findings.extend(
+        preflight
+            .judge_absent(|given, names| nearest(given, names.iter().copied()).map(str::to_owned)),
+    );
     let streams = |namespace: &str, table: &str| -> Vec<String> {
         router.targets(&bare(namespace, table)).into_iter().map(|target| target.stream).collect()
     };
@@ -266,7 +269,7 @@ fn plugin_findings(
             }
         };
         let tables = looked_at.then(|| {
-            let definitions = preflight.definitions.iter().map(Arc::as_ref);
+            let definitions = preflight.definitions.iter();
             definitions.filter(|table| router.uses_plugin(table, index)).collect()
         });
         let seen = plugins::Seen { tables, recovered };

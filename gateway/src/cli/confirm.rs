@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 /// Asks for a word to be typed; true: it was, or `--yes` was given. Without a terminal and without
 /// `--yes` the answer is no.
 pub fn confirmed(yes: bool, what: &str, word: &str) -> bool {
-    println!("{what}");
+    say!("{what}");
     if yes {
         return true;
     }
@@ -19,7 +19,7 @@ pub fn confirmed(yes: bool, what: &str, word: &str) -> bool {
     let read = std::io::stdin().lock().read_line(&mut answer);
     let agreed = read.is_ok() && answer.trim() == word;
     if !agreed {
-        println!("nothing was done");
+        say!("nothing was done");
     }
     agreed
 }

@@ -1,5 +1,14 @@
 //! The command line: what a user can ask for. One file a subcommand.
 
+/// Prints a line. Whoever read may be gone, and a full disk behind a pipe is no reason to stop in
+/// the middle of what was asked for.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod check;
 mod confirm;
 mod demo;

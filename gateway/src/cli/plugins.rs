@@ -3,8 +3,11 @@
 //!
 //! A column that is configured and that no table has is told apart by its past: one that the log
 //! knows was renamed or dropped, one that was never there is misspelt. Whether a protected column is
-//! lost or retyped is judged as the pipeline will at the table's next row. What a plugin does with a
-//! table's types is its own word, at the first row.
+//! lost or retyped is judged as the pipeline will at the table's next row. What a plugin thinks of a
+//! table's types is its own word: it is handed every definition as the pipeline hands it over at the
+//! table's first row. Rows are not tried.
+
+use std::sync::Arc;
 
 use offtake_change::TableSchema;
 use offtake_config::{Config, nearest};
@@ -13,7 +16,10 @@ use offtake_proto::v1;
 use offtake_source_postgres::Finding;
 use offtake_transform::{ColumnLoss, Plugin};
 
-use crate::pipeline::{Guard, Halt, guard, load_plugins};
+use crate::pipeline::{Guard, Halt, chain_text, guard, load_plugins};
+
+/// Tables that a plugin refuses which are listed one by one; more would hide the other findings.
+const LISTED_REFUSALS: usize = 20;
 
 /// Loads the plugin of that index and no other, and keeps nothing of it on the disk.
 ///
@@ -33,7 +39,7 @@ pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
 /// What is known about the tables that a plugin works on.
 pub struct Seen<'a> {
     /// The captured tables whose route names the plugin; `None`: the database was not looked at.
-    pub tables: Option<Vec<&'a TableSchema>>,
+    pub tables: Option<Vec<&'a Arc<TableSchema>>>,
     /// What the log holds.
     pub recovered: Option<&'a Recovered>,
 }
@@ -47,9 +53,12 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
         let text = format!("{what} loads; its tables were not looked at, for want of the database");
         return vec![Finding::ok(item, text)];
     };
-    let columns = Columns { plugin: plugin.name(), tables, recovered: seen.recovered };
+    let definitions: Vec<&TableSchema> = tables.iter().map(|table| table.as_ref()).collect();
+    let columns =
+        Columns { plugin: plugin.name(), tables: &definitions, recovered: seen.recovered };
     let guard = guard(plugin, columns.activations());
     let mut findings = columns.protection(&item, &guard, &info.required_columns);
+    findings.extend(refusals(plugin, &item, tables, &guard));
     if info.name == "filter" {
         findings.extend(
             tested_columns(config_json).iter().filter_map(|column| columns.tested(&item, column)),
@@ -62,6 +71,42 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
             count => format!("{what}, on {count} tables"),
         };
         findings.push(Finding::ok(item, text));
+    }
+    findings
+}
+
+/// What the plugin says against the definitions of its tables, in the run's words.
+fn refusals(
+    plugin: &Plugin,
+    item: &str,
+    tables: &[&Arc<TableSchema>],
+    guard: &Guard,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut more: usize = 0;
+    let mut idle = None;
+    // The run halts over a lost column before it asks the plugin.
+    for table in tables.iter().filter(|table| guard.losses(table, false).next().is_none()) {
+        let mut instance = match idle.take().map_or_else(|| plugin.instance(), Ok) {
+            Ok(instance) => instance,
+            Err(error) => {
+                let text = chain_text(&error);
+                findings.push(Finding::error(item, error.code(), text, error.next_step()));
+                break;
+            }
+        };
+        match instance.on_schema(table) {
+            Ok(_) => idle = Some(instance),
+            // The instance is spent.
+            Err(_) if findings.len() == LISTED_REFUSALS => more += 1,
+            Err(fault) => {
+                let text = chain_text(&fault);
+                findings.push(Finding::error(item, fault.code(), text, fault.next_step()));
+            }
+        }
+    }
+    if let (1.., Some(last)) = (more, findings.last_mut()) {
+        last.text.push_str(&format!(" (and so for {more} more of its tables)"));
     }
     findings
 }
@@ -146,8 +191,21 @@ impl Columns<'_> {
                 ),
             ));
         }
-        let text = format!("it is to protect {column}, which none of its tables has");
-        Some(Finding::error(item, "PLUGIN_COLUMN_MISSING", text, self.spelling(column)))
+        let (text, next) = if self.tables.is_empty() {
+            // The run halts here too, and not for the column's spelling.
+            let plugin = self.plugin;
+            (
+                format!("it is to protect {column}, and no captured table goes through it"),
+                format!(
+                    "correct `tables` of the [[route]] whose `plugins` name {plugin}, or remove \
+                     [plugin.{plugin}] and its name there"
+                ),
+            )
+        } else {
+            let text = format!("it is to protect {column}, which none of its tables has");
+            (text, self.spelling(column))
+        };
+        Some(Finding::error(item, "PLUGIN_COLUMN_MISSING", text, next))
     }
 
     /// What is wrong with a column that a condition of the filter names.
@@ -267,6 +325,15 @@ mod tests {
         assert!(finding.next_step.starts_with("did you mean e_mail? correct"), "{finding:?}");
         let people = table("people", &["id", "email"]);
         assert_eq!(protected(&[&people], None), None);
+    }
+
+    #[test]
+    fn a_plugin_without_a_table_is_told_of_its_route_and_not_of_the_spelling() {
+        let finding = protected(&[], None).unwrap();
+        assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_MISSING"));
+        assert!(finding.text.ends_with("no captured table goes through it"), "{finding:?}");
+        assert!(finding.next_step.contains("[[route]]"), "{finding:?}");
+        assert!(!finding.next_step.contains("spelling"), "{finding:?}");
     }
 
     #[test]

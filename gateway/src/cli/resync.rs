@@ -50,14 +50,14 @@ pub fn execute(args: &ResyncArgs) -> Exit {
         return Exit::code(ExitCode::Failed);
     }
     match offtake_log::remove(&config.log.dir) {
-        Ok(files) => println!("removed {files} files of the log in {}", config.log.dir.display()),
+        Ok(files) => say!("removed {files} files of the log in {}", config.log.dir.display()),
         Err(error) => return Exit::failed(&log_halt(&error)),
     }
     match slot::drop_slot(&options) {
-        Ok(true) => println!("dropped slot {}", options.slot),
-        Ok(false) => println!("there was no slot {}", options.slot),
+        Ok(true) => say!("dropped slot {}", options.slot),
+        Ok(false) => say!("there was no slot {}", options.slot),
         Err(halt) => return Exit::failed(&halt),
     }
-    println!("next: offtake run");
+    say!("next: offtake run");
     Exit::done()
 }

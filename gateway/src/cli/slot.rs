@@ -64,8 +64,8 @@ pub fn execute(command: &SlotCommand) -> Exit {
         return Exit::code(ExitCode::Failed);
     }
     match drop_slot(&options) {
-        Ok(true) => println!("slot {} is dropped", options.slot),
-        Ok(false) => println!("there is no slot {}", options.slot),
+        Ok(true) => say!("slot {} is dropped", options.slot),
+        Ok(false) => say!("there is no slot {}", options.slot),
         Err(halt) => return Exit::failed(&halt),
     }
     Exit::done()

@@ -69,9 +69,9 @@ pub fn execute(args: &StatusArgs) -> Exit {
         return Exit::with(ExitCode::Failed, text);
     };
     if args.json {
-        println!("{status}");
+        say!("{status}");
     } else {
-        print!("{}", readable(&value, std::io::stdout().is_terminal()));
+        say!("{}", readable(&value, std::io::stdout().is_terminal()).trim_end());
     }
     Exit::code(if makes_progress(&value) { ExitCode::Done } else { ExitCode::Failed })
 }

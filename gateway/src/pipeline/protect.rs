@@ -105,24 +105,8 @@ impl Guard {
             if !tables.clone().any(|table| table.ordinal(column).is_some())
                 && !self.covered.iter().any(|covered| covered.column == *column)
             {
-                let names: Vec<String> = tables.clone().map(TableSchema::qualified_name).collect();
-                return Err(Halt::new(
-                    "PLUGIN_COLUMN_MISSING",
-                    format!(
-                        "plugin {:?} is to protect column {column:?}, which none of its tables has \
-                         ({})",
-                        self.plugin,
-                        if names.is_empty() {
-                            "it has no table".to_owned()
-                        } else {
-                            names.join(", ")
-                        }
-                    ),
-                    format!(
-                        "correct the spelling in [plugin.{}] config, or remove the column there",
-                        self.plugin
-                    ),
-                ));
+                let names: Vec<String> = tables.map(TableSchema::qualified_name).collect();
+                return Err(self.missing(column, &names));
             }
         }
         self.catalogue = tables.clone().map(Today::new).collect();
@@ -130,6 +114,28 @@ impl Guard {
             self.cover(table, true);
         }
         Ok(())
+    }
+
+    /// The halt for a column that none of the plugin's tables has.
+    fn missing(&self, column: &str, tables: &[String]) -> Halt {
+        let plugin = &self.plugin;
+        let (tables, next) = match tables {
+            [] => (
+                "no captured table goes through it".to_owned(),
+                format!("correct `tables` of the [[route]] whose `plugins` name {plugin}"),
+            ),
+            names => (
+                names.join(", "),
+                format!(
+                    "correct the spelling in [plugin.{plugin}] config, or remove the column there"
+                ),
+            ),
+        };
+        let cause = format!(
+            "plugin {plugin:?} is to protect column {column:?}, which none of its tables has \
+             ({tables})"
+        );
+        Halt::new("PLUGIN_COLUMN_MISSING", cause, next)
     }
 
     /// When a table's definition is first used: nothing covered before is lost or retyped. New
@@ -313,6 +319,18 @@ mod tests {
     fn reconfigured(required: &[&str], record: &v1::PluginActivation) -> Guard {
         let required: Vec<String> = required.iter().map(|&name| name.to_owned()).collect();
         Guard::new("mask", "d", "other", &required, Some(record))
+    }
+
+    #[test]
+    fn another_length_of_the_same_type_is_no_loss_and_another_type_is() {
+        let mut guard = guard(None);
+        let people = |email: &str| table("people", &[("id", "int4"), ("email", email)]);
+        guard.check_start([&people("varchar(40)")].into_iter()).unwrap();
+        for wider in ["varchar(40)", "varchar(80)", "varchar"] {
+            guard.check_table(&people(wider), false).unwrap();
+        }
+        let halt = guard.check_table(&people("text"), false).unwrap_err();
+        assert_eq!(halt.code, "PLUGIN_COLUMN_LOST");
     }
 
     #[test]

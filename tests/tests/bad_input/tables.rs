@@ -102,3 +102,29 @@ async fn a_table_made_later_is_named_once_with_the_statement_that_publishes_it()
     fixture.start().unwrap();
     fixture.expect_ids(&subscriber, 1..=2).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_made_later_that_must_not_be_published_yet_is_named_with_what_it_needs_first() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let source = "idle_interval = \"100ms\"";
+    let mut fixture = Fixture::new(postgres, "keyless_later", sql, source, "").await.unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
+    fixture.client.batch_execute("CREATE TABLE later (id int)").await.unwrap();
+    let first = "give it a primary key or REPLICA IDENTITY FULL first, or exclude it";
+    let deadline = Instant::now() + PATIENCE;
+    while !fixture.gateway.output().contains(first) {
+        assert!(Instant::now() < deadline, "{}", fixture.gateway.output());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let output = fixture.gateway.output();
+    assert!(output.contains("it has no primary key"), "{output}");
+    fixture
+        .client
+        .batch_execute("INSERT INTO later VALUES (2); UPDATE later SET id = 3")
+        .await
+        .unwrap();
+    fixture.stop().unwrap();
+}

@@ -163,6 +163,86 @@ plugins = [\"drop\"]";
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_that_a_plugin_refuses_are_said_as_the_run_will_say_it() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
+               CREATE TABLE staff (id int PRIMARY KEY, email int)";
+    let mut fixture = Fixture::new(postgres, "check_refused", sql, "", MASKED).await.unwrap();
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &["0 warnings, 1 error"]);
+    expect_lines(&ended);
+    fixture.start().unwrap();
+    fixture.client.batch_execute("INSERT INTO staff VALUES (1, 2)").await.unwrap();
+    let (cause, next) = halt_of(&fixture, "PLUGIN_REFUSED");
+    let said = format!("{cause} [PLUGIN_REFUSED]; next: {next}");
+    assert!(ended.out.contains(said.as_str()), "there is no {said:?} in {}", ended.out);
+    assert!(cause.contains("public.staff"), "{cause}");
+    fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_that_compares_different_types_is_an_error() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE orders (id int PRIMARY KEY, is_test bool)";
+    let rest = "[plugin.drop]
+wasm = \"builtin:filter\"
+config = { drop = [{ column = \"is_test\", equals = \"yes\" }] }
+
+[[route]]
+tables = [\"public.*\"]
+plugins = [\"drop\"]";
+    let fixture = Fixture::new(postgres, "check_compared", sql, "", rest).await.unwrap();
+    let texts = ["PLUGIN_REFUSED", "is_test", "0 warnings, 1 error"];
+    fixture.command(&["check"]).unwrap().expect(2, &texts);
+    fixture.gateway.edit("\"yes\"", "true").unwrap();
+    fixture.command(&["check"]).unwrap().expect(0, &["plugin drop", "on 1 table"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_matches_nothing_is_not_taken_for_a_misspelt_column() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY, email text)";
+    let rest =
+        MASKED.replace("public.*", "public.poeple") + "\n\n[[route]]\ntables = [\"public.*\"]";
+    let fixture = Fixture::new(postgres, "check_no_route", sql, "", &rest).await.unwrap();
+    let texts =
+        ["ROUTE_MATCHES_NOTHING", "no captured table goes through it [PLUGIN_COLUMN_MISSING]"];
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &texts);
+    expect_lines(&ended);
+    assert!(!ended.out.contains("spelling"), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_no_table_has_is_a_warning_and_the_near_one_is_proposed() {
+    let postgres = Postgres::shared(Version::System);
+    let sql = "CREATE TABLE people (id int PRIMARY KEY); CREATE TABLE orders (id int PRIMARY KEY); \
+               CREATE TABLE spare (id int PRIMARY KEY); CREATE UNLOGGED TABLE scratch (id int)";
+    let mut fixture = Fixture::new(postgres, "check_absent", sql, "", "").await.unwrap();
+    let tables = "tables = [\"public.people\", \"public.ordres\", \"public.unheard_of\", \"public.z*\", \
+                  \"public.spare\", \"public.old\", \"public.scratch\"]\n\
+                  exclude = [\"public.spare\", \"public.old\"]";
+    fixture.gateway.edit("tables = [\"public.*\"]", tables).unwrap();
+    let texts = [
+        "public.ordres in `tables` is no table of the database [PG_TABLE_ABSENT]; next: did you mean \
+         public.orders?",
+        "public.unheard_of in `tables` is no table of the database [PG_TABLE_ABSENT]; next: create",
+        "PG_NOT_CAPTURED",
+        "3 warnings, 0 errors",
+    ];
+    let ended = fixture.command(&["check"]).unwrap().expect(1, &texts);
+    expect_lines(&ended);
+    // The run goes on without them; and what was renamed is said once.
+    fixture.start().unwrap();
+    fixture.stop().unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    fixture.gateway.edit("\"public.unheard_of\"", "\"public.orders\"").unwrap();
+    fixture.client.batch_execute("ALTER TABLE people RENAME TO clients").await.unwrap();
+    let ended = fixture.command(&["check"]).unwrap().expect(2, &["PG_TABLE_RENAMED"]);
+    let absent: Vec<&str> =
+        ended.out.lines().filter(|line| line.contains("PG_TABLE_ABSENT")).collect();
+    assert!(absent.len() == 1 && absent[0].contains("public.ordres"), "{}", ended.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_rename_it_says_what_was_renamed() {
     let postgres = Postgres::shared(Version::System);
     let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \

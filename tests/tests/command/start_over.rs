@@ -78,3 +78,41 @@ async fn a_dropped_slot_is_gone_and_the_next_run_says_how_to_go_on() {
     assert!(status["next_step"].as_str().unwrap().contains("offtake resync"), "{status:#}");
     fixture.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_halted_gateway_serves_its_log_so_nobody_removes_or_opens_it() {
+    let postgres = Postgres::shared(Version::System);
+    let mut fixture = Fixture::new(postgres, "held", TABLE, "", "").await.unwrap();
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
+    fixture.stop().unwrap();
+    fixture.wait_until_slot_is_free().await.unwrap();
+    let drop = format!("SELECT pg_drop_replication_slot('{}')", fixture.slot);
+    fixture.client.batch_execute(&drop).await.unwrap();
+    fixture.gateway.start("").unwrap();
+    let halted = |status: &serde_json::Value| status["code"] == "PG_SLOT_MISSING";
+    fixture.gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
+
+    let ended = fixture.command(&["resync", "--yes"]).unwrap();
+    ended.expect_error(1, "LOG_LOCKED", &["in use by another process"]);
+    let tail = ["tail", "--from", "earliest", "--count", "1"];
+    fixture.command(&tail).unwrap().expect(0, &["\"id\":1"]);
+    fixture.stop().unwrap();
+    fixture.command(&["resync", "--yes"]).unwrap().expect(0, &["next: offtake run"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_cannot_be_written_is_no_panic() {
+    let postgres = Postgres::shared(Version::System);
+    let fixture = Fixture::new(postgres, "unwritable", TABLE, "", "").await.unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let check = std::process::Command::new(offtake_tests::gateway::binary())
+        .args(["check", "-c"])
+        .arg(fixture.folder().join("offtake.toml"))
+        .stdin(std::process::Stdio::null())
+        .stdout(full)
+        .status()
+        .unwrap();
+    assert_eq!(check.code(), Some(0), "{check}");
+}

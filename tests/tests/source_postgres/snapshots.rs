@@ -166,15 +166,18 @@ async fn a_snapshot_that_is_cut_off_is_finished_at_a_later_place_without_an_old_
         }
         let reads = log.rows_of("public.a").iter().filter(|row| row.operation == 'r').count();
         assert_eq!(reads, 200, "a finished table is not copied again");
-        let slots: i64 = client
-            .query_one(
-                "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()",
-                &[],
-            )
-            .await
-            .unwrap()
-            .get(0);
-        assert_eq!(slots, 1, "temporary slots are gone");
+        only_the_slot_is_left(&client).await;
+    }
+}
+
+/// Temporary slots go with their sessions, and the server may notice late that one of a process
+/// that was killed is gone.
+async fn only_the_slot_is_left(client: &tokio_postgres::Client) {
+    let sql = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 1 {
+        assert!(std::time::Instant::now() < deadline, "temporary slots are left");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 

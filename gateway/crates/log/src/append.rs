@@ -13,7 +13,7 @@ use offtake_failpoint::crash_point;
 
 use crate::LogError;
 use crate::control::{Control, ControlState};
-use crate::disk::{Disk, DiskFile, Lock, MAX_SLICES};
+use crate::disk::{Disk, DiskFile, MAX_SLICES};
 use crate::format::{DirectoryEntry, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentIndex};
 use crate::load;
 use crate::log::{Durable, Shared};
@@ -40,8 +40,6 @@ pub(crate) struct Appender {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) reserve: Reserve,
     pub(crate) next_sequence: u64,
-    /// Held until the thread ends.
-    pub(crate) lock: Lock,
 }
 
 /// Why a write did not happen.
@@ -70,8 +68,7 @@ impl Appender {
         if let Err(error) = &outcome {
             tracing::error!(code = error.code(), %error, "the log's writer stopped");
         }
-        let Appender { shared, lock, .. } = self;
-        drop(lock);
+        let Appender { shared, .. } = self;
         shared.queue.ended(outcome.err());
         shared.wake.notify();
     }

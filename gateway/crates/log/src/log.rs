@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::cache::BlockCache;
+use crate::disk::Lock;
 use crate::options::{Environment, LogOptions};
 use crate::queue::Queue;
 use crate::reader::Reader;
@@ -40,6 +41,9 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) sync: SyncMeter,
     pub(crate) blocked: Mutex<Option<Blocked>>,
+    /// Nobody else opens the folder, let alone removes it, while somebody still reads here: a
+    /// pipeline that has halted serves its log.
+    pub(crate) _lock: Lock,
 }
 
 impl std::fmt::Debug for Shared {

@@ -146,6 +146,7 @@ fn start(
         queue: Queue::default(),
         sync: SyncMeter::new(),
         blocked: Mutex::new(None),
+        _lock: lock,
     });
     let appender = Appender {
         shared: Arc::clone(&shared),
@@ -154,7 +155,6 @@ fn start(
         file,
         reserve,
         next_sequence,
-        lock,
     };
     let thread = std::thread::Builder::new()
         .name("log-writer".to_owned())

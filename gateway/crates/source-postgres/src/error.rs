@@ -318,7 +318,7 @@ impl SourceError {
             SourceError::Tls { .. } => {
                 "check sslmode and sslrootcert in `url`, and the server's certificate"
             }
-            SourceError::Login(_) => "check user, password and pg_hba.conf",
+            SourceError::Login(_) => server_step(self.code()),
             SourceError::Server { .. } => server_step(self.code()),
             SourceError::Protocol(_) => {
                 "check that `url` names a PostgreSQL server itself, not a pooler; report it otherwise"
@@ -328,7 +328,8 @@ impl SourceError {
             }
             SourceError::Version(_) => "upgrade the server",
             SourceError::WalLevel(_) => {
-                "set wal_level = logical in postgresql.conf and restart the server"
+                "set wal_level = logical in postgresql.conf and restart the server, then start \
+                 Offtake again"
             }
             SourceError::NoTables { .. } => "correct `tables` and `exclude` under [source]",
             SourceError::Table { .. } => {
@@ -344,7 +345,8 @@ impl SourceError {
             SourceError::SlotMissing { .. }
             | SourceError::SlotLost { .. }
             | SourceError::SlotAhead { .. } => {
-                "changes are missing between the log and the slot: start over with `offtake resync`"
+                "stop the gateway, then start over with `offtake resync`: changes are missing \
+                 between the log and the slot"
             }
             SourceError::SlotExists { .. } => {
                 "if no other gateway uses it, start over with `offtake resync`, or drop it with \
@@ -394,7 +396,7 @@ fn renamed_step(was: &(String, String), now: &(String, String)) -> String {
 /// What an operator does next about an error that the server reported.
 fn server_step(code: &str) -> &'static str {
     match code {
-        "PG_LOGIN" => "check user, password and pg_hba.conf",
+        "PG_LOGIN" => "check user, password and pg_hba.conf, then start Offtake again",
         "PG_DATABASE_MISSING" => "correct the database in `url` under [source]",
         "PG_RIGHTS" => {
             "grant the user REPLICATION, SELECT on the tables and CREATE on the database, or \

@@ -2,8 +2,8 @@
 //! nothing of them is captured before a restart.
 //!
 //! The catalogue is looked at now and then on the connection that watches the slot, and at once when
-//! the stream tells of such a table. Each is told of once, with the statement that is to be run
-//! first where the gateway may not. Nothing is captured, published or altered here.
+//! the stream tells of such a table. Each is told of once, with what is to be done before the
+//! restart where the gateway may not do it. Nothing is captured, published or altered here.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::SourceError;
-use crate::glob::Selection;
+use crate::catalog::{Table, table_of_oid};
+use crate::glob::{Selection, literal_glob};
 use crate::publication::{add_statement, read_publication};
-use crate::run::SourceOptions;
+use crate::run::{SnapshotMode, SourceOptions};
 use crate::session::Session;
+use crate::start_checks::check_readable;
 use crate::status::SourceStatus;
 
 /// Longest time between two looks; an idle interval below it counts.
@@ -108,24 +110,18 @@ impl LateTables {
         }
         let publication = read_publication(session, server_version, &options.publication).await?;
         for late in new {
-            let is_published = publication
-                .as_ref()
-                .is_some_and(|found| found.table(&late.namespace, &late.name).is_some());
-            let may_add = options.create_publication
-                && late.owned
-                && publication.as_ref().is_none_or(|found| found.owned);
-            let table = format!("{}.{}", late.namespace, late.name);
-            if is_published || may_add {
-                tracing::warn!(table, "a new table matches: it is not captured before a restart");
-            } else {
-                let one = [(late.namespace.as_str(), late.name.as_str())];
-                tracing::warn!(
-                    table,
-                    run = add_statement(&options.publication, one),
-                    "a new table matches: it is not captured before it is published and the \
-                     gateway is restarted"
-                );
-            }
+            // Dropped again meanwhile.
+            let Some(table) = table_of_oid(session, late.oid).await? else { continue };
+            let standing = Standing {
+                is_published: publication
+                    .as_ref()
+                    .is_some_and(|found| found.table(&table.namespace, &table.name).is_some()),
+                may_add: options.create_publication
+                    && late.owned
+                    && publication.as_ref().is_none_or(|found| found.owned),
+                right: missing_right(session, options, &table).await?,
+            };
+            tell(&table, &standing.advice(&table, &options.publication));
         }
         Ok(())
     }
@@ -167,9 +163,125 @@ impl LateTables {
     }
 }
 
+/// How the gateway stands towards a late table.
+#[derive(Debug, Default)]
+struct Standing {
+    is_published: bool,
+    /// Whether the next start may publish it by itself.
+    may_add: bool,
+    /// The statement that lets the gateway read it; `None`: it may, or need not.
+    right: Option<String>,
+}
+
+/// What is to be done about a late table before the next start.
+#[derive(Debug, PartialEq, Eq)]
+enum Advice {
+    Restart,
+    /// Statements.
+    Run(String),
+    /// The table itself comes first: published as it is, the application's UPDATE and DELETE fail.
+    Mend {
+        reason: String,
+        exclude: String,
+        run: String,
+    },
+}
+
+impl Standing {
+    fn advice(&self, table: &Table, publication: &str) -> Advice {
+        let one = [(table.namespace.as_str(), table.name.as_str())];
+        let is_to_be_added = !self.is_published && !self.may_add;
+        let add = is_to_be_added.then(|| add_statement(publication, one));
+        let statements: Vec<&str> =
+            [&self.right, &add].into_iter().filter_map(Option::as_deref).collect();
+        let run = statements.join(" ");
+        match table.identity_problem().filter(|_| !self.is_published) {
+            Some(reason) => {
+                Advice::Mend { reason, exclude: literal_glob(&table.namespace, &table.name), run }
+            }
+            None if run.is_empty() => Advice::Restart,
+            None => Advice::Run(run),
+        }
+    }
+}
+
+/// The statement that is missing for the table's copy.
+async fn missing_right(
+    session: &mut Session,
+    options: &SourceOptions,
+    table: &Table,
+) -> Result<Option<String>, SourceError> {
+    if options.snapshot == SnapshotMode::Never {
+        return Ok(None);
+    }
+    let one = std::slice::from_ref(table);
+    match check_readable(session, &options.connect.user, one).await {
+        Ok(()) => Ok(None),
+        Err(SourceError::Unreadable { statement, .. }) => Ok(Some(statement)),
+        Err(error) => Err(error),
+    }
+}
+
+fn tell(table: &Table, advice: &Advice) {
+    let table = table.qualified_name();
+    match advice {
+        Advice::Restart => {
+            tracing::warn!(table, "a new table matches: it is not captured before a restart");
+        }
+        Advice::Run(run) => tracing::warn!(
+            table,
+            run,
+            "a new table matches: it is not captured before the statements are run and the \
+             gateway is restarted, and a restart without them halts"
+        ),
+        Advice::Mend { reason, exclude, run } => tracing::warn!(
+            table,
+            reason,
+            exclude,
+            run_after = run,
+            "a new table matches that must not be published as it is: give it a primary key or \
+             REPLICA IDENTITY FULL first, or exclude it; a restart before that halts"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::table;
+
+    #[test]
+    fn a_table_is_published_only_when_its_updates_would_go_on() {
+        let mut later = table(7, "later");
+        let add = "ALTER PUBLICATION \"p\" ADD TABLE \"public\".\"later\";";
+        let grant = "GRANT SELECT ON \"public\".\"later\" TO \"offtake\";";
+        let refused = || Standing { right: Some(grant.to_owned()), ..Standing::default() };
+        let published = |right| Standing { is_published: true, right, ..Standing::default() };
+        let may_add = Standing { may_add: true, ..Standing::default() };
+        let run = |texts: &[&str]| Advice::Run(texts.join(" "));
+        assert_eq!(Standing::default().advice(&later, "p"), run(&[add]));
+        assert_eq!(refused().advice(&later, "p"), run(&[grant, add]));
+        assert_eq!(published(Some(grant.to_owned())).advice(&later, "p"), run(&[grant]));
+        assert_eq!(published(None).advice(&later, "p"), Advice::Restart);
+        assert_eq!(may_add.advice(&later, "p"), Advice::Restart);
+
+        later.key.clear();
+        for (identity, reason) in [('d', "no primary key"), ('n', "NOTHING"), ('i', "dropped")] {
+            later.replica_identity = identity;
+            for (standing, after) in
+                [(&refused(), format!("{grant} {add}")), (&may_add, String::new())]
+            {
+                let Advice::Mend { reason: found, exclude, run } = standing.advice(&later, "p")
+                else {
+                    panic!("{identity}: it is to be published as it is")
+                };
+                assert!(found.contains(reason), "{found}");
+                assert_eq!((exclude.as_str(), run), ("public.later", after));
+            }
+        }
+        later.replica_identity = 'f';
+        assert_eq!(Standing::default().advice(&later, "p"), run(&[add]));
+    }
 
     fn late(oid: u32) -> Late {
         Late { oid, namespace: "public".to_owned(), name: format!("t{oid}"), owned: true }

@@ -5,6 +5,7 @@
 //! out by trying, not by role flags, for managed databases give them otherwise. Nothing here
 //! creates, alters or drops anything.
 
+mod absent;
 mod facts;
 mod judge;
 mod judge_tables;
@@ -102,6 +103,8 @@ pub struct Preflight {
     pub definitions: Vec<Arc<TableSchema>>,
     /// Bytes that the initial snapshot would read; 0 when there is nothing to read.
     pub snapshot_bytes: u64,
+    /// What `tables` names and the database has not.
+    absent: absent::Absent,
 }
 
 impl Preflight {
@@ -109,6 +112,12 @@ impl Preflight {
     /// names of the streams that a table's changes go to.
     pub fn judge_routes(&self, streams: impl Fn(&str, &str) -> Vec<String>) -> Vec<Finding> {
         judge_tables::routes(&self.tables, streams)
+    }
+
+    /// A warning for each table that is named without a wildcard and is not there. `nearest` gives
+    /// the nearest of the names to a name, when one is near enough to be meant.
+    pub fn judge_absent(&self, nearest: impl Fn(&str, &[&str]) -> Option<String>) -> Vec<Finding> {
+        absent::judge(&self.absent, nearest)
     }
 }
 
@@ -133,6 +142,7 @@ pub async fn check(
         Ok(facts) => {
             preflight.findings = judge::judge(&facts, options, resume, create_publication);
             preflight.snapshot_bytes = judge_tables::snapshot_bytes(&facts, options, resume);
+            preflight.absent = judge_tables::not_renamed(&facts, resume);
             preflight.tables = facts.tables;
             preflight.definitions = facts.definitions;
         }

@@ -112,14 +112,22 @@ pub enum ColumnLoss {
 /// Whether a column that is covered, with its logical type, is lost under a definition of its
 /// table. `None`: all is well. An instance asks this for the definitions that it sees; the caller
 /// asks it for what the log remembers from before a restart.
+///
+/// Another length or precision of the same type is no other type: `varchar(80)` is widened every
+/// day, and what covers it covers it still.
 pub fn column_loss(name: &str, logical: &str, next: &TableSchema) -> Option<ColumnLoss> {
     match next.ordinal(name).and_then(|ordinal| next.columns.get(ordinal)) {
         None => Some(ColumnLoss::Gone),
-        Some(now) if now.logical != logical => {
+        Some(now) if base_type(&now.logical) != base_type(logical) => {
             Some(ColumnLoss::Retyped { from: logical.to_owned(), to: now.logical.clone() })
         }
         Some(_) => None,
     }
+}
+
+/// A logical type without its length or precision.
+fn base_type(logical: &str) -> &str {
+    logical.split('(').next().unwrap_or(logical)
 }
 
 /// The first of the columns that a plugin must cover which a table had under `previous` and lost

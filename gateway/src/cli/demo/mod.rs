@@ -71,7 +71,11 @@ struct Demo {
 }
 
 /// The demo's folder, removed when dropped.
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    /// Parents that were made for it, the innermost first: removed where nothing else came in.
+    parents: Vec<PathBuf>,
+}
 
 /// The gateway as a process of its own, as a user would run it.
 struct Gateway(Child);
@@ -79,10 +83,10 @@ struct Gateway(Child);
 impl Demo {
     fn start(args: &DemoArgs, stop: &Stop) -> Result<Demo, Halt> {
         let folder = Folder::make(&args.dir)?;
-        println!("Starting a throw-away PostgreSQL in {} …", folder.0.display());
-        let postgres = Postgres::start(&folder.0, stop)?;
+        println!("Starting a throw-away PostgreSQL in {} …", folder.path.display());
+        let postgres = Postgres::start(&folder.path, stop)?;
         Shop::create(&postgres)?;
-        let config = folder.0.join("offtake.toml");
+        let config = folder.path.join("offtake.toml");
         let mut wanted = [7070, 7071];
         let mut attempt = 1;
         let (gateway, grpc, admin) = loop {
@@ -90,12 +94,13 @@ impl Demo {
             let admin = format!("127.0.0.1:{}", port_or_free(wanted[1])?);
             std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
                 .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
-            let mut gateway = Gateway::start(&config, &folder.0)?;
+            let mut gateway = Gateway::start(&config, &folder.path)?;
             if gateway.wait_until_ready(&admin, stop)? {
                 break (gateway, grpc, admin);
             }
             if attempt == PORT_ATTEMPTS {
-                let log = std::fs::read_to_string(folder.0.join("gateway.log")).unwrap_or_default();
+                let log =
+                    std::fs::read_to_string(folder.path.join("gateway.log")).unwrap_or_default();
                 return Err(failed(&format!("the gateway did not become ready:\n{log}")));
             }
             // Somebody may have taken a port between the look and the gateway's start.
@@ -140,26 +145,41 @@ impl Folder {
             std::fs::write(folder.join(".offtake-demo"), "removed when the demo ends\n")?;
             folder.canonicalize()
         };
-        let folder = make_empty(wanted).map_err(in_the_way)?;
-        if postgres::can_reach(&folder) {
-            return Ok(Folder(folder));
+        let missing = missing_parents(wanted);
+        let path = make_empty(wanted).map_err(in_the_way)?;
+        let parents = missing.iter().filter_map(|parent| parent.canonicalize().ok()).collect();
+        let folder = Folder { path, parents };
+        if postgres::can_reach(&folder.path) {
+            return Ok(folder);
         }
-        let _ = std::fs::remove_dir_all(&folder);
+        drop(folder);
         let elsewhere = std::env::temp_dir().join(format!("offtake-demo-{}", std::process::id()));
-        make_empty(&elsewhere).map(Folder).map_err(in_the_way)
+        let path = make_empty(&elsewhere).map_err(in_the_way)?;
+        Ok(Folder { path, parents: Vec::new() })
     }
+}
+
+/// The folders above that are not there yet, the innermost first.
+fn missing_parents(folder: &Path) -> Vec<PathBuf> {
+    let whole = std::path::absolute(folder).unwrap_or_default();
+    let parents = whole.ancestors().skip(1);
+    parents.take_while(|parent| !parent.exists()).map(Path::to_owned).collect()
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // A server that was just ended may leave a last file between two looks.
         for _ in 0..REMOVALS {
-            if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
+            if std::fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
+                for parent in &self.parents {
+                    // Refused where it is not empty.
+                    let _ = std::fs::remove_dir(parent);
+                }
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        eprintln!("{} could not be removed", self.0.display());
+        eprintln!("{} could not be removed", self.path.display());
     }
 }
 
@@ -242,16 +262,34 @@ fn configuration(port: u16, grpc: &str, admin: &str) -> String {
         .replace("{admin}", admin)
 }
 
+/// This program as it can be called from the current folder.
+fn program() -> String {
+    let by_name =
+        std::env::args_os().next().filter(|name| Path::new(name).components().count() == 1);
+    if let Some(name) = by_name {
+        return name.to_string_lossy().into_owned();
+    }
+    let (Ok(program), Ok(here)) = (std::env::current_exe(), std::env::current_dir()) else {
+        return "offtake".to_owned();
+    };
+    match program.strip_prefix(here) {
+        Ok(below) if below.components().count() == 1 => format!("./{}", below.display()),
+        Ok(below) => below.display().to_string(),
+        Err(_) => program.display().to_string(),
+    }
+}
+
 fn introduction(port: u16, grpc: &str, admin: &str, config: &Path) -> String {
+    let program = program();
     format!(
         "\nRunning now:\n  \
          PostgreSQL   127.0.0.1:{port}, database shop, with an application writing to it\n  \
          Offtake      gRPC {grpc}, admin http://{admin} (/status, /metrics)\n\n\
          Try next, in another terminal:\n  \
-         1. offtake tail --address {grpc} --stream 'shop.public.customers'\n  \
+         1. {program} tail --address {grpc} --stream 'shop.public.customers'\n  \
          2. psql -h 127.0.0.1 -p {port} -U postgres shop -c \"insert into customers (name, email) \
          values ('You', 'you@example.com')\"\n  \
-         3. edit {}, then: offtake check -c {0}\n\n\
+         3. edit {}, then: {program} check -c {0}\n\n\
          What a subscriber receives, e-mail and card numbers masked by a WebAssembly plugin, \
          cancelled test orders\nleft out by another (Ctrl-C stops and removes everything):\n",
         config.display()

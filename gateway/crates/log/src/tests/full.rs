@@ -28,7 +28,7 @@ fn a_full_disk_blocks_and_the_log_goes_on_by_itself() {
     let writer = waiting.join().unwrap();
     assert_eq!(log.stats().blocked, None);
     assert_eq!(read_all(&log).len(), 11);
-    drop(writer);
+    drop((writer, log));
     assert_eq!(read_all(&open(&disk).log).len(), 11);
 }
 
@@ -68,6 +68,7 @@ fn closing_a_blocked_log_lets_a_waiting_submit_go() {
     eventually("blocked", || log.stats().blocked.is_some());
     log.close();
     assert_eq!(waiting.join().unwrap(), "LOG_CLOSED");
+    drop(log);
     disk.set_capacity(None);
     let Opened { recovered, .. } = open(&disk);
     assert!(recovered.is_empty);

@@ -243,3 +243,15 @@ fn waiting_without_anything_new_ends_at_its_time() {
     let mut reader = log.reader(0, Selection::all()).unwrap();
     assert!(!reader.wait_blocking(Duration::from_millis(5)));
 }
+
+#[test]
+fn who_only_reads_a_log_keeps_others_from_its_folder() {
+    let disk = FakeDisk::new();
+    let Opened { mut writer, log, .. } = open(&disk);
+    append(&mut writer, "a", b"one");
+    let reader = log.reader(0, Selection::all()).unwrap();
+    drop((writer, log));
+    assert_eq!(try_open(&disk).unwrap_err().code(), "LOG_LOCKED");
+    drop(reader);
+    assert_eq!(read_all(&open(&disk).log).len(), 1);
+}

@@ -68,7 +68,7 @@ fn a_last_block_filled_up_with_zeros_is_no_tail_and_is_written_on() {
         assert_eq!(recovered.truncated_bytes, 0);
         append(&mut writer, "shop.public.orders", &[b'l'; 5000]);
         assert_eq!(read_all(&log).len(), whole + 1);
-        drop(writer);
+        drop((writer, log));
         assert_eq!(disk.image()[FIRST].len() % BLOCK_ALIGNMENT, 0);
         assert_eq!(read_all(&open(&disk).log).len(), whole + 1);
     }

@@ -26,7 +26,7 @@ fn without_pins_the_oldest_segments_go_and_what_is_left_has_no_gap() {
     assert!(matches!(ahead, ReadError::Ahead { latest: 40 }));
     let held = log.stats();
     assert_eq!(held.streams[0].changes, 40 - earliest + 1, "counts follow what is held");
-    drop(writer);
+    drop((writer, log));
     let Opened { log, .. } = open_with(small(), environment(&disk)).unwrap();
     assert_eq!(log.earliest_sequence(), earliest);
     assert_eq!(log.stats().streams, held.streams);

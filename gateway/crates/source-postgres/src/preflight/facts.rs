@@ -6,6 +6,7 @@ use std::sync::Arc;
 use offtake_change::TableSchema;
 
 use super::Finding;
+use super::absent::{Absent, read_absent};
 use crate::SourceError;
 use crate::catalog::{Server, Table, matching_tables, names_of, read_server};
 use crate::definitions::Definitions;
@@ -48,6 +49,8 @@ pub(crate) struct Facts {
     pub(crate) weak_leaves: Vec<(String, String)>,
     /// What matches the globs and cannot be captured: kind and name.
     pub(crate) unfit: Vec<(Unfit, String)>,
+    /// What `tables` names and the database has not.
+    pub(crate) absent: Absent,
 }
 
 /// Settings and use of the whole server.
@@ -158,6 +161,9 @@ pub(crate) async fn read(
         unreadable: try_reading(session, &tables).await.map_err(stopped("tables"))?,
         weak_leaves: read_weak_leaves(session, &tables).await.map_err(stopped("tables"))?,
         unfit: read_unfit(session, &selection, &tables).await.map_err(stopped("tables"))?,
+        absent: read_absent(session, &options.tables, &selection, &tables)
+            .await
+            .map_err(stopped("tables"))?,
         selection,
         names,
         tables,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Finding;
+use super::absent::Absent;
 use super::facts::{Facts, Unfit};
 use super::judge::{list, names, show_bytes};
 use crate::SourceError;
@@ -61,6 +62,19 @@ pub(crate) fn tables(facts: &Facts, options: &SourceOptions, resume: &Resume) ->
         ));
     }
     findings
+}
+
+/// What `tables` names and the database has not, without what was renamed: that is said already.
+pub(crate) fn not_renamed(facts: &Facts, resume: &Resume) -> Absent {
+    let mut absent = facts.absent.clone();
+    let states = SnapshotStates::new(&resume.snapshots);
+    if check_names(&states, &facts.selection, &facts.names).is_err() {
+        absent.tables.retain(|table| {
+            let known = states.get(&table.namespace, &table.name);
+            !known.is_some_and(|known| facts.names.contains_key(&known.relation_id))
+        });
+    }
+    absent
 }
 
 /// How many tables there are, and how much a snapshot would read.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use offtake_change::Lsn;
 use offtake_proto::v1;
 
+use super::absent::{Absent, AbsentTable};
 use super::facts::{Facts, Settings, TableDetails, Unfit};
 use super::{Finding, Level, judge::judge, judge_tables};
 use crate::SourceError;
@@ -67,6 +68,7 @@ fn sound() -> Facts {
         unreadable: Vec::new(),
         weak_leaves: Vec::new(),
         unfit: Vec::new(),
+        absent: Absent::default(),
     }
 }
 
@@ -241,6 +243,26 @@ fn a_table_that_the_log_knows_by_another_name_is_an_error() {
     facts.tables = tables;
     resume.snapshots[0].set_state(v1::SnapshotState::Removed);
     assert_eq!(faults(&judge(&facts, &options(), &resume, true)), NOTHING);
+}
+
+#[test]
+fn a_name_that_no_table_has_is_not_told_again_where_its_table_was_renamed() {
+    let mut facts = sound();
+    facts.absent.tables = ["clients", "dropped", "never"]
+        .map(|name| AbsentTable {
+            pattern: name.to_owned(),
+            namespace: "public".to_owned(),
+            name: name.to_owned(),
+        })
+        .to_vec();
+    let mut resume = log_to(100);
+    resume.snapshots = vec![said_of(1, "clients", Some(50)), said_of(9, "dropped", Some(50))];
+    let absent = judge_tables::not_renamed(&facts, &resume);
+    let names: Vec<&str> = absent.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["dropped", "never"]);
+    // Without a rename to be told of, nothing else tells of the name.
+    facts.selection = Selection::new(&["public.*", "clients"], &["customers"]).unwrap();
+    assert_eq!(judge_tables::not_renamed(&facts, &resume).tables.len(), 3);
 }
 
 #[test]
