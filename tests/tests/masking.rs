@@ -101,6 +101,20 @@ async fn no_plain_text_is_left_anywhere_over_snapshot_and_every_operation() {
     assert!(!files_with(folder.path(), "Dee").is_empty());
 }
 
+/// The masked column gets another name, and a row comes after it.
+const RENAME: &str = "alter table people rename email to mail;
+    insert into people values (2, 'secret-update@x');";
+
+/// A run that has covered `email` of `people`.
+async fn start_and_take_a_row(gateway: &mut Gateway, client: &tokio_postgres::Client) {
+    gateway.start("").unwrap();
+    gateway.wait_until_ready(PATIENCE).unwrap();
+    client.batch_execute("insert into people values (1, 'secret-insert@x')").await.unwrap();
+    gateway
+        .wait_for_status("the row", PATIENCE, |status| status["log"]["last_sequence"] == 1)
+        .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_protected_column_that_no_table_has_halts_the_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,19 +138,8 @@ async fn a_protected_column_that_is_renamed_halts_and_halts_again_after_a_restar
          create table staff (id int primary key, email text);",
     )
     .await;
-    gateway.start("").unwrap();
-    gateway.wait_until_ready(PATIENCE).unwrap();
-    client.batch_execute("insert into people values (1, 'secret-insert@x')").await.unwrap();
-    gateway
-        .wait_for_status("the row", PATIENCE, |status| status["log"]["last_sequence"] == 1)
-        .unwrap();
-    client
-        .batch_execute(
-            "alter table people rename email to mail;
-             insert into people values (2, 'secret-update@x');",
-        )
-        .await
-        .unwrap();
+    start_and_take_a_row(&mut gateway, &client).await;
+    client.batch_execute(RENAME).await.unwrap();
     let halted = |status: &serde_json::Value| status["code"] == "PLUGIN_COLUMN_LOST";
     gateway.wait_for_status("the halt", PATIENCE, halted).unwrap();
     gateway.stop(Duration::from_secs(6)).unwrap();
@@ -182,20 +185,9 @@ async fn a_rename_while_down_halts_also_when_another_setting_of_the_plugin_was_c
     let sql = "create table people (id int primary key, email text);
                create table staff (id int primary key, email text, phone text);";
     let (mut gateway, client) = masked_gateway(folder.path(), sql).await;
-    gateway.start("").unwrap();
-    gateway.wait_until_ready(PATIENCE).unwrap();
-    client.batch_execute("insert into people values (1, 'secret-insert@x')").await.unwrap();
-    gateway
-        .wait_for_status("the row", PATIENCE, |status| status["log"]["last_sequence"] == 1)
-        .unwrap();
+    start_and_take_a_row(&mut gateway, &client).await;
     gateway.stop(Duration::from_secs(6)).unwrap();
-    client
-        .batch_execute(
-            "alter table people rename email to mail;
-             insert into people values (2, 'secret-update@x');",
-        )
-        .await
-        .unwrap();
+    client.batch_execute(RENAME).await.unwrap();
     gateway.edit("keep_last = 0", "keep_last = 1").unwrap();
     let lost = |status: &serde_json::Value| status["code"] == "PLUGIN_COLUMN_LOST";
     gateway.start("").unwrap();

@@ -6,6 +6,7 @@
 //! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
 //! partition that Java's producer would choose.
 
+pub mod connect;
 pub mod debezium;
 mod json;
 mod murmur2;

@@ -5,7 +5,6 @@
 //! trying; when a sync fails it ends the process.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +12,7 @@ use offtake_failpoint::crash_point;
 
 use crate::LogError;
 use crate::control::{Control, ControlState};
-use crate::disk::{Disk, DiskFile, MAX_SLICES};
+use crate::disk::{Disk, DiskFile};
 use crate::format::{DirectoryEntry, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentIndex};
 use crate::load;
 use crate::log::{Durable, Shared};
@@ -25,6 +24,9 @@ use crate::stats::{Blocked, BlockedReason};
 
 /// Bytes that one sync covers, but always one group at least.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// Groups that one sync covers at most.
+const WRITE_GROUPS: usize = 512;
 
 /// Shortest and longest time between two attempts while the log is blocked.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -182,7 +184,7 @@ impl Appender {
         let limit = self.shared.options.effective_segment_bytes();
         let mut end = self.segment.durable_bytes();
         let mut count = 0;
-        for group in pending.iter().take(MAX_SLICES / 2) {
+        for group in pending.iter().take(WRITE_GROUPS) {
             end += group.bytes() as u64;
             if count > 0 && end > limit {
                 break;
@@ -213,11 +215,10 @@ impl Appender {
             }
         }
         let groups = pending.iter().take(count);
-        let mut slices: Vec<IoSlice<'_>> = groups
-            .flat_map(|group| [IoSlice::new(&group.index), IoSlice::new(&group.data)])
-            .collect();
+        let parts: Vec<&[u8]> =
+            groups.flat_map(|group| [group.index.as_slice(), group.data.as_slice()]).collect();
         crash_point("log.before_append");
-        let written = self.file.write_at(&mut slices, start);
+        let written = self.file.write_at(&parts, start);
         crash_point("log.after_append");
         written.map_err(|error| {
             let error = LogError::io("write", self.segment.name.log_file())(error);
@@ -384,7 +385,7 @@ pub(crate) fn write_index(disk: &dyn Disk, segment: &Segment) {
     let aside = format!("{name}.tmp");
     let written = disk
         .create(&aside)
-        .and_then(|file| file.write_at(&mut [IoSlice::new(&bytes)], 0))
+        .and_then(|file| file.write_at(&[&bytes], 0))
         .and_then(|()| disk.rename(&aside, &name));
     if let Err(error) = written {
         tracing::warn!(%error, file = name, "no index for a closed segment");

@@ -9,7 +9,7 @@
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -117,9 +117,9 @@ impl<F: Raw> SegmentFile<F> {
 }
 
 impl<F: Raw> DiskFile for SegmentFile<F> {
-    fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         let mut append = self.append.lock();
-        self.or_cached(|| append.write(self, slices, offset))
+        self.or_cached(|| append.write(self, parts, offset))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -147,18 +147,14 @@ impl<F: Raw> DiskFile for SegmentFile<F> {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
-
-    fn allocate(&self, _bytes: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 }
 
 impl Append {
-    /// Writes all slices from an offset on. After an error any part may have been written.
+    /// Writes all parts from an offset on. After an error any part may have been written.
     fn write(
         &mut self,
         segment: &SegmentFile<impl Raw>,
-        slices: &[IoSlice<'_>],
+        parts: &[&[u8]],
         offset: u64,
     ) -> io::Result<()> {
         if self.buffer.all().is_empty() {
@@ -177,12 +173,12 @@ impl Append {
                 filled
             }
         };
-        for slice in slices {
-            let mut rest: &[u8] = slice;
+        for part in parts {
+            let mut rest = *part;
             while !rest.is_empty() {
-                let (part, after) = rest.split_at(rest.len().min(APPEND_BYTES - filled));
-                self.buffer.part(filled, filled + part.len()).copy_from_slice(part);
-                filled += part.len();
+                let (taken, after) = rest.split_at(rest.len().min(APPEND_BYTES - filled));
+                self.buffer.part(filled, filled + taken.len()).copy_from_slice(taken);
+                filled += taken.len();
                 rest = after;
                 if filled == APPEND_BYTES {
                     filled = self.put(&segment.file, filled)?;
@@ -236,8 +232,8 @@ fn write_all(file: &impl Raw, bytes: &[u8], offset: u64) -> io::Result<()> {
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         match file.write_at(rest, offset + written as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            // A direct write goes on at a block only.
-            Ok(count) if count < rest.len() => written += count - count % BLOCK_ALIGNMENT,
+            // Where a direct write ended within a block, the next one is refused, and all of it is
+            // written again through the page cache.
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +15,6 @@ use crate::direct::{SegmentFile, Spare};
 
 /// Kept as long as the folder is to stay locked.
 pub(crate) type Lock = Box<dyn Any + Send + Sync>;
-
-/// Buffers of one write; the system takes 1,024 at most (`IOV_MAX`).
-pub(crate) const MAX_SLICES: usize = 1024;
 
 /// One folder.
 pub(crate) trait Disk: Debug + Send + Sync {
@@ -40,12 +37,15 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn lock(&self) -> io::Result<Option<Lock>>;
     /// Bytes that can still be written.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Makes a file that takes disk space without writing it.
+    fn reserve(&self, name: &str, bytes: u64) -> io::Result<()>;
 }
 
 /// One open file.
 pub(crate) trait DiskFile: Debug + Send + Sync {
-    /// Writes all buffers from an offset on. After an error any part may have been written.
-    fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Writes all parts, one behind the other, from an offset on. After an error any of it may have
+    /// been written.
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
     /// Reads until the buffer is full or the file ends; gives the bytes read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Reads exactly so many bytes, or fails as a file that ended does.
@@ -62,8 +62,6 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Takes disk space without writing it.
-    fn allocate(&self, bytes: u64) -> io::Result<()>;
 }
 
 /// A folder of the operating system.
@@ -107,14 +105,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.dir.join(name))?;
-        Ok(Arc::new(RealFile { file }))
+        Ok(Arc::new(RealFile { file: create(&self.dir.join(name))? }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -159,6 +150,19 @@ impl Disk for RealDisk {
         let status = rustix::fs::statvfs(&self.dir)?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
+
+    fn reserve(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = create(&self.dir.join(name))?;
+        if bytes > 0 {
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 #[derive(Debug)]
@@ -167,19 +171,10 @@ struct RealFile {
 }
 
 impl DiskFile for RealFile {
-    fn write_at(&self, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            let batch = slices.get(..MAX_SLICES).unwrap_or(slices);
-            match rustix::io::pwritev(&self.file, batch, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut slices, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+    fn write_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for part in parts {
+            self.file.write_all_at(part, offset)?;
+            offset += part.len() as u64;
         }
         Ok(())
     }
@@ -212,14 +207,6 @@ impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-        Ok(())
-    }
 }
 
 /// Replaces a file so that a crash leaves the old or the new one: written aside, synced, renamed,
@@ -227,7 +214,7 @@ impl DiskFile for RealFile {
 pub(crate) fn replace_file(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     let aside = format!("{name}.tmp");
     let file = disk.create(&aside)?;
-    file.write_at(&mut [IoSlice::new(content)], 0)?;
+    file.write_at(&[content], 0)?;
     file.sync_data()?;
     disk.rename(&aside, name)?;
     disk.sync_dir()

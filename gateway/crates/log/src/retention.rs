@@ -176,7 +176,7 @@ impl Reserve {
     }
 
     fn allocate(&self, disk: &dyn Disk) -> bool {
-        let allocated = disk.create(RESERVE_FILE).and_then(|file| file.allocate(self.bytes));
+        let allocated = disk.reserve(RESERVE_FILE, self.bytes);
         if let Err(error) = &allocated {
             tracing::warn!(%error, "no space for the log's reserve");
             let _ = disk.remove(RESERVE_FILE);

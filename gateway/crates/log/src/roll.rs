@@ -1,7 +1,7 @@
 //! Beginning a segment: written whole under another name, made durable, then given its name, so
 //! that a segment that can be seen always has its head and its checkpoint.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 
 use offtake_failpoint::crash_point;
@@ -63,7 +63,7 @@ fn write_aside(
     bytes: &[u8],
 ) -> Result<Arc<dyn DiskFile>, (&'static str, io::Error)> {
     let file = disk.create(name).map_err(|error| ("create", error))?;
-    file.write_at(&mut [IoSlice::new(bytes)], 0).map_err(|error| ("write", error))?;
+    file.write_at(&[bytes], 0).map_err(|error| ("write", error))?;
     file.sync_data().map_err(|error| ("sync", error))?;
     disk.open_segment(name).map_err(|error| ("open", error))
 }

@@ -215,8 +215,7 @@ impl<'o> Publisher<'o> {
         if flight.deliveries.is_empty() {
             self.topics.rest();
             reader.wait_blocking(IDLE_WAIT);
-            let is_unreached = self.status.is_waiting() && !self.cursor.is_stuck();
-            if is_unreached && self.asked.elapsed() >= REACH_INTERVAL {
+            if self.waits_for_brokers() && self.asked.elapsed() >= REACH_INTERVAL {
                 self.asked = Instant::now();
                 match self.topics.reachable()? {
                     Ok(()) => self.status.running(),
@@ -227,6 +226,11 @@ impl<'o> Publisher<'o> {
             flight.flush();
         }
         Ok(())
+    }
+
+    /// Whether it is the brokers, and not the disk, that the sink waits for.
+    fn waits_for_brokers(&self) -> bool {
+        self.status.is_waiting() && !self.cursor.is_stuck()
     }
 
     /// Waits until a broker answers.
@@ -256,7 +260,7 @@ impl<'o> Publisher<'o> {
         let acknowledged = flight.pending.take_acknowledged();
         if acknowledged > 0 {
             self.status.acknowledged.fetch_add(acknowledged, Ordering::Relaxed);
-            if self.status.is_waiting() && !self.cursor.is_stuck() {
+            if self.waits_for_brokers() {
                 self.status.running();
             }
         }

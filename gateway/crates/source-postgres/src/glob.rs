@@ -61,7 +61,7 @@ impl Selection {
 
     /// Whether a glob without a wildcard takes the table: whoever wrote it knows the name.
     pub(crate) fn names(&self, namespace: &str, table: &str) -> bool {
-        self.include.iter().any(|glob| glob.is_literal() && glob.matches(namespace, table))
+        self.include.iter().any(|glob| glob.one_table().is_some() && glob.matches(namespace, table))
     }
 }
 
@@ -116,9 +116,16 @@ impl TableGlob {
         Ok(TableGlob { namespace, table })
     }
 
-    fn is_literal(&self) -> bool {
-        let literal = |token: &Token| matches!(token, Token::Literal(_));
-        self.namespace.iter().all(literal) && self.table.iter().all(literal)
+    /// Schema and name of the one table that a glob without a wildcard takes.
+    pub(crate) fn one_table(&self) -> Option<(String, String)> {
+        let literal = |tokens: &[Token]| -> Option<String> {
+            let characters = tokens.iter().map(|token| match token {
+                Token::Literal(character) => Some(*character),
+                Token::AnyOne | Token::AnyMany => None,
+            });
+            characters.collect()
+        };
+        Some((literal(&self.namespace)?, literal(&self.table)?))
     }
 
     /// Whether the glob takes the table.

@@ -5,7 +5,6 @@ mod postgres;
 mod shop;
 mod stop;
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,8 +21,9 @@ use crate::pipeline::Halt;
 
 /// How long the gateway may take to be ready.
 const READY: Duration = Duration::from_secs(30);
-/// Attempts at starting the gateway on ports that are free.
-const PORT_ATTEMPTS: u32 = 3;
+/// Ports of gRPC and admin to try, 0 for any that is free: somebody may take one between the look
+/// and the gateway's start.
+const PORTS: [[u16; 2]; 3] = [[7070, 7071], [0, 0], [0, 0]];
 /// Attempts at removing the demo's folder.
 const REMOVALS: usize = 20;
 
@@ -83,31 +83,12 @@ struct Gateway(Child);
 impl Demo {
     fn start(args: &DemoArgs, stop: &Stop) -> Result<Demo, Halt> {
         let folder = Folder::make(&args.dir)?;
-        println!("Starting a throw-away PostgreSQL in {} …", folder.path.display());
+        say!("Starting a throw-away PostgreSQL in {} …", folder.path.display());
         let postgres = Postgres::start(&folder.path, stop)?;
         Shop::create(&postgres)?;
         let config = folder.path.join("offtake.toml");
-        let mut wanted = [7070, 7071];
-        let mut attempt = 1;
-        let (gateway, grpc, admin) = loop {
-            let grpc = format!("127.0.0.1:{}", port_or_free(wanted[0])?);
-            let admin = format!("127.0.0.1:{}", port_or_free(wanted[1])?);
-            std::fs::write(&config, configuration(postgres.port, &grpc, &admin))
-                .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
-            let mut gateway = Gateway::start(&config, &folder.path)?;
-            if gateway.wait_until_ready(&admin, stop)? {
-                break (gateway, grpc, admin);
-            }
-            if attempt == PORT_ATTEMPTS {
-                let log =
-                    std::fs::read_to_string(folder.path.join("gateway.log")).unwrap_or_default();
-                return Err(failed(&format!("the gateway did not become ready:\n{log}")));
-            }
-            // Somebody may have taken a port between the look and the gateway's start.
-            wanted = [0, 0];
-            attempt += 1;
-        };
-        println!("{}", introduction(postgres.port, &grpc, &admin, &config));
+        let (gateway, grpc, admin) = Gateway::start_on_free_ports(&config, postgres.port, stop)?;
+        say!("{}", introduction(postgres.port, &grpc, &admin, &config));
         let shop = Some(Shop::open(&postgres)?);
         Ok(Demo { shop, gateway, postgres, folder, grpc })
     }
@@ -119,8 +100,7 @@ impl Demo {
         let exit = tail::execute_until(&shown, stop.told());
         // Ctrl-C reaches the gateway as well, which may end its subscribers first.
         let exit = if told.is_told() { Exit::done() } else { exit };
-        // Whoever read may be gone, such as a closed terminal; the cleaning goes on.
-        let _ = writeln!(std::io::stdout(), "\nCleaning up …");
+        say!("\nCleaning up …");
         self.shop = None;
         self.gateway.stop();
         drop((self.postgres, self.folder));
@@ -184,9 +164,30 @@ impl Drop for Folder {
 }
 
 impl Gateway {
-    fn start(config: &Path, folder: &Path) -> Result<Gateway, Halt> {
-        let log = std::fs::File::create(folder.join("gateway.log"))
-            .map_err(|error| failed(&error.to_string()))?;
+    /// Starts on the usual ports, or on others where somebody has them, and waits until it is
+    /// ready. Gives its gRPC and admin addresses too.
+    fn start_on_free_ports(
+        config: &Path,
+        database: u16,
+        stop: &Stop,
+    ) -> Result<(Gateway, String, String), Halt> {
+        let log = config.with_file_name("gateway.log");
+        for wanted in PORTS {
+            let [grpc, admin] = wanted.map(port_or_free);
+            let (grpc, admin) = (format!("127.0.0.1:{}", grpc?), format!("127.0.0.1:{}", admin?));
+            std::fs::write(config, configuration(database, &grpc, &admin))
+                .map_err(|error| failed(&format!("cannot write {}: {error}", config.display())))?;
+            let mut gateway = Gateway::start(config, &log)?;
+            if gateway.wait_until_ready(&admin, stop)? {
+                return Ok((gateway, grpc, admin));
+            }
+        }
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        Err(failed(&format!("the gateway did not become ready:\n{log}")))
+    }
+
+    fn start(config: &Path, log: &Path) -> Result<Gateway, Halt> {
+        let log = std::fs::File::create(log).map_err(|error| failed(&error.to_string()))?;
         let program = std::env::current_exe().map_err(|error| failed(&error.to_string()))?;
         Command::new(program)
             .args(["run", "-c"])

@@ -32,8 +32,7 @@ fn append(path: &Path, lengths: &[usize], direct: bool, anew: bool) -> Vec<u8> {
         }
         let piece: Vec<u8> = (0..*length).map(|at| (at * 7 + number) as u8 | 1).collect();
         let (one, other) = piece.split_at(length / 3);
-        let mut slices = [IoSlice::new(one), IoSlice::new(other)];
-        segment.write_at(&mut slices, expected.len() as u64).unwrap();
+        segment.write_at(&[one, other], expected.len() as u64).unwrap();
         expected.extend_from_slice(&piece);
     }
     expected
@@ -80,9 +79,9 @@ fn what_was_cut_back_is_written_on() {
     let path = folder.path().join("file");
     let expected = append(&path, &[5000], true, false);
     let segment = open(&path, true);
-    segment.write_at(&mut [IoSlice::new(b"gone")], 5004).unwrap();
+    segment.write_at(&[b"gone"], 5004).unwrap();
     segment.set_len(4500).unwrap();
-    segment.write_at(&mut [IoSlice::new(b"new")], 4500).unwrap();
+    segment.write_at(&[b"new"], 4500).unwrap();
     let found = std::fs::read(&path).unwrap();
     assert_eq!(found[..4500], expected[..4500]);
     assert_eq!(found[4500..4503], *b"new");
@@ -94,6 +93,8 @@ fn what_was_cut_back_is_written_on() {
 struct Device {
     content: Mutex<Vec<u8>>,
     cached: std::sync::atomic::AtomicBool,
+    /// Bytes that fit, if not any number.
+    capacity: Option<usize>,
     /// What happens at the next writes and reads; nothing further does.
     faults: Mutex<Vec<Fault>>,
 }
@@ -103,6 +104,8 @@ enum Fault {
     None,
     /// Only so many blocks are written or read.
     Short(usize),
+    /// Only so many bytes are.
+    Cut(usize),
     /// So many blocks are written, then the disk is full.
     Full(usize),
     Interrupted,
@@ -131,9 +134,15 @@ impl Raw for Device {
             Fault::Refused => return Err(Errno::INVAL.into()),
             Fault::Interrupted => return Err(io::ErrorKind::Interrupted.into()),
             Fault::Short(blocks) => bytes.len().min((blocks + 1) * BLOCK_ALIGNMENT),
+            Fault::Cut(count) => bytes.len().min(count),
             Fault::Full(blocks) => bytes.len().min(blocks * BLOCK_ALIGNMENT),
             Fault::None => bytes.len(),
         };
+        let room = self.capacity.map_or(usize::MAX, |all| all.saturating_sub(offset as usize));
+        if room == 0 {
+            return Err(Errno::NOSPC.into());
+        }
+        let count = count.min(room);
         let (mut content, end) = (self.content.lock(), offset as usize + count);
         if content.len() < end {
             content.resize(end, 0);
@@ -147,6 +156,7 @@ impl Raw for Device {
             Fault::Refused => return Err(Errno::INVAL.into()),
             Fault::Interrupted => return Err(io::ErrorKind::Interrupted.into()),
             Fault::Short(blocks) => (blocks + 1) * BLOCK_ALIGNMENT,
+            Fault::Cut(count) => count,
             Fault::Full(_) | Fault::None => usize::MAX,
         };
         let content = self.content.lock();
@@ -175,10 +185,23 @@ impl Raw for Device {
     }
 }
 
+#[test]
+fn a_device_that_is_full_within_a_block_ends_the_write() {
+    for cached in [false, true] {
+        let file = Device { capacity: Some(5000), cached: cached.into(), ..Device::default() };
+        let segment = SegmentFile { file, append: Mutex::default(), spare: Spare::default() };
+        let error = segment.write_at(&[&[1; 9000]], 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        segment.set_len(0).unwrap();
+        segment.write_at(&[&[1; 10]], 0).unwrap();
+    }
+}
+
 fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let fault = prop_oneof![
         4 => Just(Fault::None),
         2 => (0usize..4).prop_map(Fault::Short),
+        1 => (1usize..9000).prop_map(Fault::Cut),
         2 => (0usize..4).prop_map(Fault::Full),
         1 => Just(Fault::Interrupted),
         1 => Just(Fault::Refused),
@@ -198,7 +221,7 @@ proptest! {
             *segment.file.faults.lock() = faults;
             let end = expected.len() as u64;
             // As the log's writer does: cut back what a full disk left, and try again.
-            while let Err(error) = segment.write_at(&mut [IoSlice::new(&piece)], end) {
+            while let Err(error) = segment.write_at(&[&piece], end) {
                 prop_assert_eq!(error.kind(), io::ErrorKind::StorageFull);
                 prop_assert!(segment.file.content.lock()[..end as usize] == expected[..]);
                 segment.set_len(end).unwrap();

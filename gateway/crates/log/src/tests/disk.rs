@@ -2,7 +2,7 @@
 //! only when synced, a size, and faults on demand.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -250,6 +250,19 @@ impl Disk for FakeDisk {
         Ok(Some(Box::new(Guard(Arc::clone(&self.locked)))))
     }
 
+    fn reserve(&self, name: &str, bytes: u64) -> io::Result<()> {
+        self.create(name)?;
+        let mut state = self.state.0.lock();
+        if state.capacity.is_some_and(|all| state.used() + bytes > all) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let id = state.entries[name];
+        let file = state.files.get_mut(&id).expect("it was just made");
+        file.allocated = bytes;
+        file.now.resize(bytes as usize, 0);
+        Ok(())
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.state.0.lock();
         Ok(state.capacity.unwrap_or(u64::MAX).saturating_sub(state.used()))
@@ -281,7 +294,7 @@ impl FakeFile {
 }
 
 impl DiskFile for FakeFile {
-    fn write_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         let (lock, held) = &*self.disk.state;
         let mut state = lock.lock();
         state.held_writes += 1;
@@ -290,7 +303,7 @@ impl DiskFile for FakeFile {
         }
         state.held_writes -= 1;
         state.alive()?;
-        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let mut bytes: Vec<u8> = parts.concat();
         if self.in_blocks {
             let end = (offset as usize + bytes.len()).next_multiple_of(BLOCK_ALIGNMENT);
             bytes.resize(end - offset as usize, 0);
@@ -336,17 +349,5 @@ impl DiskFile for FakeFile {
 
     fn len(&self) -> io::Result<u64> {
         self.with(|file| file.now.len() as u64)
-    }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        let mut state = self.disk.state.0.lock();
-        state.alive()?;
-        if state.capacity.is_some_and(|all| state.used() + bytes > all) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let file = state.files.get_mut(&self.id).expect("an open file stays");
-        file.allocated = bytes;
-        file.now.resize(bytes as usize, 0);
-        Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use super::Finding;
 use crate::SourceError;
 use crate::catalog::Table;
-use crate::glob::{Selection, literal_glob};
+use crate::glob::{Selection, TableGlob, literal_glob};
 use crate::session::Session;
 
 /// A name in `tables` that no table has.
@@ -70,31 +70,8 @@ pub(crate) async fn read_absent(
 
 /// The one table that a glob without a wildcard is about.
 fn literal_name(pattern: &str) -> Option<AbsentTable> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    for character in pattern.chars() {
-        let part = parts.last_mut()?;
-        match character {
-            '"' => {
-                // The second of two within quotes stands for itself.
-                if !quoted && !part.is_empty() {
-                    part.push('"');
-                }
-                quoted = !quoted;
-            }
-            '.' if !quoted => parts.push(String::new()),
-            other => part.push(other),
-        }
-    }
-    let name = parts.pop()?;
-    let namespace = parts.pop().unwrap_or_else(|| "public".to_owned());
-    // Whether that is what the glob means, and has no wildcard, is the glob's to say.
-    let glob = Selection::new(&[pattern], &[""; 0]).ok()?;
-    glob.names(&namespace, &name).then(|| AbsentTable {
-        pattern: pattern.to_owned(),
-        namespace,
-        name,
-    })
+    let (namespace, name) = TableGlob::parse(pattern).ok()?.one_table()?;
+    Some(AbsentTable { pattern: pattern.to_owned(), namespace, name })
 }
 
 /// One warning for each. `nearest` gives the nearest of the names when one is near enough.
