@@ -3,13 +3,15 @@
 //!
 //! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
+//! where there is one, `DEBEZIUM.md` beside this crate names it. [`protobuf`] writes what Confluent's
+//! converter makes of the same data. [`murmur2`] places a key on the
 //! partition that Java's producer would choose.
 
 pub mod connect;
 pub mod debezium;
 mod json;
 mod murmur2;
+pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
 
