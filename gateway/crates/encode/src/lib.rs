@@ -22,6 +22,22 @@ pub enum EncodeError {
     /// The name of one of the change's headers is no text.
     #[error("a header of a change in the log has a name that is no UTF-8")]
     HeaderName,
+    /// A value that the format has no way to write. Names what it is, never the value.
+    #[error("a value cannot be written as {format}: {reason}")]
+    Value {
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A table whose schema the format has no way to write.
+    #[error("a schema cannot be written as {format}: {reason}")]
+    Schema {
+        /// The format.
+        format: &'static str,
+        /// The name at fault and what is wrong with it.
+        reason: String,
+    },
 }
 
 impl EncodeError {
@@ -30,6 +46,8 @@ impl EncodeError {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
+            EncodeError::Value { .. } => "ENCODE_VALUE",
+            EncodeError::Schema { .. } => "ENCODE_SCHEMA",
         }
     }
 
@@ -39,6 +57,13 @@ impl EncodeError {
             EncodeError::Damaged(_) | EncodeError::HeaderName => {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
+            }
+            EncodeError::Value { .. } => {
+                "choose another format for the stream, or let a plugin change or drop the column"
+            }
+            EncodeError::Schema { .. } => {
+                "choose another format for the stream, adjust names (field_names, schema_names), \
+                 or let a plugin rename or drop the column"
             }
         }
     }
