@@ -34,6 +34,8 @@ pub(super) struct Message {
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
     pub(super) nested: Vec<Message>,
+    /// How many names had been given when it was begun.
+    unnamed: u32,
 }
 
 /// A field.
@@ -85,7 +87,8 @@ impl Builder {
     }
 
     fn message(&mut self, name: String, fields: &[connect::Field]) -> Result<Message, EncodeError> {
-        let mut message = Message { name, fields: Vec::new(), nested: Vec::new() };
+        let unnamed = self.unnamed;
+        let mut message = Message { name, fields: Vec::new(), nested: Vec::new(), unnamed };
         for (index, field) in fields.iter().enumerate() {
             let field = self.field(&mut message, &field.name, index + 1, &field.schema)?;
             message.fields.push(field);
@@ -222,8 +225,8 @@ impl Builder {
             return refuse(format!("field `{field}` has the name of the message around it"));
         }
         if let Some(known) = message.nested.iter().find(|nested| nested.name == name) {
-            // Schemas without names are numbered, so those of a copy would be others.
-            let unnamed = self.unnamed;
+            // Schemas without names are numbered: those of a copy would be others.
+            let unnamed = std::mem::replace(&mut self.unnamed, known.unnamed);
             let same = self.message(name.clone(), fields)? == *known;
             self.unnamed = unnamed;
             if !same {
@@ -244,7 +247,9 @@ impl Builder {
         value: &Schema,
     ) -> Result<String, EncodeError> {
         let name = entry_name(&self.unqualified(schema));
-        let mut entry = Message { name: name.clone(), fields: Vec::new(), nested: Vec::new() };
+        let unnamed = self.unnamed;
+        let mut entry =
+            Message { name: name.clone(), fields: Vec::new(), nested: Vec::new(), unnamed };
         for (number, (field, schema)) in [("key", key), ("value", value)].into_iter().enumerate() {
             let mut field = self.field(&mut entry, field, number + 1, schema)?;
             // The converter does not say more of an entry's fields than their types.

@@ -6,9 +6,6 @@ use std::sync::Arc;
 use offtake_encode::connect::{Field, Kind, Schema, Value};
 use serde_json::Value as Json;
 
-/// Entries of a Java hash map that has not grown yet.
-const MAP_ENTRIES: usize = 12;
-
 /// A line's `schema` and `payload`.
 pub(crate) fn read(line: &Json) -> (Arc<Schema>, Value) {
     let schema = Arc::new(schema(&line["schema"]));
@@ -60,9 +57,10 @@ fn value(schema: &Schema, json: &Json) -> Value {
         Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => {
             Value::Integer(json.as_i64().unwrap())
         }
-        // The converter reads by way of `BigDecimal`, which has no minus zero.
-        Kind::Float32 => Value::Single(json.as_f64().unwrap() as f32 + 0.0),
-        Kind::Float64 => Value::Double(json.as_f64().unwrap() + 0.0),
+        // The converter reads by way of `BigDecimal`, which has no minus zero, and takes the names
+        // of infinities for zero.
+        Kind::Float32 => Value::Single(json.as_f64().unwrap_or(0.0) as f32 + 0.0),
+        Kind::Float64 => Value::Double(json.as_f64().unwrap_or(0.0) + 0.0),
         Kind::Boolean => Value::Boolean(json.as_bool().unwrap()),
         Kind::String => Value::Text(json.as_str().unwrap().to_owned()),
         Kind::Bytes => Value::Bytes(base64(json.as_str().unwrap())),
@@ -91,12 +89,15 @@ fn map(key: &Schema, values: &Schema, json: &Json) -> Vec<(Value, Value)> {
             .map(|pair| (value(key, &pair[0]), value(values, &pair[1])))
             .collect(),
     };
-    assert!(entries.len() <= MAP_ENTRIES, "the order of a map that has grown is not known here");
-    entries.sort_by_key(|(key, _)| bucket(key));
+    let mut buckets = 16;
+    while entries.len() > buckets / 4 * 3 {
+        buckets *= 2;
+    }
+    entries.sort_by_key(|(key, _)| hash(key) as usize % buckets);
     entries
 }
 
-fn bucket(key: &Value) -> u32 {
+fn hash(key: &Value) -> u32 {
     let hash = match key {
         Value::Text(text) => text
             .encode_utf16()
@@ -104,7 +105,7 @@ fn bucket(key: &Value) -> u32 {
         Value::Integer(value) => (value ^ (value >> 32)) as u32,
         other => panic!("no order is known for the key {other:?}"),
     };
-    (hash ^ (hash >> 16)) & 15
+    hash ^ (hash >> 16)
 }
 
 fn base64(text: &str) -> Vec<u8> {
