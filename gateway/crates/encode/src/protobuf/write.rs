@@ -5,7 +5,8 @@
 
 use offtake_change::wire::{put_varint, varint_len};
 
-use super::{Logical, calendar, decimal};
+use super::{Logical, decimal};
+use crate::calendar;
 use crate::connect::{Format, Kind, Mark, Place, Schema};
 
 /// Wire types (`protobuf.dev/programming-guides/encoding`).
@@ -141,7 +142,8 @@ fn put_logical(out: &mut Vec<u8>, at: &Prepared, logical: Logical, value: i64) {
     let Mark(start) = open(out, at);
     match logical {
         Logical::Date => {
-            let (year, month, day) = calendar::date(value);
+            // The era of a year before 1 is lost in `google.type.Date`.
+            let (year, month, day) = calendar::java_date(value);
             put_part(out, 0x08, year);
             put_part(out, 0x10, month);
             put_part(out, 0x18, day);
