@@ -6,6 +6,7 @@
 //! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
 //! partition that Java's producer would choose.
 
+pub mod avro;
 pub mod connect;
 pub mod debezium;
 mod json;
@@ -22,6 +23,37 @@ pub enum EncodeError {
     /// The name of one of the change's headers is no text.
     #[error("a header of a change in the log has a name that is no UTF-8")]
     HeaderName,
+    /// A value that the format has no way to write. Names what it is, never the value.
+    #[error("a value cannot be written as {format}: {reason}")]
+    Value {
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A table whose schema the format has no way to write.
+    #[error("a schema cannot be written as {format}: {reason}")]
+    Schema {
+        /// The format.
+        format: &'static str,
+        /// The name at fault and what is wrong with it.
+        reason: String,
+    },
+    /// A record or a field has a name that Avro does not allow.
+    #[error("avro does not allow the name {name:?}")]
+    AvroName {
+        /// The name.
+        name: String,
+    },
+    /// One name is used for records with different fields.
+    #[error("two different records of one schema are called {name:?}")]
+    AvroRedefined {
+        /// The name.
+        name: String,
+    },
+    /// A decimal's scale or precision is no number.
+    #[error("a decimal of the schema has no scale, or a precision that is no number")]
+    AvroDecimal,
 }
 
 impl EncodeError {
@@ -30,6 +62,11 @@ impl EncodeError {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
+            EncodeError::Value { .. } => "ENCODE_VALUE",
+            EncodeError::Schema { .. } => "ENCODE_SCHEMA",
+            EncodeError::AvroName { .. } => "ENCODE_AVRO_NAME",
+            EncodeError::AvroRedefined { .. } => "ENCODE_AVRO_REDEFINED",
+            EncodeError::AvroDecimal => "ENCODE_AVRO_DECIMAL",
         }
     }
 
@@ -40,6 +77,21 @@ impl EncodeError {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
             }
+            EncodeError::Value { .. } => {
+                "choose another format for the stream, or let a plugin change or drop the column"
+            }
+            EncodeError::Schema { .. } => {
+                "choose another format for the stream, adjust names (field_names, schema_names), \
+                 or let a plugin rename or drop the column"
+            }
+            EncodeError::AvroName { .. } => {
+                "set field_names and schema_names in [kafka.debezium] to \"avro\", rename the \
+                 column, or choose a format that allows the name"
+            }
+            EncodeError::AvroRedefined { .. } => {
+                "rename one of the two, or choose a format that allows both"
+            }
+            EncodeError::AvroDecimal => "report it: no decimal is made without a scale",
         }
     }
 }
