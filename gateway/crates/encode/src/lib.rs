@@ -3,8 +3,8 @@
 //!
 //! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`] and [`json_schema`] write
-//! what Confluent's converters make of the same data. [`murmur2`] places a key on the
+//! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
+//! [`protobuf`] write what Confluent's converters make of the same data. [`murmur2`] places a key on the
 //! partition that Java's producer would choose.
 
 pub mod avro;
@@ -14,6 +14,7 @@ mod java_map;
 mod json;
 pub mod json_schema;
 mod murmur2;
+pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
 
