@@ -306,6 +306,6 @@ fn decimal_parameters(schema: &Schema) -> Result<(i64, i64), EncodeError> {
     match (number("scale"), number(PRECISION_PARAMETER)) {
         (Some(Ok(scale)), None) => Ok((scale, DECIMAL_PRECISION)),
         (Some(Ok(scale)), Some(Ok(precision))) => Ok((scale, precision)),
-        _ => Err(EncodeError::AvroDecimal),
+        _ => Err(names::refused("a decimal's scale or precision is no number".to_owned())),
     }
 }
