@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::delivery;
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
@@ -33,7 +34,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("sticky.partitioning.linger.ms", "changes without a key would leave their order"),
     ("queuing.strategy", "`lifo` would reverse the order of changes"),
     ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("transaction.timeout.ms", "it belongs to the sink's own protocol"),
     ("delivery.report.only.error", "positions move by delivery reports"),
     ("allow.auto.create.topics", "topics are created as [kafka.topics] says"),
     ("isolation.level", "the sink reads its own cursor with it"),
@@ -47,9 +47,10 @@ pub(crate) fn kafka(top: &Section<'_, '_>) -> Option<Kafka> {
     let topics = topics(&section);
     let brokers = brokers(&section);
     let properties = properties(&section);
+    let delivery = delivery::delivery(&section);
     top.get("kafka")?;
     section.require("brokers");
-    Some(Kafka { brokers, properties, topics })
+    Some(Kafka { brokers, properties, topics, delivery })
 }
 
 fn brokers(section: &Section<'_, '_>) -> Vec<String> {

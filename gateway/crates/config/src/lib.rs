@@ -6,6 +6,7 @@
 //! `gateway/CONFIGURATION.md` is made. What the database, the plugins and Kafka have to say about
 //! a configuration is not looked at here.
 
+mod delivery;
 mod diagnostic;
 mod document;
 mod glob;
@@ -26,8 +27,8 @@ mod unit;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
 pub use model::{
-    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
-    PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, LogConfig, OnHalt, Plugin,
+    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use secret::Secret;
