@@ -4,6 +4,8 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
+use crate::kafka_keys;
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,6 +25,8 @@ pub(crate) enum Kind {
     Size,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// A list of some words.
+    Choices(&'static [&'static str]),
     /// A table whose keys are documented.
     Table,
     /// A list of such tables.
@@ -42,6 +46,7 @@ impl Kind {
             Kind::Duration => "a duration",
             Kind::Size => "a size",
             Kind::Choice(_) => "one of some words",
+            Kind::Choices(_) => "a list of words",
             Kind::Table | Kind::Free => "a table",
             Kind::Tables => "a list of tables",
         }
@@ -128,6 +133,19 @@ pub(crate) const SECTIONS: &[Section] = &[
         text: "How a topic that does not exist is created. One that exists is not changed.",
     },
     Section {
+        path: "kafka.topic",
+        header: "[[kafka.topic]]",
+        text: "What differs for some streams. The first whose `streams` match counts, and what it \
+               leaves out is as in [kafka.topics]; only a `format` that it leaves out may come from \
+               a later one, then from the stream's [[route]], then from [kafka].",
+    },
+    Section {
+        path: "kafka.debezium",
+        header: "[kafka.debezium]",
+        text: "What changes the bytes of Debezium's messages, each by the name of Debezium's own \
+               option. The defaults are Debezium's.",
+    },
+    Section {
         path: "grpc",
         header: "[grpc]",
         text: "The gRPC service for subscribers. It is on when the table is left out.",
@@ -141,12 +159,12 @@ pub(crate) const SECTIONS: &[Section] = &[
 ];
 
 /// A key with the values that most have.
-const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+pub(crate) const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
 }
 
-/// Every key, in the order of the page.
-pub(crate) const KEYS: &[Key] = &[
+/// Every key but those of messages and topics, in the order of the page.
+const KEYS: &[Key] = &[
     Key {
         range: "letters, digits, `_`, `-` and `.`, up to 48",
         example: "\"shop\"",
@@ -352,6 +370,13 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("route", "continue", Kind::Flag)
     },
     Key {
+        default: Some("that of [kafka]"),
+        example: "\"avro\"",
+        text: "The format in which Kafka gets this route's streams; see `kafka.format`. A \
+               [[kafka.topic]] that names one comes first.",
+        ..key("route", "format", Kind::Choice(kafka_keys::FORMATS))
+    },
+    Key {
         default: Some("\"data\""),
         example: "\"/var/lib/offtake/shop\"",
         text: "The log's folder, created when it is absent. One pipeline, one folder.",
@@ -533,9 +558,14 @@ const fn insecure(section: &'static str) -> Key {
     }
 }
 
+/// Every key.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(kafka_keys::KEYS)
+}
+
 /// The keys of one table.
 pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.section == section)
+    all().filter(move |key| key.section == section)
 }
 
 /// A key by its table and name.

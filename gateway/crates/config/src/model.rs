@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
+use crate::kafka_model::{
+    Debezium, MessageFormat, MessageHeaders, Oversize, RouteFormat, TopicRule,
+};
 use crate::secret::Secret;
 
 /// A whole configuration: one pipeline.
@@ -183,6 +186,18 @@ pub struct Kafka {
     pub topics: Topics,
     /// At least once or exactly once.
     pub delivery: KafkaDelivery,
+    /// What differs for some streams, in the order of the file.
+    pub rules: Vec<TopicRule>,
+    /// The formats that routes name, in the order of the file; empty when none does.
+    pub route_formats: Vec<RouteFormat>,
+    /// The format of every stream for which no rule and no route names one.
+    pub format: MessageFormat,
+    /// What becomes of a message that is larger than its topic takes.
+    pub oversize: Oversize,
+    /// Headers that messages get.
+    pub headers: MessageHeaders,
+    /// What changes the bytes of Debezium's messages.
+    pub debezium: Debezium,
 }
 
 /// How changes are delivered to Kafka.
