@@ -12,6 +12,7 @@ pub mod kafka_checker;
 pub mod kafka_expected;
 pub mod kafka_runs;
 pub mod postgres;
+pub mod registry;
 pub mod subscriber;
 pub mod torture;
 pub mod workload;
