@@ -5,8 +5,8 @@
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
 //! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
 //! [`protobuf`] write what Confluent's converters make of the same data. [`flat`] is JSON without an
-//! envelope, [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that Java's producer would
-//! choose.
+//! envelope, [`cloudevents`] another envelope, [`payload`] no format at all, see `FORMATS.md`.
+//! [`murmur2`] places a key on the partition that Java's producer would choose.
 
 pub mod avro;
 mod calendar;
@@ -18,6 +18,7 @@ mod java_map;
 mod json;
 pub mod json_schema;
 mod murmur2;
+pub mod payload;
 pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
