@@ -203,6 +203,8 @@ pub struct KafkaView {
     pub acknowledged: u64,
     /// Bytes of keys and values handed to the client.
     pub bytes: u64,
+    /// Changes that became dead letters since the process began.
+    pub dead_letters: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
 }
@@ -399,6 +401,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
         bytes: status.bytes,
+        dead_letters: status.dead_letters,
         last_error: status.last_error,
     }
 }
@@ -468,6 +471,7 @@ impl Status {
                 lag_changes: 0,
                 acknowledged: 1,
                 bytes: 1,
+                dead_letters: 0,
                 last_error: None,
                 halted: None,
             }),
@@ -496,6 +500,7 @@ mod tests {
             sent: 0,
             acknowledged: 0,
             bytes: 0,
+            dead_letters: 0,
             last_error: None,
             rebuilds: 0,
         };

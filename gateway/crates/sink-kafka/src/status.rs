@@ -76,6 +76,8 @@ pub struct KafkaStatus {
     pub last_error: Option<String>,
     /// How often the producer was built anew after an error.
     pub rebuilds: u64,
+    /// Changes that became dead letters, for their message was larger than the topic takes.
+    pub dead_letters: u64,
 }
 
 /// From commit to acknowledgement, of what is published as it comes. What was in the log before is
@@ -117,6 +119,7 @@ pub(crate) struct StatusCell {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
     pub(crate) latency: LiveLatency,
     changing: Mutex<Changing>,
 }
@@ -135,6 +138,7 @@ impl StatusCell {
             acknowledged: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             latency: LiveLatency::default(),
             changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
         }
@@ -197,6 +201,7 @@ impl StatusCell {
             bytes: self.bytes.load(Ordering::Relaxed),
             last_error,
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
         }
     }
 }

@@ -134,9 +134,9 @@ impl<F: Format> Node<F> {
                 self.children.iter().zip(values).all(|(node, value)| node.takes(value))
             }
             Value::Array(values) => values.iter().all(|value| self.children[0].takes(value)),
-            Value::Map(entries) => entries.iter().all(|(key, value)| {
-                self.children[0].takes(key) && self.children[1].takes(value)
-            }),
+            Value::Map(entries) => entries
+                .iter()
+                .all(|(key, value)| self.children[0].takes(key) && self.children[1].takes(value)),
             _ => true,
         }
     }
