@@ -5,7 +5,8 @@
 use offtake_config::{Config, Kafka, Oversize, Secret};
 use offtake_log::Selection;
 use offtake_sink_kafka::{
-    KafkaOptions, MessageFormat, MessageHeaders, RouteFormat, StreamRule, TopicOptions,
+    Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders, RouteFormat,
+    StreamRule, TopicOptions,
 };
 
 /// The Kafka sink's options from the configuration; `None` without `[kafka]`. Dead letters need a
@@ -22,6 +23,7 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
             transaction: kafka.headers.transaction,
             event_id: kafka.headers.event_id,
         },
+        delivery: delivery(kafka),
         ..KafkaOptions::new(&config.name, kafka.brokers.clone(), cursor_path)
     })
 }
@@ -29,6 +31,18 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
 /// Whether a message that is larger than its topic takes becomes a dead letter.
 pub fn wants_dead_letters(config: &Config) -> bool {
     config.kafka.as_ref().is_some_and(|kafka| kafka.oversize == Oversize::DeadLetter)
+}
+
+fn delivery(kafka: &Kafka) -> DeliveryOptions {
+    DeliveryOptions {
+        delivery: kafka.delivery.exactly_once.map(|exactly_once| match exactly_once {
+            true => Delivery::ExactlyOnce,
+            false => Delivery::AtLeastOnce,
+        }),
+        transaction_interval: kafka.delivery.transaction_interval,
+        cursor_topic: kafka.delivery.cursor_topic.clone(),
+        transactional_id_prefix: kafka.delivery.transactional_id_prefix.clone(),
+    }
 }
 
 fn topics(kafka: &Kafka) -> TopicOptions {

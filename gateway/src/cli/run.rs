@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use offtake_config::{Config, OnHalt};
+use offtake_config::{Ack, Config, OnHalt};
 use offtake_log::Log;
 use offtake_sink_grpc::{GrpcOptions, GrpcServer};
 use offtake_sink_kafka::{DeadLetters, KafkaSink, Oversize, dead_letters};
@@ -126,7 +126,7 @@ impl Gateway {
     async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let parts = Parts::open(config, accept_midway)?;
+        let mut parts = Parts::open(config, accept_midway)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,
@@ -137,7 +137,12 @@ impl Gateway {
         let grpc = bind_grpc(config, &parts, &state).await?;
         let admin = bind_admin(config).await?;
         let (letters, requests) = dead_letters();
-        let kafka = Arc::new(Mutex::new(start_kafka(config, &parts, letters)?));
+        let kafka = start_kafka(config, &parts, letters)?;
+        let offtake_config::Source::Postgres(source) = &config.source;
+        if source.ack == Ack::Sinks {
+            parts.published = kafka.as_ref().map(KafkaSink::published);
+        }
+        let kafka = Arc::new(Mutex::new(kafka));
         let running = Running::start(parts, requests, state.clone())?;
         let observed = Arc::new(Observed {
             name: config.name.clone(),

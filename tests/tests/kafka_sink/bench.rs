@@ -9,7 +9,9 @@ use offtake_change::{
 };
 use offtake_log::{Control, CursorFile, Log, LogOptions, LogWriter, Opened};
 use offtake_proto::v1;
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions};
+use offtake_sink_kafka::{
+    Delivery, DeliveryOptions, KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions,
+};
 use offtake_tests::kafka::{Kafka, Record};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -46,6 +48,11 @@ pub(crate) fn bench(kafka: &Kafka, hint: &str) -> Bench {
     bench_with(kafka, hint, |_| {})
 }
 
+/// Brokers are not asked what they allow.
+pub(crate) fn at_least_once() -> DeliveryOptions {
+    DeliveryOptions { delivery: Some(Delivery::AtLeastOnce), ..DeliveryOptions::default() }
+}
+
 /// The same with other options of the log.
 pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut LogOptions)) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -56,6 +63,7 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
     let cursor = folder.path().join("kafka.cursor");
     let options = KafkaOptions {
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
+        delivery: at_least_once(),
         ..KafkaOptions::new(&pipeline, vec![kafka.brokers().to_owned()], cursor)
     };
     let topic = format!("{pipeline}.public.orders");
@@ -98,6 +106,17 @@ impl Bench {
 }
 
 pub(crate) fn commit(
+    writer: &mut LogWriter,
+    schema: &Arc<TableSchema>,
+    topic: &str,
+    writes: &[Write],
+) {
+    commit_without_flush(writer, schema, topic, writes);
+    writer.flush().unwrap();
+}
+
+/// One transaction, handed to the log.
+pub(crate) fn commit_without_flush(
     writer: &mut LogWriter,
     schema: &Arc<TableSchema>,
     topic: &str,
@@ -161,7 +180,7 @@ pub(crate) fn commit(
         end: Some(end),
         ..v1::SourcePosition::default()
     }));
-    writer.flush().unwrap();
+    writer.submit().unwrap();
 }
 
 pub(crate) fn wait(

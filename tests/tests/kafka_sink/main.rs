@@ -5,6 +5,7 @@
 
 mod bench;
 mod limits;
+mod topics;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -324,7 +325,10 @@ fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
     // No broker is needed: nothing is sent.
     let folder = tempfile::tempdir().unwrap();
     let opened = offtake_log::open(LogOptions::new(folder.path().join("log"))).unwrap();
-    let options = |path: &Path| KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], path);
+    let options = |path: &Path| KafkaOptions {
+        delivery: at_least_once(),
+        ..KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], path)
+    };
     let path = folder.path().join("kafka.cursor");
     let cursor = v1::SinkCursor {
         format: 1,
@@ -367,8 +371,14 @@ fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
 fn a_kafka_that_is_not_there_holds_up_nobody_and_stops_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = offtake_log::open(LogOptions::new(folder.path().join("log"))).unwrap();
-    let cursor = folder.path().join("kafka.cursor");
-    let options = KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], cursor);
+    let options = KafkaOptions {
+        delivery: at_least_once(),
+        ..KafkaOptions::new(
+            "shop",
+            vec!["127.0.0.1:1".to_owned()],
+            folder.path().join("kafka.cursor"),
+        )
+    };
     let sink = KafkaSink::start(options, opened.log.clone()).unwrap();
     let schema = Arc::new(table(&[0]));
     for id in 0..100 {

@@ -3,14 +3,18 @@
 //!
 //! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
+//! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
+//! [`protobuf`] write what Confluent's converters make of the same data. [`murmur2`] places a key on the
 //! partition that Java's producer would choose.
 
 pub mod avro;
 pub mod connect;
 pub mod debezium;
+mod java_map;
 mod json;
+pub mod json_schema;
 mod murmur2;
+pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
 
@@ -39,21 +43,6 @@ pub enum EncodeError {
         /// The name at fault and what is wrong with it.
         reason: String,
     },
-    /// A record or a field has a name that Avro does not allow.
-    #[error("avro does not allow the name {name:?}")]
-    AvroName {
-        /// The name.
-        name: String,
-    },
-    /// One name is used for records with different fields.
-    #[error("two different records of one schema are called {name:?}")]
-    AvroRedefined {
-        /// The name.
-        name: String,
-    },
-    /// A decimal's scale or precision is no number.
-    #[error("a decimal of the schema has no scale, or a precision that is no number")]
-    AvroDecimal,
 }
 
 impl EncodeError {
@@ -64,9 +53,6 @@ impl EncodeError {
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
             EncodeError::Value { .. } => "ENCODE_VALUE",
             EncodeError::Schema { .. } => "ENCODE_SCHEMA",
-            EncodeError::AvroName { .. } => "ENCODE_AVRO_NAME",
-            EncodeError::AvroRedefined { .. } => "ENCODE_AVRO_REDEFINED",
-            EncodeError::AvroDecimal => "ENCODE_AVRO_DECIMAL",
         }
     }
 
@@ -84,14 +70,6 @@ impl EncodeError {
                 "choose another format for the stream, adjust names (field_names, schema_names), \
                  or let a plugin rename or drop the column"
             }
-            EncodeError::AvroName { .. } => {
-                "set field_names and schema_names in [kafka.debezium] to \"avro\", rename the \
-                 column, or choose a format that allows the name"
-            }
-            EncodeError::AvroRedefined { .. } => {
-                "rename one of the two, or choose a format that allows both"
-            }
-            EncodeError::AvroDecimal => "report it: no decimal is made without a scale",
         }
     }
 }

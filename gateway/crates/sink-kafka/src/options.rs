@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::dead_letters::DeadLetters;
-use crate::{KafkaError, TopicOptions};
+use crate::delivery::DeliveryOptions;
+use crate::{KafkaError, TopicOptions, topics};
 
 /// What becomes of a message that is larger than its topic takes.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,8 @@ pub struct KafkaOptions {
     pub oversize: Oversize,
     /// Headers that every message gets.
     pub headers: MessageHeaders,
+    /// At least once or exactly once.
+    pub delivery: DeliveryOptions,
     /// The cursor's file; its folder exists.
     pub cursor_path: PathBuf,
 }
@@ -58,6 +62,7 @@ impl fmt::Debug for KafkaOptions {
             .field("topics", &self.topics)
             .field("oversize", &self.oversize)
             .field("headers", &self.headers)
+            .field("delivery", &self.delivery)
             .field("cursor_path", &self.cursor_path)
             .finish()
     }
@@ -77,9 +82,19 @@ const OWN: &[(&str, &str)] = &[
     ("message.send.max.retries", "a message that is given up is a lost change"),
     ("max.in.flight", "the idempotent producer bounds it"),
     ("max.in.flight.requests.per.connection", "the idempotent producer bounds it"),
-    ("transactional.id", "transactions are not offered"),
+    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
+    ("isolation.level", "the sink reads its own cursor with it"),
     ("partitioner", "keys are placed as Java's producer places them"),
 ];
+
+/// The property that says after which time the brokers end a transaction that its producer does not.
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+/// That time where nothing is said.
+const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Less would end transactions of a gateway that only waits for a slow broker.
+const LEAST_TRANSACTION_TIMEOUT_MS: u64 = 5_000;
+/// More than the brokers' own default limit, `transaction.max.timeout.ms`, they refuse.
+const MOST_TRANSACTION_TIMEOUT_MS: u64 = 900_000;
 
 impl KafkaOptions {
     /// Options with everything at its default. `brokers`: `host:port` of some.
@@ -95,6 +110,7 @@ impl KafkaOptions {
             topics: TopicOptions::default(),
             oversize: Oversize::default(),
             headers: MessageHeaders::default(),
+            delivery: DeliveryOptions::default(),
             cursor_path: cursor_path.into(),
         }
     }
@@ -106,6 +122,33 @@ impl KafkaOptions {
         let message = property("message.max.bytes");
         // A message that fills the queue to the last byte is not worth the doubt.
         queue.unwrap_or(usize::MAX).min(message.unwrap_or(usize::MAX)).saturating_sub(1024)
+    }
+
+    /// The transactional id: the same at every start, so that a start ends what the one before left
+    /// open, and another gateway of this pipeline is shut out.
+    pub fn transactional_id(&self) -> String {
+        format!("{}{}", self.delivery.transactional_id_prefix, self.pipeline)
+    }
+
+    /// After which time the brokers end an open transaction.
+    pub(crate) fn transaction_timeout(&self) -> Duration {
+        let asked = self.properties.get(TRANSACTION_TIMEOUT);
+        asked
+            .and_then(|asked| asked.trim().parse().ok())
+            .map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
+    }
+
+    fn check_delivery(&self) -> Result<(), KafkaError> {
+        topics::check_name(&self.delivery.cursor_topic)?;
+        let Some(asked) = self.properties.get(TRANSACTION_TIMEOUT) else { return Ok(()) };
+        let range = LEAST_TRANSACTION_TIMEOUT_MS..=MOST_TRANSACTION_TIMEOUT_MS;
+        if asked.trim().parse().is_ok_and(|ms| range.contains(&ms)) {
+            return Ok(());
+        }
+        Err(KafkaError::Property {
+            property: TRANSACTION_TIMEOUT.to_owned(),
+            reason: "it is a number of milliseconds from 5000 to 900000".to_owned(),
+        })
     }
 
     /// Refuses what cannot work, before anything is started.
@@ -121,7 +164,8 @@ impl KafkaOptions {
                 return refuse(name, reason);
             }
         }
-        self.topics.check()
+        self.topics.check()?;
+        self.check_delivery()
     }
 }
 
@@ -151,6 +195,16 @@ mod tests {
         let mut wrong = options();
         wrong.topics.partitions = 0;
         assert!(wrong.check().is_err());
+    }
+
+    #[test]
+    fn a_transaction_timeout_beyond_what_brokers_take_is_refused() {
+        let mut options = options();
+        assert_eq!(options.transaction_timeout(), DEFAULT_TRANSACTION_TIMEOUT);
+        for (asked, taken) in [("5000", true), ("4999", false), ("900001", false), ("x", false)] {
+            options.properties.insert(TRANSACTION_TIMEOUT.to_owned(), asked.to_owned());
+            assert_eq!(options.check().is_ok(), taken, "{asked}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::flight::{Break, Flight};
 use crate::session::{LOOK_WAIT, Publisher};
 use crate::{KafkaError, Oversize};
 
+/// Moments of waiting between two questions whether the pipeline runs.
+const PIPELINE_PAUSES: u32 = 20;
 /// Who could not take the change, in the dead letter.
 pub(crate) const ORIGIN: &str = "kafka";
 
@@ -103,10 +105,7 @@ impl Publisher<'_> {
         if self.oversized.buried.contains(&sequence) {
             return Ok(());
         }
-        let letters = dead_letter_stream(&self.options.pipeline);
-        let found = self.log.dead_letter_of(&letters, ORIGIN, sequence).map_err(KafkaError::Log)?;
-        if found.is_none() {
-            self.write_dead_letter(flight, change, &refused)?;
+        if self.write_dead_letter(flight, change, &refused)? {
             tracing::warn!(
                 topic = %refused.topic,
                 sequence,
@@ -119,16 +118,15 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Asks for the dead letter and waits until it is durable. The log may pass its limit for that
-    /// long: this sink holds it at its limit, and goes on only then.
+    /// Asks for the dead letter and waits until it is durable. `false`: it was there. The log may
+    /// pass its limit for that long: this sink holds it at its limit, and goes on only then.
     fn write_dead_letter(
         &mut self,
         flight: &mut Flight<'_>,
         change: &ChangeView<'_>,
         refused: &Alone,
-    ) -> Result<(), Break> {
-        let Oversize::DeadLetter(letters) = &self.options.oversize else { return Ok(()) };
-        let letters = letters.clone();
+    ) -> Result<bool, Break> {
+        let Oversize::DeadLetter(letters) = &self.options.oversize else { return Ok(false) };
         let error = KafkaError::MessageTooLarge {
             topic: refused.topic.to_string(),
             after: change.sequence.saturating_sub(1),
@@ -142,31 +140,54 @@ impl Publisher<'_> {
             change: change.encoded,
         };
         let _overdraft = self.log.overdraw();
-        crash_point("kafka.before_dead_letter");
         loop {
-            match self.oversized.asked.take() {
-                Some((sequence, answer)) if sequence == change.sequence => match answer.try_recv() {
-                    Ok(letter) => {
-                        self.wait_until_durable(flight, letter)?;
-                        crash_point("kafka.after_dead_letter");
-                        return Ok(());
+            let answer = match self.oversized.asked.take() {
+                Some((sequence, answer)) if sequence == change.sequence => answer,
+                _ => {
+                    // Of an earlier run, or of a pipeline that ended before it answered.
+                    if self.is_buried(change.sequence)? {
+                        return Ok(false);
                     }
-                    Err(flume::TryRecvError::Empty) => {
-                        self.oversized.asked = Some((sequence, answer));
+                    crash_point("kafka.before_dead_letter");
+                    match letters.ask(&wanted) {
+                        Some(answer) => answer,
+                        None => {
+                            self.wait_for_pipeline(flight, change.sequence)?;
+                            continue;
+                        }
                     }
-                    // The pipeline ended before it wrote it.
-                    Err(flume::TryRecvError::Disconnected) => {}
-                },
-                _ => match letters.ask(&wanted) {
-                    Some(answer) => self.oversized.asked = Some((change.sequence, answer)),
-                    None => self.status.waiting(format!(
-                        "the pipeline does not run, and has to write the dead letter of sequence {}",
-                        change.sequence
-                    )),
-                },
+                }
+            };
+            match answer.try_recv() {
+                Ok(letter) => {
+                    self.wait_until_durable(flight, letter)?;
+                    crash_point("kafka.after_dead_letter");
+                    return Ok(true);
+                }
+                Err(flume::TryRecvError::Disconnected) => {}
+                Err(flume::TryRecvError::Empty) => {
+                    self.oversized.asked = Some((change.sequence, answer));
+                    self.idle(flight)?;
+                }
             }
+        }
+    }
+
+    fn is_buried(&self, sequence: u64) -> Result<bool, KafkaError> {
+        let letters = dead_letter_stream(&self.options.pipeline);
+        let found = self.log.dead_letter_of(&letters, ORIGIN, sequence);
+        Ok(found.map_err(KafkaError::Log)?.is_some())
+    }
+
+    /// The pipeline does not run, or is about another request.
+    fn wait_for_pipeline(&mut self, flight: &mut Flight<'_>, sequence: u64) -> Result<(), Break> {
+        self.status.waiting(format!(
+            "the pipeline does not run, and has to write the dead letter of sequence {sequence}"
+        ));
+        for _ in 0..PIPELINE_PAUSES {
             self.idle(flight)?;
         }
+        Ok(())
     }
 
     fn wait_until_durable(&mut self, flight: &mut Flight<'_>, sequence: u64) -> Result<(), Break> {

@@ -216,8 +216,10 @@ impl<'s> Writer<'s> {
             self.property("doc", doc);
         }
         if let Some(value) = &schema.default {
-            self.key("default");
-            default::put(&mut self.out, schema, value, Numbers::Doubles);
+            if default::is_allowed(schema, value) {
+                self.key("default");
+                default::put(&mut self.out, schema, value, Numbers::Doubles);
+            }
         } else if schema.optional {
             self.raw(",\"default\":null");
         }
@@ -306,6 +308,6 @@ fn decimal_parameters(schema: &Schema) -> Result<(i64, i64), EncodeError> {
     match (number("scale"), number(PRECISION_PARAMETER)) {
         (Some(Ok(scale)), None) => Ok((scale, DECIMAL_PRECISION)),
         (Some(Ok(scale)), Some(Ok(precision))) => Ok((scale, precision)),
-        _ => Err(EncodeError::AvroDecimal),
+        _ => Err(names::refused("a decimal's scale or precision is no number".to_owned())),
     }
 }
