@@ -377,22 +377,12 @@ fn sha256(parts: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use offtake_log::{Control, LogOptions, LogWriter, Opened};
 
     use super::*;
-    use crate::{DeliveryOptions, TopicOptions};
 
     fn options(folder: &std::path::Path) -> KafkaOptions {
-        KafkaOptions {
-            pipeline: "shop".to_owned(),
-            brokers: vec!["127.0.0.1:1".to_owned()],
-            properties: BTreeMap::new(),
-            topics: TopicOptions::default(),
-            delivery: DeliveryOptions::default(),
-            cursor_path: folder.join("kafka.cursor"),
-        }
+        KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], folder.join("kafka.cursor"))
     }
 
     fn opened(folder: &std::path::Path) -> Opened {

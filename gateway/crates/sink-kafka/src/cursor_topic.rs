@@ -17,9 +17,10 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::admin::REQUEST_TIMEOUT;
 use crate::context::QuietContext;
 use crate::cursor::{FORMAT, SINK};
-use crate::topics::{self, Look, REQUEST_TIMEOUT};
+use crate::topics::{self, Look};
 use crate::{KafkaError, KafkaOptions, client};
 
 /// Partitions of a new cursor topic. Pipelines that share one wait for each other's transactions
@@ -101,7 +102,7 @@ impl<'o> CursorTopic<'o> {
     pub(crate) fn find_or_create(&mut self) -> Step<Place> {
         topics::check_name(self.topic())?;
         match topics::look(&self.inspector, self.topic())? {
-            Look::Ready(partitions) => Ok(Ok(self.place(partitions))),
+            Look::Ready(found) => Ok(Ok(self.place(found.partitions))),
             Look::NotYet(reason) => Ok(Err(reason)),
             Look::Missing if !self.options.topics.create => {
                 Err(KafkaError::TopicMissing { topic: self.topic().to_owned() })
@@ -113,7 +114,7 @@ impl<'o> CursorTopic<'o> {
     /// The same, but `None` where there is no such topic, or none that this user may see.
     pub(crate) fn find(&mut self) -> Step<Option<Place>> {
         match topics::look(&self.inspector, self.topic()) {
-            Ok(Look::Ready(partitions)) => Ok(Ok(Some(self.place(partitions)))),
+            Ok(Look::Ready(found)) => Ok(Ok(Some(self.place(found.partitions)))),
             Ok(Look::NotYet(reason)) => Ok(Err(reason)),
             Ok(Look::Missing) | Err(KafkaError::TopicDenied { .. }) => Ok(Ok(None)),
             Err(error) => Err(error),
