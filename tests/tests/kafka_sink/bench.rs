@@ -124,6 +124,7 @@ pub(crate) fn commit(
         previous_commit: Lsn::ZERO,
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     });
     for (order, write) in writes.iter().enumerate() {
         let (operation, before, after) = match write {

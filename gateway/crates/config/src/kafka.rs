@@ -16,6 +16,7 @@ use crate::kafka_model::{MessageFormat, MessageHeaders, Oversize, RouteFormat};
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
+use crate::registry;
 use crate::routes::RouteStreams;
 use crate::secret::Secret;
 use crate::sections::age;
@@ -58,12 +59,14 @@ pub(crate) fn kafka(
     routes: &[RouteStreams],
 ) -> Option<Kafka> {
     let section = top.section("kafka", "kafka");
+    let rules = topic_rules::rules(&section, routes);
     let kafka = Kafka {
+        registry: registry::registry(&section, &rules, routes),
         delivery: delivery::delivery(&section),
         topics: topics(&section),
         brokers: brokers(&section),
         properties: properties(&section),
-        rules: topic_rules::rules(&section, routes),
+        rules,
         route_formats: route_formats(routes),
         format: section
             .one_of("format", MessageFormat::WORDS)

@@ -4,7 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
-use crate::kafka_keys;
+use crate::{kafka_keys, registry_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,12 @@ pub(crate) const SECTIONS: &[Section] = &[
                option. The defaults are Debezium's.",
     },
     Section {
+        path: "kafka.registry",
+        header: "[kafka.registry]",
+        text: "The schema registry, which the formats `avro`, `protobuf` and `json_schema` need: \
+               Confluent's, Apicurio's or Karapace, any that speaks Confluent's API.",
+    },
+    Section {
         path: "grpc",
         header: "[grpc]",
         text: "The gRPC service for subscribers. It is on when the table is left out.",
@@ -163,7 +169,7 @@ pub(crate) const fn key(section: &'static str, name: &'static str, kind: Kind) -
     Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
 }
 
-/// Every key but those of messages and topics, in the order of the page.
+/// Every key but those of messages, topics and the schema registry, in the order of the page.
 const KEYS: &[Key] = &[
     Key {
         range: "letters, digits, `_`, `-` and `.`, up to 48",
@@ -560,7 +566,7 @@ const fn insecure(section: &'static str) -> Key {
 
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(kafka_keys::KEYS)
+    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS)
 }
 
 /// The keys of one table.

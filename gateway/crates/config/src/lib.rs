@@ -21,6 +21,8 @@ mod parse;
 mod reader;
 mod redact;
 mod reference;
+mod registry;
+mod registry_keys;
 mod routes;
 mod secret;
 mod sections;
@@ -40,5 +42,6 @@ pub use model::{
     PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
+pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;

@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostics;
 use crate::kafka_model::{
     Debezium, MessageFormat, MessageHeaders, Oversize, RouteFormat, TopicRule,
 };
+use crate::registry::SchemaRegistry;
 use crate::secret::Secret;
 
 /// A whole configuration: one pipeline.
@@ -198,6 +199,8 @@ pub struct Kafka {
     pub headers: MessageHeaders,
     /// What changes the bytes of Debezium's messages.
     pub debezium: Debezium,
+    /// The schema registry; there when a format needs one.
+    pub registry: Option<SchemaRegistry>,
 }
 
 /// How changes are delivered to Kafka.
