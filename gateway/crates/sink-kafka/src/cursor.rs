@@ -108,6 +108,11 @@ impl Cursor {
         Ok(cursor)
     }
 
+    /// Counts the cursor's writes, wherever they went.
+    pub(crate) fn generation(&self) -> u64 {
+        self.record.generation
+    }
+
     /// The cursor is at this sequence or past it, whatever the topic says.
     pub(crate) fn least_sequence(&self) -> u64 {
         self.noted.as_ref().map_or(0, |noted| noted.sequence).max(self.record.sequence)

@@ -66,6 +66,8 @@ pub(crate) struct CursorTopic<'o> {
     refused_since: Option<Instant>,
     /// By partition: everything before must be decided before it is read.
     ends: Vec<Option<i64>>,
+    /// Transactions that are open are waited for.
+    is_patient: bool,
 }
 
 impl<'o> CursorTopic<'o> {
@@ -91,6 +93,7 @@ impl<'o> CursorTopic<'o> {
             reader,
             refused_since: None,
             ends: Vec::new(),
+            is_patient: false,
         })
     }
 
@@ -164,16 +167,16 @@ impl<'o> CursorTopic<'o> {
         Err(KafkaError::TopicCreate { topic, reason: code.to_string() })
     }
 
-    /// From now on [`CursorTopic::read`] waits for every transaction that is open now.
-    pub(crate) fn begin_anew(&mut self) {
+    /// From now on [`CursorTopic::read`] waits for every transaction that is open now. Before, it
+    /// gives what is committed: who left one open is still to be shut out.
+    pub(crate) fn wait_for_open_transactions(&mut self) {
+        self.is_patient = true;
         self.ends.fill(None);
     }
 
     /// The last committed record of this pipeline: of the partition that its key belongs to, or,
     /// where that has none, of any other, for the topic may have got more partitions since.
     ///
-    /// Everything that was in the topic when it was first asked is waited for, also where a
-    /// transaction over it is still open.
     pub(crate) fn read(&mut self, place: &Place) -> Step<Option<Published>> {
         match self.read_partition(place.partition)? {
             Ok(None) => {}
@@ -198,6 +201,18 @@ impl<'o> CursorTopic<'o> {
         Ok(Ok(last))
     }
 
+    /// Whether something is written there that is neither committed nor aborted, as far as the last
+    /// look told.
+    pub(crate) fn has_open_transaction(&self, place: &Place) -> bool {
+        let at = usize::try_from(place.partition).unwrap_or_default();
+        let end = self.ends.get(at).copied().flatten();
+        let decided = self
+            .reader
+            .fetch_watermarks(&place.topic, place.partition, REQUEST_TIMEOUT)
+            .map(|(_, decided)| decided);
+        matches!((end, decided), (Some(end), Ok(decided)) if decided < end)
+    }
+
     fn read_partition(&mut self, partition: i32) -> Step<Option<Published>> {
         let topic = self.topic();
         let at = usize::try_from(partition).unwrap_or_default();
@@ -220,7 +235,7 @@ impl<'o> CursorTopic<'o> {
             Ok(watermarks) => watermarks,
             Err(reason) => return Ok(Err(reason)),
         };
-        if decided < end {
+        if self.is_patient && decided < end {
             return Ok(Err(format!("a transaction is open in topic {topic}, waiting for its end")));
         }
         if first >= decided {
