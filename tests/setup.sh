@@ -31,6 +31,8 @@ if [ "$need" = test ] || [ "$need" = bench ]; then
     if [ "${SKIP_KAFKA:-}" != 1 ]; then
         has java || want default-jre-headless
         has mvn || want maven
+        has python3 || want python3
+        has pip || has pip3 || want python3-pip
     fi
 fi
 if [ "$need" = bench ]; then
