@@ -5,6 +5,7 @@ pub mod ack_monitor;
 pub mod checker;
 pub mod confluent;
 pub mod crash_points;
+pub mod debezium;
 pub mod fixture;
 pub mod gateway;
 pub mod kafka;

@@ -7,6 +7,7 @@
 //! a configuration is not looked at here.
 
 mod debezium;
+mod delivery;
 mod diagnostic;
 mod document;
 mod glob;
@@ -37,8 +38,8 @@ pub use kafka_model::{
     Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnknownTypes,
 };
 pub use model::{
-    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
-    PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, LogConfig, OnHalt, Plugin,
+    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};

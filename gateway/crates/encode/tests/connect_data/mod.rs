@@ -59,8 +59,9 @@ fn field(json: &Json) -> Field {
 }
 
 fn value(schema: &Schema, json: &Json) -> Value {
-    // Values that are no numbers are text in JSON, which Kafka's converter reads as zero.
-    let number = || json.as_f64().unwrap_or(0.0);
+    // Values that are no numbers are text in JSON, which Kafka's converter reads as zero; it also
+    // loses zero's sign.
+    let number = || json.as_f64().unwrap_or(0.0) + 0.0;
     match &schema.kind {
         _ if json.is_null() => Value::Null,
         Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => {
