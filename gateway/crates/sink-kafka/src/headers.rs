@@ -40,7 +40,7 @@ pub(crate) struct Written {
 
 impl Written {
     fn insert(&mut self, key: &str, value: &[u8]) {
-        let headers = self.headers.take().unwrap_or_else(OwnedHeaders::new);
+        let headers = self.headers.take().unwrap_or_default();
         self.headers = Some(headers.insert(Header { key, value: Some(value) }));
         self.bytes += key.len() + value.len() + OVERHEAD_BYTES;
     }
