@@ -8,7 +8,7 @@ mod build;
 use build::{Value, change, column, list, schema};
 use offtake_change::wire::ChangeView;
 use offtake_change::{Column, Kind, Operation};
-use offtake_encode::debezium::{Encoder, Plan};
+use offtake_encode::debezium::{Encoder, Plan, PlanOptions};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -93,7 +93,8 @@ proptest! {
             values.push(value);
         }
         let key: Vec<u32> = (0..columns.len() as u32).rev().step_by(2).collect();
-        let plan = Plan::new("srv", &schema(columns, &key));
+        let options = PlanOptions { prefix: "srv".to_owned(), ..PlanOptions::default() };
+        let plan = Plan::new(&options, &schema(columns, &key)).unwrap();
         let before = with_before.then_some(values.as_slice());
         let encoded = change(Operation::Update, before, Some(&values));
         let change = ChangeView::parse(&encoded).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use offtake_change::TableSchema;
 use offtake_encode::EncodeError;
-use offtake_encode::debezium::{Encoder, Plan};
+use offtake_encode::debezium::{Encoder, Plan, PlanOptions};
 use offtake_log::{Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
@@ -324,7 +324,9 @@ impl<'o> Publisher<'o> {
         let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
         let schema = TableSchema::from_proto(&schema)
             .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })?;
-        let plan = Arc::new(Plan::new(&self.options.pipeline, &schema));
+        let prefix = self.options.pipeline.clone();
+        let plan_options = PlanOptions { prefix, ..PlanOptions::default() };
+        let plan = Arc::new(Plan::new(&plan_options, &schema)?);
         self.plans.insert(id, Arc::clone(&plan));
         Ok(plan)
     }
