@@ -27,34 +27,76 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
-/// Appends UTF-8 text as a JSON string. Only control characters, the quote and the backslash are
-/// escaped; everything else stays UTF-8.
+/// Appends UTF-8 text as a JSON string, as Jackson writes it to text: only control characters, the
+/// quote and the backslash are escaped, everything else stays UTF-8.
 #[inline]
 pub(crate) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+    put_quoted::<false>(out, text);
+}
+
+/// Appends UTF-8 text as a JSON string, as Jackson writes it to bytes: what takes two of Java's
+/// characters is escaped too, `\uD83D\uDE00`.
+#[inline]
+pub(crate) fn put_byte_string(out: &mut Vec<u8>, text: &[u8]) {
+    put_quoted::<true>(out, text);
+}
+
+#[inline]
+fn put_quoted<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    put_escaped(out, text);
+    put_escaped::<PAIRS>(out, text);
     out.push(b'"');
 }
 
-/// Appends the inside of a JSON string.
-pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends the inside of a JSON string. With `PAIRS`, characters beyond 16 bits are escaped.
+fn put_escaped<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
-    while let Some((at, len)) = first_special(rest) {
+    while let Some((at, len)) = first_special::<PAIRS>(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         // A block that has one special byte often has more.
-        let (block, after) = special.split_at(len.min(special.len()));
-        for &byte in block {
-            put_escaped_byte(out, byte);
+        let mut done = 0;
+        while done < len
+            && let Some((&byte, after)) = special.get(done..).and_then(<[u8]>::split_first)
+        {
+            done += 1;
+            if PAIRS && byte >= FIRST_OF_PAIR {
+                done += put_pair(out, byte, after);
+            } else {
+                put_escaped_byte(out, byte);
+            }
         }
-        rest = after;
+        rest = special.get(done..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
 }
 
+/// First byte of a character beyond 16 bits.
+const FIRST_OF_PAIR: u8 = 0xf0;
+
+/// Appends such a character as its two halves; gives how many bytes follow its first.
+fn put_pair(out: &mut Vec<u8>, first: u8, after: &[u8]) -> usize {
+    let Some(&[second, third, fourth]) = after.first_chunk::<3>() else {
+        // The text is UTF-8, so this cannot be; what is there stays.
+        out.push(first);
+        return 0;
+    };
+    let six = |byte: u8| u32::from(byte & 0x3f);
+    let head = (u32::from(first & 7) << 18) | (six(second) << 12);
+    let above = (head | (six(third) << 6) | six(fourth)).wrapping_sub(0x1_0000) & 0xf_ffff;
+    for half in [0xd800 + (above >> 10), 0xdc00 + (above & 0x3ff)] {
+        out.extend_from_slice(b"\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(HEX[((half >> shift) & 15) as usize]);
+        }
+    }
+    3
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 fn put_escaped_byte(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     match ESCAPES[usize::from(byte)] {
         0 => out.push(byte),
         b'u' => {
@@ -68,12 +110,16 @@ fn put_escaped_byte(out: &mut Vec<u8>, byte: u8) {
 
 /// Where the first block is that has a byte to be escaped, and its length. Thirty-two bytes at a
 /// time, which compiles to a few vector instructions: nearly all text has none.
-fn first_special(text: &[u8]) -> Option<(usize, usize)> {
+fn first_special<const PAIRS: bool>(text: &[u8]) -> Option<(usize, usize)> {
     let (blocks, tail) = text.as_chunks::<32>();
     for (index, block) in blocks.iter().enumerate() {
-        let special = block
-            .iter()
-            .fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+        let special = block.iter().fold(false, |found, &byte| {
+            found
+                | (byte < 0x20)
+                | (byte == b'"')
+                | (byte == b'\\')
+                | (PAIRS && byte >= FIRST_OF_PAIR)
+        });
         if special {
             return Some((index * 32, 32));
         }
@@ -81,16 +127,17 @@ fn first_special(text: &[u8]) -> Option<(usize, usize)> {
     let done = text.len() - tail.len();
     let (words, bytes) = tail.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        if has_special(u64::from_le_bytes(*word)) {
+        if has_special::<PAIRS>(u64::from_le_bytes(*word)) {
             return Some((done + index * 8, 8));
         }
     }
-    let at = bytes.iter().position(|&byte| ESCAPES[usize::from(byte)] != 0)?;
+    let special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0 || (PAIRS && byte >= FIRST_OF_PAIR);
+    let at = bytes.iter().position(special)?;
     Some((text.len() - bytes.len() + at, bytes.len()))
 }
 
 /// Whether a word has a byte that has to be escaped.
-fn has_special(word: u64) -> bool {
+fn has_special<const PAIRS: bool>(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     // The top bit of each byte of a word that is zero; of bytes after the first such too.
@@ -98,7 +145,9 @@ fn has_special(word: u64) -> bool {
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let quote = zero(word ^ (ONES * u64::from(b'"')));
     let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-    (below_space | quote | backslash) & TOPS != 0
+    // The four highest bits of a byte, all in the place of the highest.
+    let pair = if PAIRS { word & (word << 1) & (word << 2) & (word << 3) } else { 0 };
+    (below_space | quote | backslash | pair) & TOPS != 0
 }
 
 /// Appends bytes as a JSON string of base64 with padding.
@@ -320,6 +369,16 @@ mod tests {
     }
 
     #[test]
+    fn what_java_has_in_two_characters_is_escaped_in_bytes() {
+        for length in 0..40 {
+            let before = "é".repeat(length);
+            let written = text(|out| put_byte_string(out, format!("{before}😀a𝄞\"").as_bytes()));
+            assert_eq!(written, format!("\"{before}\\uD83D\\uDE00a\\uD834\\uDD1E\\\"\""));
+        }
+        assert_eq!(text(|out| put_byte_string(out, "\u{10ffff}".as_bytes())), "\"\\uDBFF\\uDFFF\"");
+    }
+
+    #[test]
     fn base64_is_padded() {
         for (bytes, expected) in [
             (&b""[..], "\"\""),
@@ -366,7 +425,7 @@ mod tests {
             for at in 0..length {
                 let mut plain = vec![b'a'; length];
                 plain[at] = b'"';
-                let written = text(|out| put_escaped(out, &plain));
+                let written = text(|out| put_escaped::<false>(out, &plain));
                 let expected = format!("{}\\\"{}", "a".repeat(at), "a".repeat(length - at - 1));
                 assert_eq!(written, expected);
             }

@@ -30,7 +30,9 @@ fn value() -> impl Strategy<Value = (Column, Value, Option<Json>)> {
             (plain(Kind::Integer, "int8", 20), Value::Integer(value), Some(value.into()))
         }),
         any::<u64>().prop_map(move |value| {
-            (plain(Kind::Unsigned, "xid8", 5069), Value::Unsigned(value), Some(value.into()))
+            // Past 64 bits with a sign there is no Connect type: the digits.
+            let expected = i64::try_from(value).map_or(value.to_string().into(), Json::from);
+            (plain(Kind::Unsigned, "xid8", 5069), Value::Unsigned(value), Some(expected))
         }),
         any::<f64>().prop_map(move |value| {
             // Digits are compared in the writer's own test: serde_json reads approximately.

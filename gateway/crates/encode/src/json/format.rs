@@ -4,7 +4,7 @@
 //! map is an object where its keys are text, else a list of pairs; a null in a field with a default
 //! shows the default.
 
-use super::{Stretch, put_base64, put_double, put_int64, put_single, put_string};
+use super::{Stretch, put_base64, put_byte_string, put_double, put_int64, put_single};
 use crate::connect::{Format, Kind, Mark, Node, Place, Schema};
 
 /// JSON, see the module.
@@ -31,7 +31,7 @@ impl Format for Json {
             if index > 0 {
                 before.push(b',');
             }
-            put_string(&mut before, name.as_bytes());
+            put_byte_string(&mut before, name.as_bytes());
             before.push(b':');
         }
         let mut null = before.clone();
@@ -78,7 +78,7 @@ impl Format for Json {
     #[inline]
     fn text(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
         at.before.put(out);
-        put_string(out, value);
+        put_byte_string(out, value);
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! A schema as `JsonConverter` writes it beside the payload (`schemas.enable`): `asJsonSchema`.
 
 use super::format::Json;
-use super::put_string;
+use super::put_byte_string;
 use crate::connect::{Kind, Node, Schema};
 
 /// Appends a schema: type and what it is made of, then optional, name, version, documentation,
@@ -49,9 +49,9 @@ fn put(out: &mut Vec<u8>, schema: &Schema, field: Option<&str>) {
             if index > 0 {
                 out.push(b',');
             }
-            put_string(out, name.as_bytes());
+            put_byte_string(out, name.as_bytes());
             out.push(b':');
-            put_string(out, value.as_bytes());
+            put_byte_string(out, value.as_bytes());
         }
         out.push(b'}');
     }
@@ -95,5 +95,5 @@ fn put_member(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-    put_string(out, value.as_bytes());
+    put_byte_string(out, value.as_bytes());
 }

@@ -37,7 +37,7 @@ impl Format for JsonSchema {
             if index > 0 {
                 name.push(b',');
             }
-            json::put_string(&mut name, field.as_bytes());
+            json::put_byte_string(&mut name, field.as_bytes());
             name.push(b':');
         }
         let mut null = name.clone();
@@ -77,7 +77,7 @@ impl Format for JsonSchema {
 
     fn text(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
         out.extend_from_slice(&at.name);
-        json::put_string(out, value);
+        json::put_byte_string(out, value);
     }
 
     fn bytes(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
