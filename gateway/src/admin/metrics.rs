@@ -20,16 +20,22 @@ pub fn render(status: &Status) -> String {
     page.text
 }
 
-struct Page {
+/// The page while it is written.
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    pub(super) fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: impl std::fmt::Display,
+    ) {
         self.text.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -42,7 +48,7 @@ impl Page {
         let _ = writeln!(self.text, " {value}");
     }
 
-    fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
+    pub(super) fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
         self.family(name, "histogram", help);
         let mut cumulative = 0;
         for (index, count) in view.counts.iter().enumerate() {
@@ -54,7 +60,13 @@ impl Page {
         self.sample(&format!("{name}_count"), &[], cumulative);
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+    pub(super) fn one(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        value: impl std::fmt::Display,
+    ) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
@@ -239,6 +251,7 @@ fn sinks(page: &mut Page, status: &Status) {
             "1 when the sink has halted.",
             u8::from(kafka.halted.is_some()),
         );
+        kafka.delivery.write(page);
     }
     page.one(
         "offtake_grpc_changes_total",

@@ -12,6 +12,7 @@ use offtake_source_postgres::{SourceState, SourceStatus, lsn_of};
 use serde::Serialize;
 
 use super::connection::Connection;
+use super::delivery::DeliveryView;
 use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
@@ -166,7 +167,7 @@ pub struct ChangesView {
 }
 
 /// A histogram.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct HistogramView {
     /// Counts a bucket, the last one beyond every bound.
     pub counts: Vec<u64>,
@@ -205,6 +206,9 @@ pub struct KafkaView {
     pub bytes: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
+    /// At least once or exactly once, and how that goes.
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
 }
 
 /// What a sink sent since the process began.
@@ -333,7 +337,10 @@ impl Observed {
 
     fn kafka_view(&self) -> Option<KafkaView> {
         let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
-        kafka.as_ref().map(|kafka| kafka_view(kafka.status()))
+        let kafka = kafka.as_ref()?;
+        let mut view = kafka_view(kafka.status());
+        view.delivery.commit_seconds = histogram_view(&kafka.commit_duration());
+        Some(view)
     }
 
     fn kafka_latency(&self) -> Option<Arc<Histogram>> {
@@ -388,6 +395,7 @@ fn is_connected(state: SourceState) -> bool {
 
 fn kafka_view(status: KafkaStatus) -> KafkaView {
     let name = status.state.name().to_owned();
+    let delivery = DeliveryView::of(&status);
     let halted = match status.state {
         KafkaState::Halted(halted) => Some(Halt::new(halted.code, halted.cause, halted.next_step)),
         _ => None,
@@ -400,6 +408,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         acknowledged: status.acknowledged,
         bytes: status.bytes,
         last_error: status.last_error,
+        delivery,
     }
 }
 
@@ -470,6 +479,17 @@ impl Status {
                 bytes: 1,
                 last_error: None,
                 halted: None,
+                delivery: DeliveryView {
+                    delivery: Some("exactly_once"),
+                    eos: "guarded",
+                    transactions: crate::admin::delivery::TransactionsView {
+                        committed: 1,
+                        aborted: 1,
+                        cut: 1,
+                        doubtful: 1,
+                    },
+                    commit_seconds: histogram_view(&Histogram::default()),
+                },
             }),
             subscribers: vec![SubscriberView {
                 id: 1,
@@ -498,6 +518,9 @@ mod tests {
             bytes: 0,
             last_error: None,
             rebuilds: 0,
+            delivery: None,
+            level: offtake_sink_kafka::TransactionLevel::Off,
+            transactions: offtake_sink_kafka::TransactionCounts::default(),
         };
         let halted = offtake_sink_kafka::Halted {
             code: "KAFKA_TOPIC",

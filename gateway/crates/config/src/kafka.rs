@@ -11,10 +11,12 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::debezium::debezium;
+use crate::delivery;
 use crate::kafka_model::{MessageFormat, MessageHeaders, Oversize, RouteFormat};
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
+use crate::registry;
 use crate::routes::RouteStreams;
 use crate::secret::Secret;
 use crate::sections::age;
@@ -43,7 +45,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("sticky.partitioning.linger.ms", "changes without a key would leave their order"),
     ("queuing.strategy", "`lifo` would reverse the order of changes"),
     ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("transaction.timeout.ms", "it belongs to the sink's own protocol"),
     ("delivery.report.only.error", "positions move by delivery reports"),
     ("allow.auto.create.topics", "topics are created as [kafka.topics] says"),
     ("isolation.level", "the sink reads its own cursor with it"),
@@ -58,11 +59,14 @@ pub(crate) fn kafka(
     routes: &[RouteStreams],
 ) -> Option<Kafka> {
     let section = top.section("kafka", "kafka");
+    let rules = topic_rules::rules(&section, routes);
     let kafka = Kafka {
+        registry: registry::registry(&section, &rules, routes),
+        delivery: delivery::delivery(&section),
         topics: topics(&section),
         brokers: brokers(&section),
         properties: properties(&section),
-        rules: topic_rules::rules(&section, routes),
+        rules,
         route_formats: route_formats(routes),
         format: section
             .one_of("format", MessageFormat::WORDS)

@@ -49,6 +49,12 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("kafka", "debezium", Kind::Table)
     },
     Key {
+        default: Some("no schema registry"),
+        example: "{ url = \"http://localhost:8081\" }",
+        text: "The schema registry; see [kafka.registry].",
+        ..key("kafka", "registry", Kind::Table)
+    },
+    Key {
         range: "at least one pattern; `*` stands for any characters, dots too, `?` for one",
         example: "[\"shop.public.*\"]",
         text: "The streams that are meant, by their names: topics and streams have one name.",

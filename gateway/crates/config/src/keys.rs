@@ -4,7 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
-use crate::kafka_keys;
+use crate::{kafka_keys, registry_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,12 @@ pub(crate) const SECTIONS: &[Section] = &[
                option. The defaults are Debezium's.",
     },
     Section {
+        path: "kafka.registry",
+        header: "[kafka.registry]",
+        text: "The schema registry, which the formats `avro`, `protobuf` and `json_schema` need: \
+               Confluent's, Apicurio's or Karapace, any that speaks Confluent's API.",
+    },
+    Section {
         path: "grpc",
         header: "[grpc]",
         text: "The gRPC service for subscribers. It is on when the table is left out.",
@@ -163,7 +169,7 @@ pub(crate) const fn key(section: &'static str, name: &'static str, kind: Kind) -
     Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
 }
 
-/// Every key but those of messages and topics, in the order of the page.
+/// Every key but those of messages, topics and the schema registry, in the order of the page.
 const KEYS: &[Key] = &[
     Key {
         range: "letters, digits, `_`, `-` and `.`, up to 48",
@@ -289,6 +295,15 @@ const KEYS: &[Key] = &[
         example: "\"256MiB\"",
         text: "The largest row. A larger one halts the pipeline; it is never skipped.",
         ..key("source", "max_row_bytes", Kind::Size)
+    },
+    Key {
+        default: Some("\"log\""),
+        example: "\"sinks\"",
+        text: "What a change has to be durable in before the database may forget it. `log`: the \
+               log, so that Kafka never holds up the database. `sinks`: Kafka too; the log is then \
+               a cache, and a log folder that is lost costs Kafka no change, but the database \
+               keeps its write-ahead log while Kafka is down.",
+        ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
     },
     Key {
         range: "`builtin:NAME` or a path",
@@ -422,6 +437,44 @@ const KEYS: &[Key] = &[
         ..key("kafka", "brokers", Kind::Texts)
     },
     Key {
+        default: Some("exactly_once where the brokers allow it"),
+        example: "\"at_least_once\"",
+        text: "How often a change may be in its topic. `exactly_once`: data and cursor are in one \
+               Kafka transaction. It holds for consumers with \
+               `isolation.level=read_committed`, which is not the default of Java's client, and \
+               needs brokers of Kafka 3.6 or later with \
+               `transaction.partition.verification.enable`; asked for and not to be had, the sink \
+               halts, left out it delivers at least once and says so. `at_least_once`: after a \
+               crash changes may come again, equal to the byte and in order. Switching loses and \
+               doubles nothing.",
+        ..key("kafka", "delivery", Kind::Choice(&["exactly_once", "at_least_once"]))
+    },
+    Key {
+        default: Some("\"100ms\""),
+        range: "1ms to 10s",
+        example: "\"20ms\"",
+        text: "How long a Kafka transaction collects. A change that comes after a pause of that \
+               length is committed at once. A transaction ends where one of the database ends; \
+               only one of more than 64 MiB or 10 s is cut.",
+        ..key("kafka", "transaction_interval", Kind::Duration)
+    },
+    Key {
+        default: Some("\"__offtake_cursors\""),
+        range: "a topic's name",
+        example: "\"cdc-cursors\"",
+        text: "The topic that keeps the cursors of exactly-once delivery, for any number of \
+               pipelines. Compacted; created when it is missing.",
+        ..key("kafka", "cursor_topic", Kind::Text)
+    },
+    Key {
+        default: Some("\"offtake.\""),
+        example: "\"team-a.offtake.\"",
+        text: "What stands before the pipeline's name in the `transactional.id`, for a cluster \
+               that several installations share. Two gateways with the same id shut each other \
+               out.",
+        ..key("kafka", "transactional_id_prefix", Kind::Text)
+    },
+    Key {
         default: Some("{}"),
         range: "keys of librdkafka's CONFIGURATION.md but those that would break a guarantee",
         example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
@@ -513,7 +566,7 @@ const fn insecure(section: &'static str) -> Key {
 
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(kafka_keys::KEYS)
+    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS)
 }
 
 /// The keys of one table.

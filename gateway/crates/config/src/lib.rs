@@ -7,6 +7,7 @@
 //! a configuration is not looked at here.
 
 mod debezium;
+mod delivery;
 mod diagnostic;
 mod document;
 mod glob;
@@ -20,6 +21,8 @@ mod parse;
 mod reader;
 mod redact;
 mod reference;
+mod registry;
+mod registry_keys;
 mod routes;
 mod secret;
 mod sections;
@@ -35,9 +38,10 @@ pub use kafka_model::{
     Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnknownTypes,
 };
 pub use model::{
-    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
-    PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, LogConfig, OnHalt, Plugin,
+    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
+pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;

@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostics;
 use crate::kafka_model::{
     Debezium, MessageFormat, MessageHeaders, Oversize, RouteFormat, TopicRule,
 };
+use crate::registry::SchemaRegistry;
 use crate::secret::Secret;
 
 /// A whole configuration: one pipeline.
@@ -77,6 +78,17 @@ pub struct PostgresSource {
     pub idle_interval: Duration,
     /// The largest row that is taken, in bytes.
     pub max_row_bytes: u64,
+    /// What a change has to be durable in before the database may forget it.
+    pub ack: Ack,
+}
+
+/// What a change has to be durable in before the database may forget it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// The log.
+    Log,
+    /// The log and Kafka.
+    Sinks,
 }
 
 /// Whether rows that exist already are read first.
@@ -173,6 +185,8 @@ pub struct Kafka {
     pub properties: BTreeMap<String, Secret>,
     /// How missing topics are created.
     pub topics: Topics,
+    /// At least once or exactly once.
+    pub delivery: KafkaDelivery,
     /// What differs for some streams, in the order of the file.
     pub rules: Vec<TopicRule>,
     /// The formats that routes name, in the order of the file; empty when none does.
@@ -185,6 +199,21 @@ pub struct Kafka {
     pub headers: MessageHeaders,
     /// What changes the bytes of Debezium's messages.
     pub debezium: Debezium,
+    /// The schema registry; there when a format needs one.
+    pub registry: Option<SchemaRegistry>,
+}
+
+/// How changes are delivered to Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaDelivery {
+    /// Whether exactly once is asked for; `None`: where the brokers allow it.
+    pub exactly_once: Option<bool>,
+    /// How long a Kafka transaction collects.
+    pub transaction_interval: Duration,
+    /// The topic that keeps the cursors.
+    pub cursor_topic: String,
+    /// What stands before the pipeline's name in the transactional id.
+    pub transactional_id_prefix: String,
 }
 
 /// How missing topics are created.

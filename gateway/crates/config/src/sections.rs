@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::delivery;
 use crate::glob::Glob;
 use crate::model::{
     Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource,
@@ -59,16 +60,20 @@ pub(crate) fn source(top: &Section<'_, '_>, name: Option<&str>) -> Source {
     let section = top.section("source", "source");
     if top.get("source").is_none() {
         top.require("source");
-        return Source::Postgres(postgres(&section, name));
+        return Source::Postgres(postgres(top, &section, name));
     }
     for key in ["type", "url", "tables"] {
         section.require(key);
     }
     section.choice("type");
-    Source::Postgres(postgres(&section, name))
+    Source::Postgres(postgres(top, &section, name))
 }
 
-fn postgres(section: &Section<'_, '_>, name: Option<&str>) -> PostgresSource {
+fn postgres(
+    top: &Section<'_, '_>,
+    section: &Section<'_, '_>,
+    name: Option<&str>,
+) -> PostgresSource {
     let default = default_slot(name.unwrap_or("x"));
     let (url, url_has_password) = url(section);
     let password = password(section, url_has_password);
@@ -91,6 +96,7 @@ fn postgres(section: &Section<'_, '_>, name: Option<&str>) -> PostgresSource {
             .duration("idle_interval", Duration::from_millis(100)..=Duration::from_secs(3600))
             .unwrap_or(Duration::from_secs(60)),
         max_row_bytes: section.size("max_row_bytes", MIB..=GIB).unwrap_or(64 * MIB),
+        ack: delivery::ack(top, section),
     }
 }
 

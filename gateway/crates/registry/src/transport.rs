@@ -4,6 +4,7 @@
 //! left to a transient error. Here is also what any answer may be refused for: a redirect, a
 //! rejected login, its size. What an answer means is read in `client.rs`.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -172,7 +173,7 @@ impl Transport {
             ureq::Error::Timeout(_) => RegistryError::Timeout { url, within: self.timeout },
             ureq::Error::Io(error) => match tls_reason(&error) {
                 Some(reason) => RegistryError::Tls { url, reason },
-                None => RegistryError::Unreachable { url, reason: bounded(&error.to_string()) },
+                None => RegistryError::Unreachable { reason: broken(&url, &error), url },
             },
             ureq::Error::Rustls(error) => RegistryError::Tls { url, reason: error.to_string() },
             ureq::Error::Tls(reason) => RegistryError::Tls { url, reason: reason.to_owned() },
@@ -196,6 +197,20 @@ impl Transport {
 
 fn read(content: &mut Body) -> Result<Vec<u8>, ureq::Error> {
     content.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()
+}
+
+/// The reason of a connection that broke for no reason of TLS's own. With TLS 1.3 a client learns
+/// that its certificate is refused only after it has begun to send, and mostly as such a break.
+fn broken(url: &str, error: &std::io::Error) -> String {
+    let reason = bounded(&error.to_string());
+    match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+            if url.starts_with("https") =>
+        {
+            format!("{reason}; it may want another client certificate")
+        }
+        _ => reason,
+    }
 }
 
 /// The reason where a broken connection was TLS's doing.

@@ -1,7 +1,7 @@
 //! The client library's settings: what order, completeness and bounded memory rest on.
 
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -24,6 +24,11 @@ const FLUSH_MS: i32 = 1;
 /// The client's own limit of a message lies above any broker's: the broker decides.
 const MESSAGE_MAX_BYTES: &str = "104857600";
 
+/// Least time after which the library repeats a request of a transactional producer, its jitter of a
+/// fifth left out of account. A commit that took clearly less was not repeated, see
+/// [`crate::transaction`].
+const TRANSACTIONAL_RETRY_MS: &str = "500";
+
 /// The settings of every client of these options.
 pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -39,13 +44,21 @@ pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
     config
 }
 
-/// A producer that keeps order a partition, never gives a message up by time, and refuses to go on
-/// past a message that failed. `one_by_one`: a message a batch, for a topic whose limit is smaller
-/// than a batch.
+/// What a producer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// A message a batch, for a topic whose limit is smaller than a batch.
+    pub(crate) one_by_one: bool,
+    pub(crate) transactional: bool,
+}
+
+/// A producer that keeps order a partition and refuses to go on past a message that failed. Without
+/// transactions it never gives a message up by time; with them, the brokers give up the transaction
+/// by time, so a message is given up a little earlier.
 pub(crate) fn producer(
     options: &KafkaOptions,
     context: SinkContext,
-    one_by_one: bool,
+    kind: Kind,
 ) -> Result<BaseProducer<SinkContext>, KafkaError> {
     let mut config = base(options);
     let mut default = |name: &str, value: &str| {
@@ -59,12 +72,23 @@ pub(crate) fn producer(
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);
     default("batch.size", BATCH_BYTES);
-    config
-        .set("enable.idempotence", "true")
-        .set("enable.gapless.guarantee", "true")
-        .set("acks", "all")
-        .set("message.timeout.ms", "0");
-    if one_by_one {
+    if kind.transactional {
+        default("retry.backoff.ms", TRANSACTIONAL_RETRY_MS);
+        default("retry.backoff.max.ms", "1000");
+    }
+    config.set("enable.idempotence", "true").set("acks", "all");
+    if kind.transactional {
+        let timeout = options.transaction_timeout();
+        config
+            .set("transactional.id", options.transactional_id())
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("message.timeout.ms", (timeout * 3 / 4).as_millis().to_string())
+            // Lost connections and requests without an answer are told in the log, at that level.
+            .set_log_level(RDKafkaLogLevel::Info);
+    } else {
+        config.set("enable.gapless.guarantee", "true").set("message.timeout.ms", "0");
+    }
+    if kind.one_by_one {
         config.set("batch.num.messages", "1");
     }
     BaseProducer::from_config_and_context(&config, context).map_err(|error| refused(&error))

@@ -1,5 +1,6 @@
 //! What the client library calls back: delivery reports, errors of the connection, its log lines.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use offtake_failpoint::crash_point;
@@ -11,6 +12,9 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use crate::deliveries::Pending;
 use crate::status::StatusCell;
+
+/// Group of the cursor's own record, which counts as no message.
+pub(crate) const CURSOR_RECORD: usize = usize::MAX;
 
 /// A message that the client gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +28,18 @@ pub(crate) struct SinkContext {
     pub(crate) pending: Arc<Pending>,
     pub(crate) status: Arc<StatusCell>,
     failure: Mutex<Option<Failure>>,
+    /// A connection was lost or a request not answered, since this was last taken.
+    disturbed: AtomicBool,
 }
 
 impl SinkContext {
     pub(crate) fn new(pending: Arc<Pending>, status: Arc<StatusCell>) -> SinkContext {
-        SinkContext { pending, status, failure: Mutex::new(None) }
+        SinkContext {
+            pending,
+            status,
+            failure: Mutex::new(None),
+            disturbed: AtomicBool::new(false),
+        }
     }
 
     /// The first message that was given up, if one was.
@@ -36,18 +47,13 @@ impl SinkContext {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a connection was lost or a request not answered since this was last asked.
+    pub(crate) fn take_disturbed(&self) -> bool {
+        self.disturbed.swap(false, Ordering::Relaxed)
+    }
+
     fn failed(&self, code: RDKafkaErrorCode, topic: &str) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        // Messages that fail because another did say nothing; the first real reason counts.
-        let says_nothing = |code| {
-            matches!(
-                code,
-                RDKafkaErrorCode::PurgeQueue
-                    | RDKafkaErrorCode::PurgeInflight
-                    | RDKafkaErrorCode::Fatal
-                    | RDKafkaErrorCode::GaplessGuarantee
-            )
-        };
         match &*failure {
             Some(first) if !says_nothing(first.code) || says_nothing(code) => {}
             _ => *failure = Some(Failure { code, topic: topic.to_owned() }),
@@ -55,14 +61,32 @@ impl SinkContext {
     }
 }
 
+/// Whether a message failed only because another did; the first real reason counts.
+pub(crate) fn says_nothing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+            | RDKafkaErrorCode::Fatal
+            | RDKafkaErrorCode::GaplessGuarantee
+    )
+}
+
+/// Facilities under which the library tells of a lost connection and of a request without an answer.
+const DISTURBANCES: [&str; 2] = ["FAIL", "REQTMOUT"];
+
 impl ClientContext for SinkContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if DISTURBANCES.contains(&facility) {
+            self.disturbed.store(true, Ordering::Relaxed);
+        }
         log_line(level, facility, text);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: ClientError, reason: &str) {
+        self.disturbed.store(true, Ordering::Relaxed);
         // A fatal error is asked for by the session; everything else may pass.
         tracing::debug!(%error, reason, "kafka client reports an error");
         self.status.waiting(reason.to_owned());
@@ -77,7 +101,9 @@ impl ProducerContext for SinkContext {
         match result {
             Ok(_) => {
                 crash_point("kafka.before_delivery_report");
-                self.pending.acknowledged(group);
+                if group != CURSOR_RECORD {
+                    self.pending.acknowledged(group);
+                }
                 crash_point("kafka.after_delivery_report");
             }
             Err((error, message)) => {

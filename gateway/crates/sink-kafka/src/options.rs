@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::KafkaError;
+use crate::delivery::DeliveryOptions;
+use crate::{KafkaError, topics};
 
 /// How topics are made that do not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct KafkaOptions {
     pub properties: BTreeMap<String, String>,
     /// How topics are made that do not exist yet.
     pub topics: TopicOptions,
+    /// At least once or exactly once.
+    pub delivery: DeliveryOptions,
     /// The cursor's file; its folder exists.
     pub cursor_path: PathBuf,
 }
@@ -49,6 +53,7 @@ impl fmt::Debug for KafkaOptions {
             .field("brokers", &self.brokers)
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("topics", &self.topics)
+            .field("delivery", &self.delivery)
             .field("cursor_path", &self.cursor_path)
             .finish()
     }
@@ -68,11 +73,48 @@ const OWN: &[(&str, &str)] = &[
     ("message.send.max.retries", "a message that is given up is a lost change"),
     ("max.in.flight", "the idempotent producer bounds it"),
     ("max.in.flight.requests.per.connection", "the idempotent producer bounds it"),
-    ("transactional.id", "transactions are not offered"),
+    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
+    ("isolation.level", "the sink reads its own cursor with it"),
     ("partitioner", "keys are placed as Java's producer places them"),
 ];
 
+/// The property that says after which time the brokers end a transaction that its producer does not.
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+/// That time where nothing is said.
+const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Less would end transactions of a gateway that only waits for a slow broker.
+const LEAST_TRANSACTION_TIMEOUT_MS: u64 = 5_000;
+/// More than the brokers' own default limit, `transaction.max.timeout.ms`, they refuse.
+const MOST_TRANSACTION_TIMEOUT_MS: u64 = 900_000;
+
 impl KafkaOptions {
+    /// The transactional id: the same at every start, so that a start ends what the one before left
+    /// open, and another gateway of this pipeline is shut out.
+    pub fn transactional_id(&self) -> String {
+        format!("{}{}", self.delivery.transactional_id_prefix, self.pipeline)
+    }
+
+    /// After which time the brokers end an open transaction.
+    pub(crate) fn transaction_timeout(&self) -> Duration {
+        let asked = self.properties.get(TRANSACTION_TIMEOUT);
+        asked
+            .and_then(|asked| asked.trim().parse().ok())
+            .map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
+    }
+
+    fn check_delivery(&self) -> Result<(), KafkaError> {
+        topics::check_name(&self.delivery.cursor_topic)?;
+        let Some(asked) = self.properties.get(TRANSACTION_TIMEOUT) else { return Ok(()) };
+        let range = LEAST_TRANSACTION_TIMEOUT_MS..=MOST_TRANSACTION_TIMEOUT_MS;
+        if asked.trim().parse().is_ok_and(|ms| range.contains(&ms)) {
+            return Ok(());
+        }
+        Err(KafkaError::Property {
+            property: TRANSACTION_TIMEOUT.to_owned(),
+            reason: "it is a number of milliseconds from 5000 to 900000".to_owned(),
+        })
+    }
+
     /// Refuses what cannot work, before anything is started.
     pub(crate) fn check(&self) -> Result<(), KafkaError> {
         let refuse = |property: &str, reason: &str| {
@@ -92,7 +134,7 @@ impl KafkaOptions {
         if self.topics.replication < 1 && self.topics.replication != -1 {
             return refuse("topics.replication", "at least one is needed, or -1 for the cluster's");
         }
-        Ok(())
+        self.check_delivery()
     }
 }
 
@@ -106,6 +148,7 @@ mod tests {
             brokers: vec!["127.0.0.1:9092".to_owned()],
             properties: BTreeMap::new(),
             topics: TopicOptions::default(),
+            delivery: DeliveryOptions::default(),
             cursor_path: PathBuf::from("kafka.cursor"),
         }
     }
@@ -128,6 +171,16 @@ mod tests {
         let mut wrong = options();
         wrong.topics.partitions = 0;
         assert!(wrong.check().is_err());
+    }
+
+    #[test]
+    fn a_transaction_timeout_beyond_what_brokers_take_is_refused() {
+        let mut options = options();
+        assert_eq!(options.transaction_timeout(), DEFAULT_TRANSACTION_TIMEOUT);
+        for (asked, taken) in [("5000", true), ("4999", false), ("900001", false), ("x", false)] {
+            options.properties.insert(TRANSACTION_TIMEOUT.to_owned(), asked.to_owned());
+            assert_eq!(options.check().is_ok(), taken, "{asked}");
+        }
     }
 
     #[test]

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use offtake_change::Histogram;
+use offtake_proto::v1;
+use tokio::sync::watch;
 
 use crate::KafkaError;
+use crate::delivery::{Delivery, Mode, TransactionLevel};
 
 /// What the sink is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,25 @@ pub struct KafkaStatus {
     pub last_error: Option<String>,
     /// How often the producer was built anew after an error.
     pub rebuilds: u64,
+    /// How often a change may be delivered; `None`: the brokers are still to be asked.
+    pub delivery: Option<Delivery>,
+    /// How far exactly once can be relied on.
+    pub level: TransactionLevel,
+    /// Transactions; all zero with at-least-once delivery.
+    pub transactions: TransactionCounts,
+}
+
+/// Transactions of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionCounts {
+    /// Committed.
+    pub committed: u64,
+    /// Given up; what they held was sent again.
+    pub aborted: u64,
+    /// Committed inside a source transaction that is larger than a Kafka transaction may be.
+    pub cut: u64,
+    /// Commits that may have been asked for twice, and were followed by a new producer.
+    pub doubtful: u64,
 }
 
 /// From commit to acknowledgement, of what is published as it comes. What was in the log before is
@@ -118,6 +140,14 @@ pub(crate) struct StatusCell {
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
     pub(crate) latency: LiveLatency,
+    pub(crate) committed: AtomicU64,
+    pub(crate) aborted: AtomicU64,
+    pub(crate) cut: AtomicU64,
+    pub(crate) doubtful: AtomicU64,
+    /// From the end of a transaction's data to its commit.
+    pub(crate) commit_seconds: Arc<Histogram>,
+    /// The source's place of the cursor that is durable, wherever that is kept.
+    pub(crate) published: watch::Sender<Option<v1::SourcePosition>>,
     changing: Mutex<Changing>,
 }
 
@@ -125,6 +155,7 @@ pub(crate) struct StatusCell {
 struct Changing {
     state: KafkaState,
     last_error: Option<String>,
+    mode: Option<Mode>,
 }
 
 impl StatusCell {
@@ -136,13 +167,28 @@ impl StatusCell {
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             latency: LiveLatency::default(),
-            changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
+            committed: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            doubtful: AtomicU64::new(0),
+            commit_seconds: Arc::default(),
+            published: watch::Sender::new(None),
+            changing: Mutex::new(Changing {
+                state: KafkaState::Connecting,
+                last_error: None,
+                mode: None,
+            }),
         }
     }
 
     fn changing(&self) -> std::sync::MutexGuard<'_, Changing> {
         // A panic while it was held cannot leave it half written.
         self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How changes are delivered.
+    pub(crate) fn decided(&self, mode: Mode) {
+        self.changing().mode = Some(mode);
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -183,9 +229,9 @@ impl StatusCell {
     }
 
     pub(crate) fn snapshot(&self, durable: u64) -> KafkaStatus {
-        let (state, last_error) = {
+        let (state, last_error, mode) = {
             let changing = self.changing();
-            (changing.state.clone(), changing.last_error.clone())
+            (changing.state.clone(), changing.last_error.clone(), changing.mode)
         };
         let cursor = self.cursor.load(Ordering::Relaxed);
         KafkaStatus {
@@ -197,6 +243,14 @@ impl StatusCell {
             bytes: self.bytes.load(Ordering::Relaxed),
             last_error,
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
+            delivery: mode.map(|mode| mode.delivery),
+            level: mode.map_or(TransactionLevel::Off, |mode| mode.level),
+            transactions: TransactionCounts {
+                committed: self.committed.load(Ordering::Relaxed),
+                aborted: self.aborted.load(Ordering::Relaxed),
+                cut: self.cut.load(Ordering::Relaxed),
+                doubtful: self.doubtful.load(Ordering::Relaxed),
+            },
         }
     }
 }

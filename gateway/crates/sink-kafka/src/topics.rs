@@ -102,7 +102,7 @@ impl<'o> Topics<'o> {
             Err(code) => {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 let reason = code.to_string();
-                if passes(code) || (may_pass(code) && since.elapsed() < CREATE_PATIENCE) {
+                if passes(code) || may_pass_still(code, since) {
                     return Ok(Err(format!("topic {topic} cannot be created yet: {reason}")));
                 }
                 Err(KafkaError::TopicCreate { topic: topic.to_owned(), reason })
@@ -218,6 +218,11 @@ pub(crate) fn passes(code: RDKafkaErrorCode) -> bool {
 /// Whether an error can be either: too few brokers are up yet, or too many replicas are wanted.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::InvalidReplicationFactor | RDKafkaErrorCode::Unknown)
+}
+
+/// Whether an error that can be either is still young enough to be waited for.
+pub(crate) fn may_pass_still(code: RDKafkaErrorCode, since: Instant) -> bool {
+    may_pass(code) && since.elapsed() < CREATE_PATIENCE
 }
 
 /// Kafka's rule for a topic's name.

@@ -68,6 +68,31 @@ pub(super) fn put(out: &mut Vec<u8>, schema: &Schema, value: &Value, numbers: Nu
     }
 }
 
+/// Whether Avro's library takes the default: in a union only the first branch's values are. The
+/// converter leaves a field's default out otherwise.
+pub(super) fn is_allowed(schema: &Schema, value: &Value) -> bool {
+    if schema.optional && super::null_is_first(schema) != (*value == Value::Null) {
+        return false;
+    }
+    match (&schema.kind, value) {
+        (Kind::Array(element), Value::Array(values)) => {
+            values.iter().all(|value| is_allowed(element, value))
+        }
+        (Kind::Map(key, element), Value::Map(entries)) => {
+            if key.kind == Kind::String && !key.optional {
+                entries.iter().all(|(_, value)| is_allowed(element, value))
+            } else {
+                // Entries are records, but their defaults are written as pairs.
+                entries.is_empty()
+            }
+        }
+        (Kind::Struct(fields), Value::Struct(values)) => {
+            fields.iter().zip(values).all(|(field, value)| is_allowed(&field.schema, value))
+        }
+        _ => true,
+    }
+}
+
 fn list<T>(
     out: &mut Vec<u8>,
     open: u8,

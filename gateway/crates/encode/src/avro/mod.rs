@@ -29,6 +29,8 @@ pub struct Prepared {
     branch: Option<u8>,
     /// What stands for a null.
     null: Arc<[u8]>,
+    /// Bytes that are the whole value: the converter writes them without their length.
+    whole: bool,
 }
 
 /// First branch of a union, zigzag.
@@ -58,12 +60,14 @@ impl Format for Avro {
                 let plain = Schema { default: None, ..schema.clone() };
                 let mut node = Node::<Avro>::root(&Arc::new(plain));
                 node.prepared.branch = present;
+                node.prepared.whole = false;
                 node.put(&mut bytes, default);
                 bytes.into()
             }
             _ => absent.map_or_else(|| Arc::from([]), |branch| Arc::from([branch])),
         };
-        Prepared { branch: present, null }
+        let whole = place == Place::Root && schema.kind == Kind::Bytes && !schema.optional;
+        Prepared { branch: present, null, whole }
     }
 
     fn null(out: &mut Vec<u8>, at: &Prepared) {
@@ -96,7 +100,9 @@ impl Format for Avro {
 
     fn bytes(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
         at.start(out);
-        put_length(out, value.len());
+        if !at.whole {
+            put_length(out, value.len());
+        }
         out.extend_from_slice(value);
     }
 

@@ -216,8 +216,10 @@ impl<'s> Writer<'s> {
             self.property("doc", doc);
         }
         if let Some(value) = &schema.default {
-            self.key("default");
-            default::put(&mut self.out, schema, value, Numbers::Doubles);
+            if default::is_allowed(schema, value) {
+                self.key("default");
+                default::put(&mut self.out, schema, value, Numbers::Doubles);
+            }
         } else if schema.optional {
             self.raw(",\"default\":null");
         }

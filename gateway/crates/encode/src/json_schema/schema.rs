@@ -48,8 +48,13 @@ fn put_required(
     index: Option<usize>,
 ) -> Result<(), EncodeError> {
     let (json_type, connect_type) = types(schema);
-    raw(out, "{\"type\":");
-    string(out, json_type);
+    // The library has the type first, but for booleans.
+    let type_last = schema.kind == Kind::Boolean;
+    out.push(b'{');
+    let start = out.len();
+    if !type_last {
+        property(out, "type", json_type);
+    }
     if let Some(name) = &schema.name {
         property(out, "title", name);
     }
@@ -74,6 +79,11 @@ fn put_required(
     }
     put_parameters(out, schema);
     put_children(out, schema)?;
+    if type_last {
+        property(out, "type", json_type);
+    }
+    // Each came with a comma before it.
+    out.remove(start);
     out.push(b'}');
     Ok(())
 }

@@ -12,7 +12,6 @@
 //! are known to every registry of Confluent's API, and the converter skips them too
 //! (`skip.known.types`).
 
-mod calendar;
 mod decimal;
 mod definition;
 mod text;

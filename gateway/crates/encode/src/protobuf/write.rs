@@ -3,10 +3,13 @@
 //! A nested message's length stands before it. It is not known until its end, so a guess is left
 //! free for it and the message is moved where the guess was wrong. Allocates nothing.
 
+use std::sync::Arc;
+
 use offtake_change::wire::{put_varint, varint_len};
 
-use super::{Logical, calendar, decimal};
-use crate::connect::{Format, Kind, Mark, Place, Schema};
+use super::{Logical, decimal};
+use crate::calendar;
+use crate::connect::{Format, Kind, Mark, Node, Place, Schema};
 
 /// Wire types (`protobuf.dev/programming-guides/encoding`).
 const VARINT: u32 = 0;
@@ -23,9 +26,11 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 pub struct Protobuf;
 
 /// A place, prepared.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Prepared {
     tag: Tag,
+    /// What a null becomes: a field's default, or nothing.
+    null: Box<[u8]>,
     shape: Shape,
     /// A field whose value is its type's zero is left out; an array's element is not.
     presence: bool,
@@ -141,7 +146,8 @@ fn put_logical(out: &mut Vec<u8>, at: &Prepared, logical: Logical, value: i64) {
     let Mark(start) = open(out, at);
     match logical {
         Logical::Date => {
-            let (year, month, day) = calendar::date(value);
+            // The era of a year before 1 is lost in `google.type.Date`.
+            let (year, month, day) = calendar::java_date(value);
             put_part(out, 0x08, year);
             put_part(out, 0x10, month);
             put_part(out, 0x18, day);
@@ -220,7 +226,19 @@ impl Format for Protobuf {
             _ if long => 2,
             _ => 1,
         };
-        Prepared { tag, shape, presence: number != 0, guess }
+        // Connect gives a field's default where it has no value; elements have no such thing.
+        let default = schema.default.as_ref().filter(|_| matches!(place, Place::Field(..)));
+        let mut prepared =
+            Prepared { tag, null: Box::default(), shape, presence: number != 0, guess };
+        if let Some(default) = default {
+            let plain = Arc::new(Schema { default: None, ..schema.clone() });
+            let children = Node::<Protobuf>::root(&plain).children;
+            let node = Node::<Protobuf> { schema: plain, prepared: prepared.clone(), children };
+            let mut null = Vec::new();
+            node.put(&mut null, default);
+            prepared.null = null.into();
+        }
+        prepared
     }
 
     fn takes_null(at: &Prepared) -> bool {
@@ -236,7 +254,9 @@ impl Format for Protobuf {
         }
     }
 
-    fn null(_out: &mut Vec<u8>, _at: &Prepared) {}
+    fn null(out: &mut Vec<u8>, at: &Prepared) {
+        out.extend_from_slice(&at.null);
+    }
 
     fn boolean(out: &mut Vec<u8>, at: &Prepared, value: bool) {
         Protobuf::integer(out, at, i64::from(value));

@@ -50,8 +50,7 @@ fn schema(json: &Json) -> Schema {
 
 fn value(schema: &Schema, json: &Json) -> Value {
     if json.is_null() {
-        // `replace.null.with.default`, and Connect's own `Struct.get`.
-        return schema.default.clone().unwrap_or(Value::Null);
+        return Value::Null;
     }
     match &schema.kind {
         Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => {
