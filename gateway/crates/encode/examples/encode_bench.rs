@@ -100,6 +100,7 @@ fn change() -> Vec<u8> {
         previous_commit: Lsn(24_960_000),
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     });
     let mut out = Vec::new();
     batch.encode(&row, 42, 3, 5, &mut out);

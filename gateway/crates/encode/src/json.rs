@@ -45,12 +45,17 @@ pub(crate) fn put_byte_string(out: &mut Vec<u8>, text: &[u8]) {
 fn put_quoted<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    put_escaped::<PAIRS>(out, text);
+    put_inside::<PAIRS>(out, text);
     out.push(b'"');
 }
 
-/// Appends the inside of a JSON string. With `PAIRS`, characters beyond 16 bits are escaped.
-fn put_escaped<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends the inside of a JSON string, as [`put_string`] does.
+pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    put_inside::<false>(out, text);
+}
+
+/// With `PAIRS`, characters beyond 16 bits are escaped.
+fn put_inside<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some((at, len)) = first_special::<PAIRS>(rest) {
         let (plain, special) = rest.split_at(at);
@@ -425,7 +430,7 @@ mod tests {
             for at in 0..length {
                 let mut plain = vec![b'a'; length];
                 plain[at] = b'"';
-                let written = text(|out| put_escaped::<false>(out, &plain));
+                let written = text(|out| put_escaped(out, &plain));
                 let expected = format!("{}\\\"{}", "a".repeat(at), "a".repeat(length - at - 1));
                 assert_eq!(written, expected);
             }

@@ -34,11 +34,54 @@ pub(super) struct Order {
 
 /// The transaction block of an envelope, prepared.
 #[derive(Clone, Debug)]
-struct TransactionPlan<F: Format> {
+pub(super) struct BlockPlan<F: Format> {
+    /// `None`: not wanted.
+    fields: Option<BlockFields<F>>,
+    null: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct BlockFields<F: Format> {
     at: F::Prepared,
     id: F::Prepared,
     total: F::Prepared,
     in_collection: F::Prepared,
+}
+
+impl<F: Format> BlockPlan<F> {
+    /// Prepares the block at its place. `None`: the schema is not the block's.
+    pub(super) fn new(node: &Node<F>, options: &Options) -> Option<BlockPlan<F>> {
+        let [id, total, in_collection] = node.children.as_slice() else { return None };
+        let mut null = Vec::new();
+        F::null(&mut null, &node.prepared);
+        let fields = options.transactions.then(|| BlockFields {
+            at: node.prepared.clone(),
+            id: id.prepared.clone(),
+            total: total.prepared.clone(),
+            in_collection: in_collection.prepared.clone(),
+        });
+        Some(BlockPlan { fields, null })
+    }
+
+    /// Appends the block of a change, or its null.
+    pub(super) fn put(
+        &self,
+        out: &mut Vec<u8>,
+        change: &ChangeView<'_>,
+        order: Order,
+        scratch: &mut Vec<u8>,
+    ) {
+        let transaction = change.transaction.filter(|transaction| number(transaction.id).is_some());
+        let (Some(fields), Some(transaction)) = (&self.fields, transaction) else {
+            return out.extend_from_slice(&self.null);
+        };
+        put_transaction_id(scratch, transaction.id, change.lsn.0);
+        let mark = F::begin_struct(out, &fields.at);
+        F::text(out, &fields.id, scratch);
+        F::integer(out, &fields.total, order.total.cast_signed());
+        F::integer(out, &fields.in_collection, order.in_collection.cast_signed());
+        F::end_struct(out, &fields.at, mark);
+    }
 }
 
 /// The envelope of a table's rows, prepared.
@@ -51,51 +94,12 @@ pub(super) struct EnvelopePlan<F: Format> {
     after_null: Vec<u8>,
     row: RowPlan<F>,
     source: SourcePlan<F>,
-    /// `None`: not wanted.
-    transaction: Option<TransactionPlan<F>>,
-    transaction_null: Vec<u8>,
+    transaction: BlockPlan<F>,
     /// Of each operation, by its code.
     operation: [Vec<u8>; 8],
     ts_ms: F::Prepared,
     ts_us: F::Prepared,
     ts_ns: F::Prepared,
-}
-
-/// The transaction block's plan, where it is wanted, and its null.
-fn transaction_plan<F: Format>(
-    node: &Node<F>,
-    options: &Options,
-) -> Option<(Option<TransactionPlan<F>>, Vec<u8>)> {
-    let [id, total, in_collection] = node.children.as_slice() else { return None };
-    let mut null = Vec::new();
-    F::null(&mut null, &node.prepared);
-    let plan = options.transactions.then(|| TransactionPlan {
-        at: node.prepared.clone(),
-        id: id.prepared.clone(),
-        total: total.prepared.clone(),
-        in_collection: in_collection.prepared.clone(),
-    });
-    Some((plan, null))
-}
-
-fn put_transaction<F: Format>(
-    out: &mut Vec<u8>,
-    plan: Option<&TransactionPlan<F>>,
-    null: &[u8],
-    change: &ChangeView<'_>,
-    order: Order,
-    scratch: &mut Vec<u8>,
-) {
-    let transaction = change.transaction.filter(|transaction| number(transaction.id).is_some());
-    let (Some(plan), Some(transaction)) = (plan, transaction) else {
-        return out.extend_from_slice(null);
-    };
-    put_transaction_id(scratch, transaction.id, change.lsn.0);
-    let mark = F::begin_struct(out, &plan.at);
-    F::text(out, &plan.id, scratch);
-    F::integer(out, &plan.total, order.total.cast_signed());
-    F::integer(out, &plan.in_collection, order.in_collection.cast_signed());
-    F::end_struct(out, &plan.at, mark);
 }
 
 /// `758:24962808`: the peer's name of a transaction is another at each of its changes.
@@ -141,7 +145,6 @@ impl<F: Format> EnvelopePlan<F> {
             F::text(&mut out, &op.prepared, letter.as_bytes());
             out
         };
-        let (transaction, transaction_null) = transaction_plan(transaction, options)?;
         Some(EnvelopePlan {
             at: node.prepared.clone(),
             before: before.prepared.clone(),
@@ -150,8 +153,7 @@ impl<F: Format> EnvelopePlan<F> {
             after_null: null(after),
             row: RowPlan::new(&schemas.columns, &after.children, choices),
             source: SourcePlan::new(source, names)?,
-            transaction,
-            transaction_null,
+            transaction: BlockPlan::new(transaction, options)?,
             operation: ["", "c", "u", "d", "r", "t", "m", "s"].map(operation),
             ts_ms: ts_ms.prepared.clone(),
             ts_us: ts_us.prepared.clone(),
@@ -185,14 +187,7 @@ impl<F: Format> EnvelopePlan<F> {
             None => out.extend_from_slice(&self.after_null),
         }
         self.source.put(out, change, &mut scratch.bytes);
-        put_transaction(
-            out,
-            self.transaction.as_ref(),
-            &self.transaction_null,
-            change,
-            envelope.order,
-            &mut scratch.bytes,
-        );
+        self.transaction.put(out, change, envelope.order, &mut scratch.bytes);
         // The codes are 1 to 7.
         let operation = self.operation.get(envelope.operation as usize);
         out.extend_from_slice(operation.map_or(&[][..], Vec::as_slice));
@@ -213,8 +208,7 @@ pub(super) struct MessagePlan<F: Format> {
     operation: Vec<u8>,
     ts_ms: F::Prepared,
     source: SourcePlan<F>,
-    transaction: Option<TransactionPlan<F>>,
-    transaction_null: Vec<u8>,
+    transaction: BlockPlan<F>,
     message: Node<F>,
     binary: BinaryHandling,
 }
@@ -232,15 +226,13 @@ impl<F: Format> MessagePlan<F> {
         };
         let mut operation = Vec::new();
         F::text(&mut operation, &op.prepared, b"m");
-        let (transaction, transaction_null) = transaction_plan(transaction, options)?;
         Some(MessagePlan {
             key,
             at: value.prepared.clone(),
             operation,
             ts_ms: ts_ms.prepared.clone(),
             source: SourcePlan::new(source, names)?,
-            transaction,
-            transaction_null,
+            transaction: BlockPlan::new(transaction, options)?,
             message: message.clone(),
             binary: options.binary,
         })
@@ -274,8 +266,7 @@ impl<F: Format> MessagePlan<F> {
         out.extend_from_slice(&self.operation);
         F::integer(out, &self.ts_ms, change.processed_unix_ns.div_euclid(1_000_000));
         self.source.put(out, change, &mut scratch.bytes);
-        let (plan, null) = (self.transaction.as_ref(), &self.transaction_null);
-        put_transaction(out, plan, null, change, order, &mut scratch.bytes);
+        self.transaction.put(out, change, order, &mut scratch.bytes);
         let block = F::begin_struct(out, &self.message.prepared);
         if let [prefix_at, content_at] = self.message.children.as_slice() {
             put_text_or_null(out, prefix_at, prefix);

@@ -11,6 +11,7 @@ mod convert;
 mod decimal;
 mod default;
 mod envelope;
+mod events;
 mod header;
 mod hstore;
 mod interval;
@@ -21,6 +22,7 @@ mod placeholder;
 mod plan;
 mod records;
 mod row;
+mod rowless;
 mod schemas;
 mod source;
 mod structured;
@@ -40,9 +42,8 @@ use offtake_change::Operation;
 use offtake_change::wire::{ChangeView, RowRef};
 
 use crate::EncodeError;
-use crate::connect::Format;
 use envelope::{Envelope, Order};
-use plan::{Formatted, Table};
+use plan::{Formatted, Writer};
 use value::Scratch;
 
 /// What stands in `source.version`: this product's version, where Debezium puts its own. Consumers
@@ -89,6 +90,9 @@ macro_rules! with_table {
             Formatted::Avro($table) => $run,
             Formatted::Protobuf($table) => $run,
             Formatted::JsonSchema($table) => $run,
+            Formatted::Flat($table) => $run,
+            Formatted::CloudEvents($table) => $run,
+            Formatted::Payload($table) => $run,
         }
     };
 }
@@ -155,16 +159,16 @@ impl Encoder {
         with_table!(plan, table => self.table_messages(plan, table, change, emit))
     }
 
-    fn table_messages<F: Format, E: From<EncodeError>>(
+    fn table_messages<W: Writer, E: From<EncodeError>>(
         &mut self,
         plan: &Plan,
-        table: &Table<F>,
+        table: &W,
         change: &ChangeView<'_>,
         mut emit: impl FnMut(Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if change.operation == Operation::Update
             && let (Some(before), Some(after)) = (change.before, change.after)
-            && let Some(key) = &table.key
+            && let Some(key) = &plan.header
             && row::key_changed(&key.row, before, after).map_err(EncodeError::from)?
         {
             return self.moved_key(plan, table, change, before, after, emit);
@@ -197,10 +201,10 @@ impl Encoder {
         Ok(())
     }
 
-    fn moved_key<F: Format, E: From<EncodeError>>(
+    fn moved_key<W: Writer, E: From<EncodeError>>(
         &mut self,
         plan: &Plan,
-        table: &Table<F>,
+        table: &W,
         change: &ChangeView<'_>,
         before: RowRef<'_>,
         after: RowRef<'_>,

@@ -6,18 +6,20 @@ use offtake_change::wire::{ChangeView, RowRef};
 use offtake_change::{Form, Subject, TableSchema};
 
 use super::envelope::{Envelope, EnvelopePlan, MessagePlan, source_names};
+use super::events::EventTable;
 use super::header::HeaderText;
 use super::options::{Options, SkippedOperations, UnfitValues};
 use super::row::{Choices, RowPlan, put_key, put_struct};
+use super::rowless::{FlatTable, PayloadTable};
 use super::schemas::{self, TableSchemas};
 use super::value::Scratch;
-use crate::EncodeError;
 use crate::avro::Avro;
 use crate::connect::{Format, Kind, Node, Schema};
 use crate::json::format::Json;
 use crate::json::schema::put_schema;
 use crate::json_schema::JsonSchema;
 use crate::protobuf::Protobuf;
+use crate::{EncodeError, cloudevents};
 
 /// How changes are written as messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,16 +33,25 @@ pub enum MessageFormat {
     Protobuf,
     /// Debezium's envelope as Confluent's `JsonSchemaConverter` writes it.
     JsonSchema,
+    /// The row itself as JSON, see [`crate::flat`].
+    Json,
+    /// CloudEvents in structured mode, see [`crate::cloudevents`].
+    CloudEvents,
+    /// The payload of an opaque change as it is.
+    Payload,
 }
 
 impl MessageFormat {
     /// The format's name in error texts.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             MessageFormat::DebeziumJson => "JSON",
             MessageFormat::Avro => "Avro",
             MessageFormat::Protobuf => "Protobuf",
             MessageFormat::JsonSchema => "JSON Schema",
+            MessageFormat::Json => "flat JSON",
+            MessageFormat::CloudEvents => "CloudEvents",
+            MessageFormat::Payload => "payload",
         }
     }
 }
@@ -84,13 +95,37 @@ pub(super) enum Formatted {
     Avro(Table<Avro>),
     Protobuf(Table<Protobuf>),
     JsonSchema(Table<JsonSchema>),
+    Flat(FlatTable),
+    CloudEvents(Box<EventTable>),
+    Payload(PayloadTable),
+}
+
+/// Writes keys and values of one table in one format.
+pub(super) trait Writer {
+    /// Appends a value.
+    fn put_value(
+        &self,
+        out: &mut Vec<u8>,
+        change: &ChangeView<'_>,
+        envelope: &Envelope<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), EncodeError>;
+
+    /// Appends a key; `false`, and nothing appended, where there is none.
+    fn put_key(
+        &self,
+        out: &mut Vec<u8>,
+        change: &ChangeView<'_>,
+        image: Option<RowRef<'_>>,
+        scratch: &mut Scratch,
+    ) -> Result<bool, EncodeError>;
 }
 
 /// What a format prepared of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Table<F: Format> {
     layout: Layout<F>,
-    pub(super) key: Option<KeyPlan<F>>,
+    key: Option<KeyPlan<F>>,
     frames: Frames,
 }
 
@@ -132,6 +167,15 @@ impl Plan {
             MessageFormat::JsonSchema => {
                 Formatted::JsonSchema(Table::new(options, schema, &schemas)?)
             }
+            MessageFormat::Json => Formatted::Flat(FlatTable::new(schema, &key)?),
+            // A logical message is no row before and after.
+            MessageFormat::CloudEvents if schema.subject == Subject::Message => {
+                Formatted::Json(Table::new(options, schema, &schemas)?)
+            }
+            MessageFormat::CloudEvents => {
+                Formatted::CloudEvents(Box::new(EventTable::new(options, schema, &schemas)?))
+            }
+            MessageFormat::Payload => Formatted::Payload(PayloadTable::new(schema, &key)?),
         };
         let choices = Choices { loose: true, lenient: false, format: "text" };
         let header = schemas.key.as_ref().map(|key| KeyPlan::new(key, &schemas, choices));
@@ -146,11 +190,7 @@ impl Plan {
             tombstones: options.debezium.tombstones,
             skipped: options.debezium.skipped_operations,
             collection: options.debezium.transactions.then_some(collection),
-            context: if options.debezium.context_headers && is_table {
-                context(&options.prefix)
-            } else {
-                Vec::new()
-            },
+            context: headers(options, schema),
             key_schema: schemas.key,
             value_schema: schemas.value,
         })
@@ -161,8 +201,8 @@ impl Plan {
         (self.key_schema.clone(), Arc::clone(&self.value_schema))
     }
 
-    /// Names and values of the headers that every message of the table has
-    /// (`__debezium.context.*`); none unless they are wanted.
+    /// Names and values of the headers that every message of the table has: `__debezium.context.*`
+    /// where they are wanted, and the content type of events and payloads.
     pub fn context_headers(&self) -> &[(&'static str, Box<[u8]>)] {
         &self.context
     }
@@ -173,14 +213,28 @@ impl Plan {
     }
 }
 
-/// The headers that name a task of Kafka Connect, which the one that writes here would be. The
-/// peer's `runId` is another at each start and is left out: a re-sent message is the same.
-fn context(prefix: &str) -> Vec<(&'static str, Box<[u8]>)> {
-    vec![
-        ("__debezium.context.connectorLogicalName", prefix.as_bytes().into()),
-        ("__debezium.context.taskId", b"0".as_slice().into()),
-        ("__debezium.context.connectorName", b"postgresql".as_slice().into()),
-    ]
+/// The headers of every message of a table. Those that name a task of Kafka Connect name the one
+/// that Offtake stands for; the peer's `runId` is another at each start and is left out, for a
+/// message that is sent once more is the same.
+fn headers(options: &PlanOptions, schema: &TableSchema) -> Vec<(&'static str, Box<[u8]>)> {
+    let mut headers: Vec<(&'static str, Box<[u8]>)> = Vec::new();
+    let is_table = schema.subject == Subject::Table;
+    if options.debezium.context_headers && is_table {
+        headers.push(("__debezium.context.connectorLogicalName", options.prefix.as_bytes().into()));
+        headers.push(("__debezium.context.taskId", b"0".as_slice().into()));
+        headers.push(("__debezium.context.connectorName", b"postgresql".as_slice().into()));
+    }
+    match options.format {
+        MessageFormat::CloudEvents if is_table => {
+            let content_type = cloudevents::STRUCTURED_CONTENT_TYPE.as_bytes();
+            headers.push((cloudevents::CONTENT_TYPE_HEADER, content_type.into()));
+        }
+        MessageFormat::Payload if !schema.content_type.is_empty() => {
+            headers.push((cloudevents::CONTENT_TYPE_HEADER, schema.content_type.as_bytes().into()));
+        }
+        _ => {}
+    }
+    headers
 }
 
 fn key_ordinals(options: &PlanOptions, schema: &TableSchema) -> Result<Vec<usize>, EncodeError> {
@@ -334,8 +388,10 @@ impl<F: Format> Table<F> {
         Ok(Table { layout, key, frames })
     }
 
-    /// Appends a value.
-    pub(super) fn put_value(
+}
+
+impl<F: Format> Writer for Table<F> {
+    fn put_value(
         &self,
         out: &mut Vec<u8>,
         change: &ChangeView<'_>,
@@ -356,8 +412,7 @@ impl<F: Format> Table<F> {
         }
     }
 
-    /// Appends a key; `false`, and nothing appended, where there is none.
-    pub(super) fn put_key(
+    fn put_key(
         &self,
         out: &mut Vec<u8>,
         change: &ChangeView<'_>,
@@ -379,7 +434,11 @@ impl<F: Format> Table<F> {
 }
 
 impl<F: Format> KeyPlan<F> {
-    fn new(schema: &Arc<Schema>, schemas: &TableSchemas, choices: Choices) -> KeyPlan<F> {
+    pub(super) fn new(
+        schema: &Arc<Schema>,
+        schemas: &TableSchemas,
+        choices: Choices,
+    ) -> KeyPlan<F> {
         let node = Node::<F>::root(schema);
         let row = RowPlan::new(&schemas.key_columns, &node.children, choices);
         KeyPlan { at: node.prepared, row }

@@ -45,10 +45,6 @@ impl Records {
             (Node::root(&written(key, options)), Node::root(&written(value, options)))
         }
         let formatted = match options.format {
-            MessageFormat::DebeziumJson => {
-                let (key, value) = nodes(options, &key, &value);
-                Formatted::Json(key, value)
-            }
             MessageFormat::Avro => {
                 let (key, value) = nodes(options, &key, &value);
                 Formatted::Avro(key, value)
@@ -60,6 +56,14 @@ impl Records {
             MessageFormat::JsonSchema => {
                 let (key, value) = nodes(options, &key, &value);
                 Formatted::JsonSchema(key, value)
+            }
+            // What has no envelope has none for these either.
+            MessageFormat::DebeziumJson
+            | MessageFormat::Json
+            | MessageFormat::CloudEvents
+            | MessageFormat::Payload => {
+                let (key, value) = nodes(options, &key, &value);
+                Formatted::Json(key, value)
             }
         };
         let frames = Frames::new(options, Some(&key), &value);

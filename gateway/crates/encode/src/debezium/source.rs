@@ -42,9 +42,27 @@ pub(super) struct SourceNames<'a> {
 }
 
 /// Commit time and place, with what stands for them where a change has no transaction.
-struct Place {
-    micros: i64,
-    previous_commit: u64,
+pub(super) struct Place {
+    pub(super) micros: i64,
+    pub(super) previous_commit: u64,
+}
+
+impl Place {
+    pub(super) fn of(change: &ChangeView<'_>) -> Place {
+        match change.transaction {
+            Some(transaction) => Place {
+                micros: transaction.commit_unix_us,
+                previous_commit: transaction.previous_commit.0,
+            },
+            // A snapshot row has no transaction; its time is when it was read. A message outside of
+            // one is its own commit.
+            None => {
+                let is_row = change.snapshot != Snapshot::None;
+                let previous_commit = if is_row { 0 } else { change.lsn.0 };
+                Place { micros: change.processed_unix_ns.div_euclid(1000), previous_commit }
+            }
+        }
+    }
 }
 
 impl<F: Format> SourcePlan<F> {
@@ -111,14 +129,7 @@ impl<F: Format> SourcePlan<F> {
 
     /// Appends the block of a change.
     pub(super) fn put(&self, out: &mut Vec<u8>, change: &ChangeView<'_>, scratch: &mut Vec<u8>) {
-        let place = match change.transaction {
-            Some(transaction) => Place {
-                micros: transaction.commit_unix_us,
-                previous_commit: transaction.previous_commit.0,
-            },
-            // A snapshot row has no transaction; its time is when it was read.
-            None => Place { micros: change.processed_unix_ns.div_euclid(1000), previous_commit: 0 },
-        };
+        let place = Place::of(change);
         let transaction = change.transaction.unwrap_or_default();
         let mark = F::begin_struct(out, &self.at);
         out.extend_from_slice(&self.head);
@@ -161,7 +172,7 @@ pub(super) fn number(id: &[u8]) -> Option<i64> {
 }
 
 /// JSON text: the commit before, and the change's own place.
-fn put_sequence(out: &mut Vec<u8>, previous_commit: u64, lsn: u64) {
+pub(super) fn put_sequence(out: &mut Vec<u8>, previous_commit: u64, lsn: u64) {
     out.clear();
     out.push(b'[');
     for (index, lsn) in [previous_commit, lsn].into_iter().enumerate() {

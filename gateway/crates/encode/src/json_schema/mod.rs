@@ -6,7 +6,6 @@
 
 mod schema;
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 pub use schema::schema_text;
