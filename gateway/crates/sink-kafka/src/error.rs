@@ -5,6 +5,7 @@
 
 use offtake_encode::EncodeError;
 use offtake_log::{LogError, ReadError};
+use offtake_registry::RegistryError;
 
 /// Why the sink halts or does not start. Texts never hold a key or a value.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,12 @@ pub enum KafkaError {
         /// What is not known.
         reason: String,
     },
+    /// The schema registry refuses, for good.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A format needs a registry, and none is named.
+    #[error("a stream's format needs a schema registry, and none is named")]
+    RegistryMissing,
     /// A change cannot be read.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -229,6 +236,8 @@ impl KafkaError {
             KafkaError::Log(error) => error.code(),
             KafkaError::Unannounced { .. } => "KAFKA_LOG_UNANNOUNCED",
             KafkaError::Schema { .. } => "KAFKA_SCHEMA_UNKNOWN",
+            KafkaError::Registry(error) => error.code(),
+            KafkaError::RegistryMissing => "KAFKA_REGISTRY_MISSING",
             KafkaError::Encode(error) => error.code(),
             KafkaError::MessageTooLarge { .. } => "KAFKA_MESSAGE_TOO_LARGE",
             KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
@@ -270,6 +279,8 @@ impl KafkaError {
             }
             KafkaError::CursorFile(error) => error.next_step(),
             KafkaError::Log(error) => error.next_step(),
+            KafkaError::Registry(error) => error.next_step(),
+            KafkaError::RegistryMissing => "name it by `url` in [kafka.registry]",
             KafkaError::Encode(error) => error.next_step(),
             KafkaError::Unannounced { .. } => {
                 "restore the log folder from a copy, or start over with `offtake resync`"

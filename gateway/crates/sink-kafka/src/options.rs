@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use offtake_encode::debezium::Options;
+use offtake_registry::{RegistryOptions, Subjects};
+
 use crate::dead_letters::DeadLetters;
 use crate::delivery::DeliveryOptions;
 use crate::{KafkaError, TopicOptions, topics};
@@ -48,6 +51,14 @@ pub struct KafkaOptions {
     pub headers: MessageHeaders,
     /// At least once or exactly once.
     pub delivery: DeliveryOptions,
+    /// Debezium's `topic.prefix`: `source.name`, and the beginning of schemas' names.
+    pub topic_prefix: String,
+    /// What changes the bytes of Debezium's messages.
+    pub debezium: Options,
+    /// The schema registry, for the formats that have one.
+    pub registry: Option<RegistryOptions>,
+    /// How the subjects of schemas are named.
+    pub subjects: Subjects,
     /// The cursor's file; its folder exists.
     pub cursor_path: PathBuf,
 }
@@ -63,6 +74,10 @@ impl fmt::Debug for KafkaOptions {
             .field("oversize", &self.oversize)
             .field("headers", &self.headers)
             .field("delivery", &self.delivery)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("debezium", &self.debezium)
+            .field("registry", &self.registry)
+            .field("subjects", &self.subjects)
             .field("cursor_path", &self.cursor_path)
             .finish()
     }
@@ -103,8 +118,13 @@ impl KafkaOptions {
         brokers: Vec<String>,
         cursor_path: impl Into<PathBuf>,
     ) -> KafkaOptions {
+        let pipeline = pipeline.into();
         KafkaOptions {
-            pipeline: pipeline.into(),
+            topic_prefix: pipeline.clone(),
+            debezium: Options::default(),
+            registry: None,
+            subjects: Subjects::default(),
+            pipeline,
             brokers,
             properties: BTreeMap::new(),
             topics: TopicOptions::default(),
