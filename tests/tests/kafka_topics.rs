@@ -98,26 +98,24 @@ async fn check_tells_what_is_wrong_with_topics_keys_and_partitions() {
     let name = fixture.database.clone();
     let settled = format!("{name}.public.settled");
     block_in_place(|| kafka.create_topic(&settled, 2, &[("retention.ms", "5000")])).unwrap();
-    let rules = format!(
-        "topics = {{ partitions = 4 }}
+    let rules = "topics = { partitions = 4 }
          [[kafka.topic]]
          streams = [\"*.keyless\"]
-         config = {{ \"cleanup.policy\" = \"compact\" }}
+         config = { \"cleanup.policy\" = \"compact\" }
          [[kafka.topic]]
          streams = [\"*.chosen\"]
          key = [\"tenant\", \"tenat\"]
          [[kafka.topic]]
          streams = [\"*.spread\"]
          partition_by = [\"tenant\"]
-         config = {{ \"min.insync.replicas\" = 2 }}
+         config = { \"min.insync.replicas\" = 2 }
          [[kafka.topic]]
          streams = [\"*.settled\"]
          retention = \"10s\"
          [[kafka.topic]]
          streams = [\"*.absent\"]
-         create = false"
-    );
-    fixture.gateway.edit("\n\n[log]", &format!("\n\n{}\n\n[log]", section(kafka, &rules))).unwrap();
+         create = false";
+    fixture.gateway.edit("\n\n[log]", &format!("\n\n{}\n\n[log]", section(kafka, rules))).unwrap();
     fixture.command(&["check"]).unwrap().expect(
         2,
         &[
