@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod confluent;
+mod golden;
