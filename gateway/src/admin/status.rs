@@ -204,6 +204,8 @@ pub struct KafkaView {
     pub acknowledged: u64,
     /// Bytes of keys and values handed to the client.
     pub bytes: u64,
+    /// Changes that became dead letters since the process began.
+    pub dead_letters: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
     /// At least once or exactly once, and how that goes.
@@ -407,6 +409,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
         bytes: status.bytes,
+        dead_letters: status.dead_letters,
         last_error: status.last_error,
         delivery,
     }
@@ -477,6 +480,7 @@ impl Status {
                 lag_changes: 0,
                 acknowledged: 1,
                 bytes: 1,
+                dead_letters: 0,
                 last_error: None,
                 halted: None,
                 delivery: DeliveryView {
@@ -516,6 +520,7 @@ mod tests {
             sent: 0,
             acknowledged: 0,
             bytes: 0,
+            dead_letters: 0,
             last_error: None,
             rebuilds: 0,
             delivery: None,

@@ -16,8 +16,10 @@ pub(crate) enum Names {
 
 /// How deep structs, arrays and maps may stand in one another.
 const DEPTH: u32 = 4;
-/// Debezium's and Connect's logical types: kind, name, version, and a parameter with its value.
-const LOGICAL: [(&str, &str, &[(&str, &str)]); 31] = [
+/// Kind, name, and parameters with their values.
+type Logical = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// Debezium's and Connect's logical types.
+const LOGICAL: [Logical; 31] = [
     (
         "bytes",
         "org.apache.kafka.connect.data.Decimal",

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cloudevents;
 #[path = "../../../gateway/crates/encode/tests/connect_data/mod.rs"]
 mod connect_data;
 mod generate;
@@ -102,7 +103,9 @@ fn avro_is_confluents_for_kept_records() {
 
 #[test]
 fn avro_is_confluents_for_generated_records() {
-    compare::<Avro>(&generated(generate::Names::Avro), AVRO, None, avro::schema_text);
+    for names in [generate::Names::Avro, generate::Names::Any] {
+        compare::<Avro>(&generated(names), AVRO, None, avro::schema_text);
+    }
 }
 
 #[test]

@@ -8,10 +8,11 @@ use build::{Value, change, column, list, schema, text};
 use offtake_change::wire::ChangeView;
 use offtake_change::{Column, Form, Kind, Operation, TableSchema};
 use offtake_encode::EncodeError;
-use offtake_encode::payload::{self, Plan};
+use offtake_encode::debezium::{Encoder, MessageFormat, Plan, PlanOptions};
 
 /// Field 14 of a change, which the builder of rows does not write.
 const PAYLOAD_TAG: u8 = 14 << 3 | 2;
+const PAYLOAD: &[u8] = b"\x00\xff no text";
 
 fn opaque(columns: Vec<Column>) -> TableSchema {
     TableSchema {
@@ -21,31 +22,41 @@ fn opaque(columns: Vec<Column>) -> TableSchema {
     }
 }
 
-fn key(
+fn plan(schema: &TableSchema, key: &[&str]) -> Result<Plan, EncodeError> {
+    let key = Some(key.iter().map(|&column| column.to_owned()).collect());
+    let options = PlanOptions { format: MessageFormat::Payload, key, ..PlanOptions::default() };
+    Plan::new(&options, schema)
+}
+
+/// Key and value of the one message that a change becomes.
+fn message(
     schema: &TableSchema,
-    ordinals: &[u32],
+    key: &[&str],
     row: &[Value],
-) -> Result<Option<Vec<u8>>, EncodeError> {
-    let encoded = change(Operation::Create, None, Some(row));
-    let row = ChangeView::parse(&encoded).unwrap().after.unwrap();
-    let mut out = b"before".to_vec();
-    let has_key = Plan::new(schema, ordinals)?.put_key(&mut out, row)?;
-    let key = out.split_off(6);
-    assert!(has_key || key.is_empty());
-    Ok(has_key.then_some(key))
+) -> Result<(Option<Vec<u8>>, Vec<u8>), EncodeError> {
+    let mut encoded = change(Operation::Create, None, Some(row));
+    encoded.extend_from_slice(&[PAYLOAD_TAG, PAYLOAD.len() as u8]);
+    encoded.extend_from_slice(PAYLOAD);
+    let plan = plan(schema, key)?;
+    let mut messages = Vec::new();
+    Encoder::default().messages(&plan, &ChangeView::parse(&encoded)?, |message| {
+        assert!(message.attributes.is_empty() && message.key_change.is_none());
+        messages.push((message.key.map(<[u8]>::to_vec), message.value.unwrap().to_vec()));
+        Ok::<(), EncodeError>(())
+    })?;
+    assert_eq!(messages.len(), 1);
+    Ok(messages.remove(0))
 }
 
 #[test]
 fn the_payload_is_verbatim_and_its_content_type_is_told() {
-    let bytes = b"\x00\xff no text";
-    let mut encoded = change(Operation::Create, None, None);
-    encoded.extend_from_slice(&[PAYLOAD_TAG, bytes.len() as u8]);
-    encoded.extend_from_slice(bytes);
-    assert_eq!(payload::value(&ChangeView::parse(&encoded).unwrap()), bytes);
-    let plan = Plan::new(&opaque(Vec::new()), &[]).unwrap();
-    assert_eq!(plan.content_type(), Some("application/vnd.shop.order+json"));
-    let silent = TableSchema { content_type: String::new(), ..opaque(Vec::new()) };
-    assert_eq!(Plan::new(&silent, &[]).unwrap().content_type(), None);
+    let schema = opaque(Vec::new());
+    assert_eq!(message(&schema, &[], &[]).unwrap(), (None, PAYLOAD.to_vec()));
+    let headers = plan(&schema, &[]).unwrap().context_headers().to_vec();
+    let expected = b"application/vnd.shop.order+json".as_slice().into();
+    assert_eq!(headers, [("content-type", expected)]);
+    let silent = TableSchema { content_type: String::new(), ..schema };
+    assert!(plan(&silent, &[]).unwrap().context_headers().is_empty());
 }
 
 #[test]
@@ -68,30 +79,29 @@ fn the_key_is_the_key_columns_own_bytes() {
         Value::Number(1.5),
         Value::List(vec![text("a")]),
     ];
-    assert_eq!(key(&schema, &[], &row).unwrap(), None);
-    assert_eq!(key(&schema, &[0], &row).unwrap().unwrap(), b"order-7");
-    assert_eq!(key(&schema, &[1], &row).unwrap().unwrap(), [0, 255]);
-    assert_eq!(key(&schema, &[2], &row).unwrap().unwrap(), b"-9223372036854775808");
-    assert_eq!(key(&schema, &[3], &row).unwrap().unwrap(), b"true");
-    assert_eq!(
-        key(&schema, &[2, 0], &row).unwrap().unwrap(),
-        br#"{"int8":"-9223372036854775808","text":"order-7"}"#
-    );
-    assert_eq!(key(&schema, &[0], &[Value::Null]).unwrap(), None);
-    for ordinal in [4, 5] {
-        let error = key(&schema, &[ordinal], &row).unwrap_err();
+    for (columns, expected) in [
+        (&[][..], None),
+        (&["text"], Some(&b"order-7"[..])),
+        (&["bytes"], Some(&[0, 255])),
+        (&["int8"], Some(b"-9223372036854775808")),
+        (&["bool"], Some(b"true")),
+        (&["int8", "text"], Some(br#"{"int8":"-9223372036854775808","text":"order-7"}"#)),
+    ] {
+        let (key, value) = message(&schema, columns, &row).unwrap();
+        assert_eq!((key.as_deref(), value.as_slice()), (expected, PAYLOAD), "{columns:?}");
+    }
+    assert_eq!(message(&schema, &["text"], &[Value::Null]).unwrap().0, None);
+    for column in ["float8", "list"] {
+        let error = message(&schema, &[column], &row).unwrap_err();
         assert_eq!(error.code(), "ENCODE_VALUE");
-        let expected = "a value cannot be written as payload: a key is text, bytes or a number without fraction";
-        assert_eq!(error.to_string(), expected);
     }
 }
 
 #[test]
 fn rows_have_no_payload() {
-    let error = Plan::new(&schema(Vec::new(), &[]), &[]).unwrap_err();
+    let error = plan(&schema(Vec::new(), &[]), &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a schema cannot be written as payload: `public.cash_table` has rows, and payloads come from \
-         plugins"
+        "a schema cannot be written as payload: changes of public.cash_table are rows, not payloads"
     );
 }

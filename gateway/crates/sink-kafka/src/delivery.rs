@@ -14,8 +14,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::admin::REQUEST_TIMEOUT;
 use crate::context::QuietContext;
-use crate::topics::{REQUEST_TIMEOUT, passes};
+use crate::topics::passes;
 use crate::{KafkaError, KafkaOptions, client};
 
 /// What says that a broker checks transactions; brokers before 3.6 do not know it.

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use offtake_change::TableSchema;
+use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
-use offtake_encode::debezium::{Encoder, Plan};
-use offtake_log::{Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection};
+use offtake_encode::debezium::Encoder;
+use offtake_log::{
+    Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection, without_original,
+};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
@@ -24,10 +26,13 @@ use crate::delivery::Mode;
 use crate::fence::Ownership;
 use crate::flight::{Break, Broken, Flight, Target};
 use crate::handover::Handover;
+use crate::headers::HeaderWriter;
+use crate::oversize::{Oversized, is_too_large};
+use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
-use crate::topics::{self, Topics};
-use crate::{KafkaError, KafkaOptions, client};
+use crate::topics::{self, Ready, Topics};
+use crate::{KafkaError, KafkaOptions, Oversize, client};
 
 /// Waiting for the log, when everything is acknowledged.
 pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -37,6 +42,9 @@ pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(200);
 const REACH_INTERVAL: Duration = Duration::from_secs(2);
 /// Events taken in a row; one reports all messages of a request.
 const POLLS: u32 = 16;
+/// What a topic takes at least where that is not known, in bytes: Kafka's default of
+/// `max.message.bytes`, less what a request adds.
+const COMMON_MESSAGE_BYTES: usize = 1_000_000;
 /// Producers that may fail in a row for an unknown reason, without progress, until that is final.
 const MAX_FRUITLESS_REBUILDS: u32 = 8;
 
@@ -62,7 +70,9 @@ pub(crate) struct Publisher<'o> {
     pub(crate) pin: &'o Pin,
     pub(crate) topics: Topics<'o>,
     encoder: Encoder,
-    plans: HashMap<u32, Arc<Plan>>,
+    publications: Publications<'o>,
+    /// Messages that were refused for their size.
+    pub(crate) oversized: Oversized,
     pub(crate) fruitless: u32,
     asked: Instant,
     /// How is delivered, once that is decided.
@@ -81,8 +91,9 @@ impl<'o> Publisher<'o> {
         stop: &'o Stop,
         cursor: Cursor,
         pin: &'o Pin,
-    ) -> Publisher<'o> {
-        Publisher {
+    ) -> Result<Publisher<'o>, KafkaError> {
+        let publications = Publications::new(options)?;
+        Ok(Publisher {
             options,
             log,
             status,
@@ -91,13 +102,14 @@ impl<'o> Publisher<'o> {
             pin,
             topics: Topics::new(options),
             encoder: Encoder::default(),
-            plans: HashMap::new(),
+            publications,
+            oversized: Oversized::default(),
             fruitless: 0,
             asked: Instant::now(),
             mode: None,
             ownership: Ownership::default(),
             cut: None,
-        }
+        })
     }
 
     /// Publishes until it is stopped, building new producers as needed.
@@ -172,6 +184,9 @@ impl<'o> Publisher<'o> {
             handover: Handover::default(),
             handed_over: 0,
             source: None,
+            headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            alone: None,
+            text: Vec::new(),
         })
     }
 
@@ -207,6 +222,9 @@ impl<'o> Publisher<'o> {
         }
         // Reports that came before the failure move the cursor first.
         self.settle(flight)?;
+        if is_too_large(failure.code) && self.takes_as_dead_letter(flight.alone.take()) {
+            return Ok(Ended::Rebuild { one_by_one: flight.one_by_one });
+        }
         self.judge(&failure, flight.one_by_one)
     }
 
@@ -310,6 +328,9 @@ impl<'o> Publisher<'o> {
         if let Some(covered) = flight.deliveries.advance(&self.status.latency) {
             self.cursor.advance(covered);
             self.fruitless = 0;
+            if !self.oversized.is_empty() {
+                self.oversized.forget(self.cursor.sequence());
+            }
             self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         }
         self.write_cursor(false)
@@ -358,26 +379,61 @@ impl<'o> Publisher<'o> {
     }
 
     fn send_run(&mut self, flight: &mut Flight<'_>, run: &Run) -> Result<(), Break> {
-        let plan = self.plan(run.schema)?;
+        let publication = self.publication(flight, run.stream, run.schema)?;
         let target = self.target(flight, run.stream)?;
         for change in run.changes() {
             let change = change.map_err(EncodeError::from)?;
-            self.encoder
-                .messages(&plan, &change, |message| flight.take(target, &change, &message))?;
+            let is_large = change.encoded.len() > flight.targets[target].message_bytes / 2;
+            if publication.is_letters && is_large {
+                let mut letter = Vec::new();
+                without_original(&change, &mut letter).map_err(EncodeError::from)?;
+                let letter = ChangeView::parse(&letter).map_err(EncodeError::from)?;
+                self.send_change(flight, target, &publication, &letter)?;
+            } else {
+                self.send_change(flight, target, &publication, &change)?;
+            }
         }
         Ok(())
     }
 
-    fn plan(&mut self, id: u32) -> Result<Arc<Plan>, KafkaError> {
-        if let Some(plan) = self.plans.get(&id) {
-            return Ok(Arc::clone(plan));
+    fn send_change(
+        &mut self,
+        flight: &mut Flight<'_>,
+        target: usize,
+        publication: &Publication,
+        change: &ChangeView<'_>,
+    ) -> Result<(), Break> {
+        if !self.oversized.is_empty() {
+            self.bury(flight, change)?;
         }
-        let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
-        let schema = TableSchema::from_proto(&schema)
-            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })?;
-        let plan = Arc::new(Plan::new(&self.options.pipeline, &schema));
-        self.plans.insert(id, Arc::clone(&plan));
-        Ok(plan)
+        let oversized = &self.oversized;
+        let mut messages = 0;
+        self.encoder.messages(&publication.plan, change, |message| {
+            let index = messages;
+            messages += 1;
+            if !oversized.is_empty() && oversized.is_refused(change.sequence, index) {
+                return Ok(());
+            }
+            flight.take(target, change, &message, index, publication)
+        })
+    }
+
+    /// What is published of a schema on a stream, waiting until its format is ready.
+    fn publication(
+        &mut self,
+        flight: &mut Flight<'_>,
+        stream: u32,
+        schema: u32,
+    ) -> Result<Arc<Publication>, Break> {
+        loop {
+            match self.publications.step(self.log, stream, schema)? {
+                Ok(publication) => return Ok(publication),
+                Err(reason) => self.status.waiting(reason),
+            }
+            self.check(flight)?;
+            flight.producer.poll(LOOK_WAIT);
+            self.settle(flight)?;
+        }
     }
 
     /// Index of a stream's topic, waiting until it can be written.
@@ -390,11 +446,12 @@ impl<'o> Publisher<'o> {
             .stream_name(stream)
             .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
         loop {
-            match self.topics.step(&topic)? {
-                Ok(partitions) => {
+            match self.topics.step(&topic, self.log)? {
+                Ok(Ready { partitions, message_bytes }) => {
                     let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
                     let index = flight.targets.len();
-                    flight.targets.push(Target { topic, partitions, known });
+                    let message_bytes = self.message_bytes(message_bytes, flight.one_by_one);
+                    flight.targets.push(Target { topic, partitions, known, message_bytes });
                     flight.indexes.insert(stream, index);
                     return Ok(index);
                 }
@@ -403,6 +460,17 @@ impl<'o> Publisher<'o> {
             self.check(flight)?;
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
+        }
+    }
+
+    /// Size beyond which a message is sent alone. `known`: what the topic takes.
+    fn message_bytes(&self, known: Option<usize>, one_by_one: bool) -> usize {
+        match (&self.options.oversize, known) {
+            (Oversize::Halt, _) => usize::MAX,
+            (Oversize::DeadLetter(_), Some(bytes)) => bytes.min(self.options.queue_bytes()),
+            // Something was refused, and what may be is not known.
+            (Oversize::DeadLetter(_), None) if one_by_one => 0,
+            (Oversize::DeadLetter(_), None) => COMMON_MESSAGE_BYTES.min(self.options.queue_bytes()),
         }
     }
 
@@ -421,6 +489,8 @@ impl<'o> Publisher<'o> {
         let error = match failure.code {
             // A batch may be too large where each of its messages is not.
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if !one_by_one => {
+                // What the topics take may have been changed.
+                self.topics.forget();
                 return Ok(Ended::Rebuild { one_by_one: true });
             }
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {

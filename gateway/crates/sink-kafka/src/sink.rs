@@ -85,9 +85,8 @@ impl KafkaSink {
             std::thread::Builder::new()
                 .name("kafka-sink".to_owned())
                 .spawn(move || {
-                    let mut publisher =
-                        Publisher::new(&options, &log, &status, &stop, cursor, &pin);
-                    match publisher.run() {
+                    let publisher = Publisher::new(&options, &log, &status, &stop, cursor, &pin);
+                    match publisher.and_then(|mut publisher| publisher.run()) {
                         Ok(()) => status.stopped(),
                         Err(error) => halt(&status, &error),
                     }

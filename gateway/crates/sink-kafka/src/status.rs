@@ -79,6 +79,8 @@ pub struct KafkaStatus {
     pub last_error: Option<String>,
     /// How often the producer was built anew after an error.
     pub rebuilds: u64,
+    /// Changes that became dead letters, for their message was larger than the topic takes.
+    pub dead_letters: u64,
     /// How often a change may be delivered; `None`: the brokers are still to be asked.
     pub delivery: Option<Delivery>,
     /// How far exactly once can be relied on.
@@ -139,6 +141,7 @@ pub(crate) struct StatusCell {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
     pub(crate) latency: LiveLatency,
     pub(crate) committed: AtomicU64,
     pub(crate) aborted: AtomicU64,
@@ -166,6 +169,7 @@ impl StatusCell {
             acknowledged: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             latency: LiveLatency::default(),
             committed: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
@@ -243,6 +247,7 @@ impl StatusCell {
             bytes: self.bytes.load(Ordering::Relaxed),
             last_error,
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
             delivery: mode.map(|mode| mode.delivery),
             level: mode.map_or(TransactionLevel::Off, |mode| mode.level),
             transactions: TransactionCounts {
