@@ -216,7 +216,8 @@ fn latencies(bench: &Bench) -> Result<Vec<Record>> {
     if bench.wants("offtake") {
         records.extend(offtake::latency(bench, offtake::Variant::Grpc, TABLE)?);
         if bench.has_kafka() {
-            records.extend(offtake::latency(bench, offtake::Variant::Kafka, TABLE)?);
+            records.extend(offtake::latency(bench, offtake::Variant::AtLeastOnce, TABLE)?);
+            records.extend(offtake::latency(bench, offtake::Variant::ExactlyOnce, TABLE)?);
         }
     }
     if bench.wants("debezium") {
