@@ -4,6 +4,7 @@
 
 mod connection;
 mod http;
+mod kafka;
 mod metrics;
 mod status;
 

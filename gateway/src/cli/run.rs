@@ -7,7 +7,7 @@ use clap::Args;
 use offtake_config::{Config, OnHalt};
 use offtake_log::Log;
 use offtake_sink_grpc::{GrpcOptions, GrpcServer};
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, TopicOptions};
+use offtake_sink_kafka::{KafkaOptions, KafkaSink, Oauth, OauthOptions, TopicOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -259,7 +259,19 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
             replication: kafka.topics.replication.unwrap_or(-1),
             config: kafka.topics.config.clone(),
         },
+        oauth: kafka.oauth.as_ref().map(oauth),
         cursor_path: config.log.dir.join("kafka.cursor"),
+    })
+}
+
+fn oauth(configured: &offtake_config::KafkaOauth) -> Oauth {
+    Oauth::new(OauthOptions {
+        token_url: configured.token_url.clone(),
+        client_id: configured.client_id.clone(),
+        client_secret: configured.client_secret.expose().to_owned(),
+        scope: configured.scope.clone(),
+        ca: configured.ca.clone(),
+        token_file: configured.token_file.clone(),
     })
 }
 

@@ -8,6 +8,8 @@
 mod clients;
 mod cluster;
 mod node;
+pub mod security;
+pub mod tokens;
 
 use std::ops::Deref;
 use std::sync::OnceLock;

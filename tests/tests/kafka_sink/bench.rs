@@ -59,6 +59,7 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
         brokers: vec![kafka.brokers().to_owned()],
         properties: BTreeMap::new(),
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
+        oauth: None,
         cursor_path: folder.path().join("kafka.cursor"),
     };
     let topic = format!("{pipeline}.public.orders");

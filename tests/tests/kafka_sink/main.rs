@@ -325,6 +325,7 @@ fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
         brokers: vec!["127.0.0.1:1".to_owned()],
         properties: BTreeMap::new(),
         topics: TopicOptions::default(),
+        oauth: None,
         cursor_path: path.to_owned(),
     };
     let path = folder.path().join("kafka.cursor");
@@ -374,6 +375,7 @@ fn a_kafka_that_is_not_there_holds_up_nobody_and_stops_in_time() {
         brokers: vec!["127.0.0.1:1".to_owned()],
         properties: BTreeMap::new(),
         topics: TopicOptions::default(),
+        oauth: None,
         cursor_path: folder.path().join("kafka.cursor"),
     };
     let sink = KafkaSink::start(options, opened.log.clone()).unwrap();

@@ -1,7 +1,7 @@
 //! `[kafka]`: brokers, topics and the properties that are passed to librdkafka.
 //!
-//! A property that would break what the gateway promises is refused with the reason; all others
-//! are librdkafka's to judge.
+//! Which properties may be passed is said by `kafka_properties`; their values are librdkafka's to
+//! judge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,37 +9,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::kafka_oauth::oauth;
+use crate::kafka_properties;
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
 use crate::secret::Secret;
 use crate::sections::age;
-
-/// Properties that are not the user's, and why.
-const REFUSED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "it is `brokers` in [kafka]"),
-    ("metadata.broker.list", "it is `brokers` in [kafka]"),
-    ("acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("request.required.acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("enable.idempotence", "without it retries may double or reorder changes"),
-    ("enable.gapless.guarantee", "a gap would be a lost change"),
-    ("max.in.flight", "the order of changes depends on it"),
-    ("max.in.flight.requests.per.connection", "the order of changes depends on it"),
-    ("retries", "a change is tried until it is delivered"),
-    ("message.send.max.retries", "a change is tried until it is delivered"),
-    ("message.timeout.ms", "a change that expired would be lost"),
-    ("delivery.timeout.ms", "a change that expired would be lost"),
-    ("partitioner", "it is Java's murmur2, so that other clients agree on partitions"),
-    ("sticky.partitioning.linger.ms", "changes without a key would leave their order"),
-    ("queuing.strategy", "`lifo` would reverse the order of changes"),
-    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("transaction.timeout.ms", "it belongs to the sink's own protocol"),
-    ("delivery.report.only.error", "positions move by delivery reports"),
-    ("allow.auto.create.topics", "topics are created as [kafka.topics] says"),
-    ("isolation.level", "the sink reads its own cursor with it"),
-    ("plugin.library.paths", "it would load foreign code into the gateway"),
-    ("builtin.features", "it is the library's own"),
-];
 
 /// `[kafka]`, when it is there.
 pub(crate) fn kafka(top: &Section<'_, '_>) -> Option<Kafka> {
@@ -47,9 +23,10 @@ pub(crate) fn kafka(top: &Section<'_, '_>) -> Option<Kafka> {
     let topics = topics(&section);
     let brokers = brokers(&section);
     let properties = properties(&section);
+    let oauth = oauth(&section, &properties);
     top.get("kafka")?;
     section.require("brokers");
-    Some(Kafka { brokers, properties, topics })
+    Some(Kafka { brokers, properties, topics, oauth })
 }
 
 fn brokers(section: &Section<'_, '_>) -> Vec<String> {
@@ -87,13 +64,8 @@ fn brokers(section: &Section<'_, '_>) -> Vec<String> {
 fn properties(section: &Section<'_, '_>) -> BTreeMap<String, Secret> {
     let mut properties = BTreeMap::new();
     for (name, value, span) in flat(section, "properties") {
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name.value) {
-            section.context.error(
-                "CONFIG_KAFKA_PROPERTY",
-                &name.span,
-                format!("the property `{}` is not yours to set: {why}", name.value),
-                Some("remove it".to_owned()),
-            );
+        if let Some((message, help)) = kafka_properties::wrong(&name.value, &value) {
+            section.context.error("CONFIG_KAFKA_PROPERTY", &name.span, message, Some(help));
             continue;
         }
         let raw = At { value, span };

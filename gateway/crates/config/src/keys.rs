@@ -123,6 +123,13 @@ pub(crate) const SECTIONS: &[Section] = &[
         text: "The Kafka sink. Leave the table out and no Kafka is needed.",
     },
     Section {
+        path: "kafka.oauth",
+        header: "[kafka.oauth]",
+        text: "Where the token comes from that SASL's OAUTHBEARER shows to the brokers. It sets \
+               `sasl.mechanisms`, and `security.protocol` to `sasl_ssl` unless that is among the \
+               properties. A token is fetched anew before it expires.",
+    },
+    Section {
         path: "kafka.topics",
         header: "[kafka.topics]",
         text: "How a topic that does not exist is created. One that exists is not changed.",
@@ -398,10 +405,11 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         default: Some("{}"),
-        range: "keys of librdkafka's CONFIGURATION.md but those that would break a guarantee",
+        range: "names of librdkafka's CONFIGURATION.md but those that would break a guarantee",
         example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
         text: "Passed to librdkafka as they are; references are replaced. Refused with the reason \
-               are those that decide on order, acknowledgement and partitioning.",
+               are those that decide on order, acknowledgement and partitioning, those of consumers, \
+               and names that librdkafka does not know.",
         ..key("kafka", "properties", Kind::Free)
     },
     Key {
@@ -409,6 +417,53 @@ pub(crate) const KEYS: &[Key] = &[
         text: "How missing topics are created; see [kafka.topics].",
         example: "{ partitions = 6 }",
         ..key("kafka", "topics", Kind::Table)
+    },
+    Key {
+        default: Some("no tokens"),
+        text: "Tokens for SASL's OAUTHBEARER; see [kafka.oauth].",
+        example: "{ token_file = \"/var/run/secrets/kafka/token\" }",
+        ..key("kafka", "oauth", Kind::Table)
+    },
+    Key {
+        default: Some("none"),
+        range: "an `https://` or `http://` URL; not together with `token_file`",
+        example: "\"https://login.example.com/token\"",
+        text: "The endpoint that gives tokens for `client_id` and `client_secret` (the \
+               client-credentials grant of OAuth 2).",
+        ..key("kafka.oauth", "token_url", Kind::Text)
+    },
+    Key {
+        default: Some("none"),
+        example: "\"offtake\"",
+        text: "Who asks for the token.",
+        ..key("kafka.oauth", "client_id", Kind::Text)
+    },
+    Key {
+        default: Some("none"),
+        example: "\"${env:KAFKA_CLIENT_SECRET}\"",
+        text: "What proves it.",
+        ..key("kafka.oauth", "client_secret", Kind::Secret)
+    },
+    Key {
+        default: Some("the endpoint's"),
+        example: "\"kafka\"",
+        text: "What is asked for, words with spaces between them.",
+        ..key("kafka.oauth", "scope", Kind::Text)
+    },
+    Key {
+        default: Some("the system's"),
+        range: "a file in PEM",
+        example: "\"/etc/ssl/login-ca.pem\"",
+        text: "Authorities that the endpoint's certificate is checked against.",
+        ..key("kafka.oauth", "ca", Kind::Text)
+    },
+    Key {
+        default: Some("none"),
+        range: "a file with a JSON Web Token; not together with `token_url`",
+        example: "\"/var/run/secrets/kafka/token\"",
+        text: "A file that something else keeps a fresh token in; read anew when the token in use \
+               is about to expire.",
+        ..key("kafka.oauth", "token_file", Kind::Text)
     },
     Key {
         default: Some("true"),

@@ -11,6 +11,8 @@ mod document;
 mod glob;
 mod json;
 mod kafka;
+mod kafka_oauth;
+mod kafka_properties;
 mod keys;
 mod model;
 mod parse;
@@ -26,8 +28,8 @@ mod unit;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
 pub use model::{
-    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
-    PostgresSource, Route, Snapshot, Source, Topics,
+    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaOauth, LogConfig, OnHalt, Plugin,
+    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use secret::Secret;

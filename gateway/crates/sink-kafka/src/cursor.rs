@@ -223,6 +223,7 @@ mod tests {
             brokers: vec!["127.0.0.1:1".to_owned()],
             properties: BTreeMap::new(),
             topics: TopicOptions::default(),
+            oauth: None,
             cursor_path: folder.join("kafka.cursor"),
         }
     }

@@ -11,7 +11,7 @@ use offtake_log::{Log, Pin};
 use crate::cursor::Cursor;
 use crate::session::Publisher;
 use crate::status::{KafkaStatus, StatusCell};
-use crate::{KafkaError, KafkaOptions};
+use crate::{KafkaError, KafkaOptions, watch};
 
 /// Name under which the log keeps what is not published yet.
 const PIN: &str = "kafka";
@@ -77,6 +77,7 @@ impl KafkaSink {
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
         let pin = Arc::new(log.pin(PIN, cursor.sequence()));
+        watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
         let thread = {
             let (log, status, stop, pin) =
                 (log.clone(), Arc::clone(&status), Arc::clone(&stop), Arc::clone(&pin));

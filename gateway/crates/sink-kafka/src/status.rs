@@ -3,10 +3,16 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
 
 use crate::KafkaError;
+use crate::statistics::{ClientStatistics, Kept};
+use crate::trouble::WaitReason;
+
+/// For how long a cause that says much is kept over the broken connections that follow from it.
+const SPECIFIC_FOR: Duration = Duration::from_secs(30);
 
 /// What the sink is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +64,7 @@ impl From<&KafkaError> for Halted {
 }
 
 /// A picture of the sink at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KafkaStatus {
     /// What it is doing.
     pub state: KafkaState,
@@ -76,6 +82,10 @@ pub struct KafkaStatus {
     pub last_error: Option<String>,
     /// How often the producer was built anew after an error.
     pub rebuilds: u64,
+    /// Why it waits, while it does.
+    pub waits_for: Option<WaitReason>,
+    /// What the client library says of itself and of the brokers.
+    pub client: ClientStatistics,
 }
 
 /// From commit to acknowledgement, of what is published as it comes. What was in the log before is
@@ -118,6 +128,9 @@ pub(crate) struct StatusCell {
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
     pub(crate) latency: LiveLatency,
+    /// The client library's newest statistics, unread.
+    pub(crate) statistics: Kept,
+    client: Mutex<ClientStatistics>,
     changing: Mutex<Changing>,
 }
 
@@ -125,6 +138,8 @@ pub(crate) struct StatusCell {
 struct Changing {
     state: KafkaState,
     last_error: Option<String>,
+    /// Why it waits, and since when that is known.
+    reason: Option<(WaitReason, Instant)>,
 }
 
 impl StatusCell {
@@ -136,7 +151,13 @@ impl StatusCell {
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             latency: LiveLatency::default(),
-            changing: Mutex::new(Changing { state: KafkaState::Connecting, last_error: None }),
+            statistics: Kept::default(),
+            client: Mutex::default(),
+            changing: Mutex::new(Changing {
+                state: KafkaState::Connecting,
+                last_error: None,
+                reason: None,
+            }),
         }
     }
 
@@ -157,16 +178,47 @@ impl StatusCell {
         }
         changing.state = KafkaState::Running;
         changing.last_error = None;
+        changing.reason = None;
     }
 
     /// Something that may pass. Kept until the next success.
     pub(crate) fn waiting(&self, error: String) {
+        self.waiting_for(WaitReason::of(None, &error), error);
+    }
+
+    /// The same where it is known what it is.
+    pub(crate) fn waiting_for(&self, reason: WaitReason, error: String) {
         let mut changing = self.changing();
-        if matches!(changing.state, KafkaState::Connecting | KafkaState::Running) {
-            tracing::warn!(reason = error, "kafka sink waits");
+        let kept = changing.reason.is_some_and(|(kept, since)| {
+            kept.is_specific() && !reason.is_specific() && since.elapsed() < SPECIFIC_FOR
+        });
+        let begins = matches!(changing.state, KafkaState::Connecting | KafkaState::Running);
+        let turns = !kept && changing.reason.is_none_or(|(before, _)| before != reason);
+        if begins {
             changing.state = KafkaState::Waiting;
         }
-        changing.last_error = Some(error);
+        if changing.state == KafkaState::Waiting && turns {
+            tracing::warn!(
+                code = reason.code(),
+                reason = error,
+                next_step = reason.next_step(),
+                "kafka sink waits"
+            );
+        }
+        if !kept {
+            changing.reason = Some((reason, Instant::now()));
+            changing.last_error = Some(error);
+        }
+    }
+
+    /// Whether nothing more is going to happen.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.changing().state, KafkaState::Halted(_) | KafkaState::Stopped)
+    }
+
+    /// Shows what the client library says of itself.
+    pub(crate) fn tell_client(&self, client: ClientStatistics) {
+        *self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = client;
     }
 
     pub(crate) fn halted(&self, error: &KafkaError) {
@@ -183,10 +235,13 @@ impl StatusCell {
     }
 
     pub(crate) fn snapshot(&self, durable: u64) -> KafkaStatus {
-        let (state, last_error) = {
+        let (state, last_error, waits_for) = {
             let changing = self.changing();
-            (changing.state.clone(), changing.last_error.clone())
+            let waits_for = changing.reason.map(|(reason, _)| reason);
+            (changing.state.clone(), changing.last_error.clone(), waits_for)
         };
+        let waits_for = waits_for.filter(|_| state == KafkaState::Waiting);
+        let client = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let cursor = self.cursor.load(Ordering::Relaxed);
         KafkaStatus {
             state,
@@ -197,6 +252,8 @@ impl StatusCell {
             bytes: self.bytes.load(Ordering::Relaxed),
             last_error,
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
+            waits_for,
+            client,
         }
     }
 }

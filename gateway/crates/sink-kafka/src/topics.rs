@@ -1,21 +1,25 @@
 //! Topics: found, created when absent, and ready before the first message.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use crate::client;
 use crate::context::QuietContext;
+use crate::trouble::NO_ANSWER;
 use crate::{KafkaError, KafkaOptions};
 
 /// One question to a broker; asked again for ever.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A refusal to create that may pass (too few brokers are up yet) is final after this time.
 const CREATE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A topic that was there and is not found is gone after this time; a broker that has just started
+/// may not know it yet.
+const GONE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of a look at a topic.
 pub(crate) enum Look {
@@ -33,11 +37,21 @@ pub(crate) struct Topics<'o> {
     inspector: Option<BaseConsumer<QuietContext>>,
     partitions: HashMap<String, i32>,
     refused_since: Option<Instant>,
+    /// Topics that were there: they are not made a second time.
+    known: HashSet<String>,
+    missing_since: Option<Instant>,
 }
 
 impl<'o> Topics<'o> {
     pub(crate) fn new(options: &'o KafkaOptions) -> Topics<'o> {
-        Topics { options, inspector: None, partitions: HashMap::new(), refused_since: None }
+        Topics {
+            options,
+            inspector: None,
+            partitions: HashMap::new(),
+            refused_since: None,
+            known: HashSet::new(),
+            missing_since: None,
+        }
     }
 
     /// Forgets what was found, for topics may have been deleted.
@@ -57,7 +71,7 @@ impl<'o> Topics<'o> {
     pub(crate) fn reachable(&mut self) -> Result<Result<(), String>, KafkaError> {
         match self.inspector()?.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
             Ok(_) => Ok(Ok(())),
-            Err(error) => Ok(Err(format!("no broker answers: {error}"))),
+            Err(error) => Ok(Err(format!("{NO_ANSWER}: {error}"))),
         }
     }
 
@@ -82,15 +96,27 @@ impl<'o> Topics<'o> {
         match look(self.inspector()?, topic)? {
             Look::Ready(partitions) => {
                 self.refused_since = None;
+                self.missing_since = None;
                 self.partitions.insert(topic.to_owned(), partitions);
+                self.known.insert(topic.to_owned());
                 Ok(Ok(partitions))
             }
             Look::NotYet(reason) => Ok(Err(reason)),
+            Look::Missing if self.known.contains(topic) => self.gone(topic),
             Look::Missing if !self.options.topics.create => {
                 Err(KafkaError::TopicMissing { topic: topic.to_owned() })
             }
             Look::Missing => self.create(topic),
         }
+    }
+
+    /// A topic that was there: a person deleted it, and decides whether there is another one.
+    fn gone(&mut self, topic: &str) -> Result<Result<i32, String>, KafkaError> {
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < GONE_PATIENCE {
+            return Ok(Err(format!("topic {topic} is not found any more")));
+        }
+        Err(KafkaError::TopicGone { topic: topic.to_owned() })
     }
 
     fn create(&mut self, topic: &str) -> Result<Result<i32, String>, KafkaError> {
@@ -166,8 +192,7 @@ pub(crate) fn create(
     topic: &str,
     validate_only: bool,
 ) -> Result<Result<(), RDKafkaErrorCode>, KafkaError> {
-    let admin = AdminClient::from_config_and_context(&client::base(options), QuietContext)
-        .map_err(|error| client::refused(&error))?;
+    let admin = client::admin(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
