@@ -134,15 +134,12 @@ impl SecureKafka {
         self.tool("org.apache.kafka.tools.AclCommand", &arguments).map(drop)
     }
 
-    /// Changes a user's password for both SCRAM mechanisms; a user that is not there is made.
+    /// Changes a user's password for SCRAM-SHA-256.
     ///
     /// # Errors
     /// The broker refuses.
     pub fn set_password(&self, user: &str, password: &str) -> Result<()> {
-        let config = format!(
-            "SCRAM-SHA-256=[iterations=4096,password={password}],\
-             SCRAM-SHA-512=[iterations=4096,password={password}]"
-        );
+        let config = format!("SCRAM-SHA-256=[iterations=4096,password={password}]");
         let arguments = ["--bootstrap-server", self.brokers(), "--alter", "--add-config", &config];
         let entity = ["--entity-type", "users", "--entity-name", user];
         self.tool("kafka.admin.ConfigCommand", &[&arguments[..], &entity[..]].concat()).map(drop)

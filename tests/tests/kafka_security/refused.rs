@@ -1,7 +1,7 @@
 //! What is refused: the check says why at once, a run waits, says why, and lets nothing else wait.
 
 use offtake_tests::fixture::Fixture;
-use offtake_tests::kafka::security::{PASSWORD, SecureKafka, USER};
+use offtake_tests::kafka::security::{LIMITED, PASSWORD, SecureKafka, USER};
 use offtake_tests::kafka::skipped;
 use offtake_tests::subscriber::Subscriber;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{PATIENCE, ROWS, Way, expect_rows, insert, login, property};
 /// Asserts that the check says it, that a run waits because of it, and that gRPC goes on.
 async fn expect_refused(way: &Way, code: &str, words: &[&str]) -> Fixture {
     let mut fixture = way.fixture().await;
-    let checked = fixture.command(&["check"]).unwrap().expect(1, &[code]);
+    let checked = fixture.command(&["check"]).unwrap().expect(2, &[code]);
     let line = checked.out.lines().find(|line| line.contains(code)).unwrap();
     for word in words {
         assert!(line.contains(word), "{}: there is no {word:?} in {line}", way.name);
@@ -59,12 +59,13 @@ async fn a_login_that_the_brokers_come_to_know_goes_on_by_itself() {
         return;
     }
     let kafka = SecureKafka::shared();
-    // Its ACLs are those of the rights' test; this one is a name of its own.
-    let properties = login("SCRAM-SHA-256", USER, "${env:KAFKA_PASSWORD}");
-    kafka.set_password(USER, "another-Passw0rd").unwrap();
+    // A user of its own to the other tests, for their mechanism is another.
+    let properties = login("SCRAM-SHA-256", LIMITED, "${env:KAFKA_PASSWORD}");
+    kafka.set_password(LIMITED, "another-Passw0rd").unwrap();
     let way = Way::new("late_login", kafka.sasl(), properties);
+    kafka.rights(true, "late_login", &["Create", "Describe", "DescribeConfigs", "Write"]).unwrap();
     let mut fixture = expect_refused(&way, "KAFKA_LOGIN", &["uthentication failed"]).await;
-    kafka.set_password(USER, PASSWORD).unwrap();
+    kafka.set_password(LIMITED, PASSWORD).unwrap();
     expect_rows(kafka, &fixture);
     fixture.stop().unwrap();
 }

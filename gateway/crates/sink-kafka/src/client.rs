@@ -38,6 +38,8 @@ const SOCKET_TIMEOUT_MS: &str = "10000";
 const TOPIC_PROPAGATION_MS: &str = "10000";
 /// How often the library gives statistics.
 const STATISTICS_MS: &str = "1000";
+/// How long a client that only asks takes what the library has to say.
+const SERVE: Duration = Duration::from_millis(1);
 /// What a client that only asks may have to say about why nobody answers, at most so long.
 const HEAR: Duration = Duration::from_millis(20);
 
@@ -125,6 +127,13 @@ pub(crate) fn admin(options: &KafkaOptions) -> Result<AdminClient<QuietContext>,
     Ok(admin)
 }
 
+/// Takes what the library has to say to a client that only asks: its log lines, and that it needs
+/// another token.
+pub(crate) fn serve(inspector: &BaseConsumer<QuietContext>) {
+    // There are no messages.
+    let _ = inspector.poll(SERVE);
+}
+
 /// Why a client that only asks got no answer, where it heard more than that.
 pub(crate) fn heard(inspector: &BaseConsumer<QuietContext>) -> Option<(WaitReason, String)> {
     // What the library has to say waits until it is taken; there are no messages.
@@ -132,8 +141,8 @@ pub(crate) fn heard(inspector: &BaseConsumer<QuietContext>) -> Option<(WaitReaso
     inspector.client().context().heard()
 }
 
-/// Gives a client that only asks its token, before its first connection: nobody polls it for the
-/// library's own request.
+/// Gives a client that only asks its token before its first connection: the library asks for one
+/// only where it is polled, and for admin clients nobody polls.
 fn authorize(options: &KafkaOptions, client: &Client<QuietContext>) {
     let Some(oauth) = &options.oauth else { return };
     let failed = match oauth.token() {

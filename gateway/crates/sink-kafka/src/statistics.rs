@@ -137,6 +137,10 @@ pub(crate) fn read(json: &[u8]) -> Option<(ClientStatistics, Backlog)> {
     let brokers = raw.brokers.into_values().filter(|broker| broker.nodeid >= 0);
     let mut brokers: Vec<BrokerStatistics> = brokers.map(RawBroker::shown).collect();
     brokers.sort_by_key(|broker| broker.id);
+    // The age of the first state is counted from the start of the machine.
+    let first = matches!(raw.eos.txn_state.as_str(), "" | "Init");
+    let transaction_state_ms =
+        if first { 0 } else { raw.eos.txn_stateage.try_into().unwrap_or_default() };
     let statistics = ClientStatistics {
         queued_messages: raw.msg_cnt,
         queued_bytes: raw.msg_size,
@@ -144,7 +148,7 @@ pub(crate) fn read(json: &[u8]) -> Option<(ClientStatistics, Backlog)> {
         batch_messages: batch_messages.checked_div(batches).unwrap_or_default(),
         producer_state: raw.eos.idemp_state,
         transaction_state: raw.eos.txn_state,
-        transaction_state_ms: raw.eos.txn_stateage.try_into().unwrap_or_default(),
+        transaction_state_ms,
         producer_epoch: raw.eos.producer_epoch.unwrap_or(-1),
         producer_ids: raw.eos.epoch_cnt,
         brokers,

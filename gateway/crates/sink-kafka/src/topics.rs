@@ -80,6 +80,7 @@ impl<'o> Topics<'o> {
             Some(inspector) => inspector,
             None => client::inspector(self.options)?,
         };
+        client::serve(&inspector);
         Ok(self.inspector.insert(inspector))
     }
 

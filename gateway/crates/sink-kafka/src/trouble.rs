@@ -96,7 +96,7 @@ impl WaitReason {
     pub(crate) fn of(code: Option<RDKafkaErrorCode>, text: &str) -> WaitReason {
         use RDKafkaErrorCode as Code;
         // A broker that wants a client certificate says so only after the handshake, as an alert.
-        let tls = ["SSL handshake failed", "ssl handshake", "alert certificate required"];
+        let tls = ["SSL handshake failed", "SSL alert number"];
         if tls.iter().any(|sign| text.contains(sign)) {
             return WaitReason::Tls;
         }
@@ -135,6 +135,7 @@ mod tests {
             (Code::Authentication, "Failed to acquire SASL OAUTHBEARER token", WaitReason::Token),
             (Code::SSL, "certificate verify failed", WaitReason::Tls),
             (Code::BrokerTransportFailure, "ssl://x: SSL handshake failed: y", WaitReason::Tls),
+            (Code::BrokerTransportFailure, "Receive failed: SSL alert number 42", WaitReason::Tls),
             (Code::BrokerTransportFailure, "connect refused", WaitReason::Unreachable),
             (Code::AllBrokersDown, "1/1 brokers are down", WaitReason::Unreachable),
             (Code::Unknown, "no broker answers: x", WaitReason::Unreachable),
