@@ -53,7 +53,7 @@ impl Page {
         let _ = writeln!(self.text, " {value}");
     }
 
-    fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
+    pub(super) fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
         self.family(name, "histogram", help);
         let mut cumulative = 0;
         for (index, count) in view.counts.iter().enumerate() {
@@ -271,6 +271,7 @@ fn sinks(page: &mut Page, status: &Status) {
             kafka.producers_replaced,
         );
         kafka::metrics(page, &kafka.client);
+        kafka.delivery.write(page);
     }
     page.one(
         "offtake_grpc_changes_total",

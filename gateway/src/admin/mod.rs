@@ -3,6 +3,7 @@
 //! It only reads what the pipeline tells about itself; nothing can be changed through it.
 
 mod connection;
+mod delivery;
 mod http;
 mod kafka;
 mod metrics;

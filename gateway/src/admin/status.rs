@@ -12,6 +12,7 @@ use offtake_source_postgres::{SourceState, SourceStatus, lsn_of};
 use serde::Serialize;
 
 use super::connection::Connection;
+use super::delivery::DeliveryView;
 use super::kafka::KafkaClientView;
 use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
 
@@ -167,7 +168,7 @@ pub struct ChangesView {
 }
 
 /// A histogram.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct HistogramView {
     /// Counts a bucket, the last one beyond every bound.
     pub counts: Vec<u64>,
@@ -213,6 +214,9 @@ pub struct KafkaView {
     pub producers_replaced: u64,
     /// What the client says of itself and of the brokers.
     pub client: KafkaClientView,
+    /// At least once or exactly once, and how that goes.
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
 }
 
 /// What a sink sent since the process began.
@@ -341,7 +345,10 @@ impl Observed {
 
     fn kafka_view(&self) -> Option<KafkaView> {
         let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
-        kafka.as_ref().map(|kafka| kafka_view(kafka.status()))
+        let kafka = kafka.as_ref()?;
+        let mut view = kafka_view(kafka.status());
+        view.delivery.commit_seconds = histogram_view(&kafka.commit_duration());
+        Some(view)
     }
 
     fn kafka_latency(&self) -> Option<Arc<Histogram>> {
@@ -396,6 +403,7 @@ fn is_connected(state: SourceState) -> bool {
 
 fn kafka_view(status: KafkaStatus) -> KafkaView {
     let name = status.state.name().to_owned();
+    let delivery = DeliveryView::of(&status);
     let halted = match status.state {
         KafkaState::Halted(halted) => Some(Halt::new(halted.code, halted.cause, halted.next_step)),
         _ => None,
@@ -415,6 +423,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         acknowledged: status.acknowledged,
         bytes: status.bytes,
         last_error: status.last_error,
+        delivery,
     }
 }
 
@@ -495,6 +504,17 @@ impl Status {
                     brokers: vec![KafkaBrokerView::default()],
                     ..KafkaClientView::default()
                 },
+                delivery: DeliveryView {
+                    delivery: Some("exactly_once"),
+                    eos: "guarded",
+                    transactions: crate::admin::delivery::TransactionsView {
+                        committed: 1,
+                        aborted: 1,
+                        cut: 1,
+                        doubtful: 1,
+                    },
+                    commit_seconds: histogram_view(&Histogram::default()),
+                },
             }),
             subscribers: vec![SubscriberView {
                 id: 1,
@@ -527,6 +547,9 @@ mod tests {
             rebuilds: 0,
             waits_for: None,
             client: ClientStatistics::default(),
+            delivery: None,
+            level: offtake_sink_kafka::TransactionLevel::Off,
+            transactions: offtake_sink_kafka::TransactionCounts::default(),
         };
         let halted = offtake_sink_kafka::Halted {
             code: "KAFKA_TOPIC",

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use offtake_config::{Config, OnHalt};
+use offtake_config::{Ack, Config, OnHalt};
 use offtake_log::Log;
 use offtake_sink_grpc::{GrpcOptions, GrpcServer};
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, Oauth, OauthOptions, TopicOptions};
+use offtake_sink_kafka::{
+    Delivery, DeliveryOptions, KafkaOptions, KafkaSink, Oauth, OauthOptions, TopicOptions,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -125,7 +127,7 @@ impl Gateway {
     async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let parts = Parts::open(config, accept_midway)?;
+        let mut parts = Parts::open(config, accept_midway)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,
@@ -135,7 +137,12 @@ impl Gateway {
         let log = parts.log.clone();
         let grpc = bind_grpc(config, &parts, &state).await?;
         let admin = bind_admin(config).await?;
-        let kafka = Arc::new(Mutex::new(start_kafka(config, &parts)?));
+        let kafka = start_kafka(config, &parts)?;
+        let offtake_config::Source::Postgres(source) = &config.source;
+        if source.ack == Ack::Sinks {
+            parts.published = kafka.as_ref().map(KafkaSink::published);
+        }
+        let kafka = Arc::new(Mutex::new(kafka));
         let running = Running::start(parts, state.clone())?;
         let observed = Arc::new(Observed {
             name: config.name.clone(),
@@ -260,6 +267,15 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
             config: kafka.topics.config.clone(),
         },
         oauth: kafka.oauth.as_ref().map(oauth),
+        delivery: DeliveryOptions {
+            delivery: kafka.delivery.exactly_once.map(|exactly_once| match exactly_once {
+                true => Delivery::ExactlyOnce,
+                false => Delivery::AtLeastOnce,
+            }),
+            transaction_interval: kafka.delivery.transaction_interval,
+            cursor_topic: kafka.delivery.cursor_topic.clone(),
+            transactional_id_prefix: kafka.delivery.transactional_id_prefix.clone(),
+        },
         cursor_path: config.log.dir.join("kafka.cursor"),
     })
 }

@@ -109,6 +109,7 @@ impl Running {
         let (acknowledge, acknowledged) = watch::channel(Lsn::ZERO);
         tokio::spawn(source::acknowledge(
             parts.log.clone(),
+            parts.published,
             acknowledge,
             early_seen,
             Arc::clone(&running.commit_to_log),

@@ -439,6 +439,7 @@ impl Worker {
                     .then(|| position_of(transaction.previous_commit)),
                 commit_unix_us: transaction.commit_unix_us,
                 origin: transaction.origin.clone(),
+                begin: (transaction.begin.0 != 0).then(|| position_of(transaction.begin)),
             }),
             end: Some(position_of(boundary.end)),
             last_sequence,

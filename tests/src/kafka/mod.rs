@@ -20,7 +20,8 @@ pub use clients::{Clients, Record};
 pub use cluster::Cluster;
 pub use node::Node;
 
-use node::{Folder, Plan};
+use node::Plan;
+pub(crate) use node::{Folder, free_port, spawn_from_lasting_thread, target_folder};
 
 /// One broker that runs until it is dropped.
 #[derive(Debug)]

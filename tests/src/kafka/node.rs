@@ -220,16 +220,16 @@ impl Drop for Node {
     }
 }
 
-/// A folder for brokers, removed when it is dropped or, where the process ended without that, by
+/// A folder for servers, removed when it is dropped or, where the process ended without that, by
 /// the next one that needs such a folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
     _lock: File,
 }
 
 impl Folder {
-    pub(super) fn new() -> Result<Folder> {
+    pub(crate) fn new() -> Result<Folder> {
         let servers = target_folder()?.join("servers");
         // A folder is made and locked in one step, as far as others can see.
         let one_at_a_time = File::create(servers.join("kafka-run.lock"))?;
@@ -241,12 +241,12 @@ impl Folder {
         Ok(Folder { folder, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Removes folders whose process has ended; its brokers ended with it.
+/// Removes folders whose process has ended; its servers ended with it.
 fn remove_stale(servers: &Path) {
     let Ok(entries) = fs::read_dir(servers) else { return };
     for entry in entries.flatten() {
@@ -370,7 +370,7 @@ fn write_settings(folder: &Path, plan: &Plan) -> Result<()> {
 
 /// Spawns from a thread that lives as long as this process: a child's death signal comes when the
 /// thread that spawned it ends.
-fn spawn_from_lasting_thread(mut command: Command) -> Result<Child> {
+pub(crate) fn spawn_from_lasting_thread(mut command: Command) -> Result<Child> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         if sender.send(command.spawn()).is_ok() {
@@ -394,7 +394,7 @@ pub(super) fn tool(folder: &Path, class: &str, arguments: &[&str]) -> Result<Str
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-pub(super) fn target_folder() -> Result<PathBuf> {
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
     fs::create_dir_all(target.join("servers"))?;
@@ -402,7 +402,7 @@ pub(super) fn target_folder() -> Result<PathBuf> {
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     for _ in 0..1000 {
         // Every state is seeded anew, so this is a random number.
         let random = RandomState::new().hash_one(std::process::id());

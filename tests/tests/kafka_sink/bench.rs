@@ -10,7 +10,9 @@ use offtake_change::{
 };
 use offtake_log::{Control, CursorFile, Log, LogOptions, LogWriter, Opened};
 use offtake_proto::v1;
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions};
+use offtake_sink_kafka::{
+    Delivery, DeliveryOptions, KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions,
+};
 use offtake_tests::kafka::{Kafka, Record};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,6 +49,11 @@ pub(crate) fn bench(kafka: &Kafka, hint: &str) -> Bench {
     bench_with(kafka, hint, |_| {})
 }
 
+/// Brokers are not asked what they allow.
+pub(crate) fn at_least_once() -> DeliveryOptions {
+    DeliveryOptions { delivery: Some(Delivery::AtLeastOnce), ..DeliveryOptions::default() }
+}
+
 /// The same with other options of the log.
 pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut LogOptions)) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -60,6 +67,7 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
         properties: BTreeMap::new(),
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
         oauth: None,
+        delivery: at_least_once(),
         cursor_path: folder.path().join("kafka.cursor"),
     };
     let topic = format!("{pipeline}.public.orders");
@@ -117,6 +125,7 @@ pub(crate) fn commit(
         previous_commit: Lsn::ZERO,
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     });
     for (order, write) in writes.iter().enumerate() {
         let (operation, before, after) = match write {

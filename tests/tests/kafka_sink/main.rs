@@ -326,6 +326,7 @@ fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
         properties: BTreeMap::new(),
         topics: TopicOptions::default(),
         oauth: None,
+        delivery: at_least_once(),
         cursor_path: path.to_owned(),
     };
     let path = folder.path().join("kafka.cursor");
@@ -376,6 +377,7 @@ fn a_kafka_that_is_not_there_holds_up_nobody_and_stops_in_time() {
         properties: BTreeMap::new(),
         topics: TopicOptions::default(),
         oauth: None,
+        delivery: at_least_once(),
         cursor_path: folder.path().join("kafka.cursor"),
     };
     let sink = KafkaSink::start(options, opened.log.clone()).unwrap();

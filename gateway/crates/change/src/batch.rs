@@ -61,12 +61,14 @@ pub struct Transaction {
     pub id: String,
     /// Position of the commit.
     pub commit: Lsn,
-    /// Position of the commit before it; zero: not known.
+    /// Just past the commit, or the message outside of a transaction, before it; zero: not known.
     pub previous_commit: Lsn,
     /// Commit time, microseconds since the Unix epoch.
     pub commit_unix_us: i64,
     /// Replication origin; empty: none.
     pub origin: String,
+    /// Position of its first record; zero: not known.
+    pub begin: Lsn,
 }
 
 /// The head of one change.

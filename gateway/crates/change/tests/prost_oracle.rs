@@ -65,14 +65,17 @@ fn value() -> impl Strategy<Value = Model> {
 }
 
 fn transaction() -> impl Strategy<Value = Transaction> {
-    ("[0-9]{0,10}", any::<u64>(), prop_oneof![Just(0), any::<u64>()], any::<i64>(), ".{0,12}")
-        .prop_map(|(id, commit, previous, commit_unix_us, origin)| Transaction {
+    let position = || prop_oneof![Just(0), any::<u64>()];
+    ("[0-9]{0,10}", any::<u64>(), position(), any::<i64>(), ".{0,12}", position()).prop_map(
+        |(id, commit, previous, commit_unix_us, origin, begin)| Transaction {
             id,
             commit: Lsn(commit),
             previous_commit: Lsn(previous),
             commit_unix_us,
             origin,
-        })
+            begin: Lsn(begin),
+        },
+    )
 }
 
 fn change() -> impl Strategy<Value = ChangeModel> {
@@ -142,6 +145,7 @@ fn proto_change(model: &ChangeModel) -> v1::Change {
             previous_commit: proto_position(transaction.previous_commit.0),
             commit_unix_us: transaction.commit_unix_us,
             origin: transaction.origin.clone(),
+            begin: proto_position(transaction.begin.0),
         }),
         order: model.order,
         order_in_table: model.order_in_table,
@@ -307,6 +311,7 @@ fn view_to_proto(view: &ChangeView<'_>) -> v1::Change {
             previous_commit: proto_position(transaction.previous_commit.0),
             commit_unix_us: transaction.commit_unix_us,
             origin: text(transaction.origin),
+            begin: proto_position(transaction.begin.0),
         }),
         order: view.order,
         order_in_table: view.order_in_table,

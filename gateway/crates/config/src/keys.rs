@@ -4,6 +4,8 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
+use crate::{kafka_keys, oauth_keys, registry_keys};
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,6 +25,8 @@ pub(crate) enum Kind {
     Size,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// A list of some words.
+    Choices(&'static [&'static str]),
     /// A table whose keys are documented.
     Table,
     /// A list of such tables.
@@ -42,6 +46,7 @@ impl Kind {
             Kind::Duration => "a duration",
             Kind::Size => "a size",
             Kind::Choice(_) => "one of some words",
+            Kind::Choices(_) => "a list of words",
             Kind::Table | Kind::Free => "a table",
             Kind::Tables => "a list of tables",
         }
@@ -135,6 +140,25 @@ pub(crate) const SECTIONS: &[Section] = &[
         text: "How a topic that does not exist is created. One that exists is not changed.",
     },
     Section {
+        path: "kafka.topic",
+        header: "[[kafka.topic]]",
+        text: "What differs for some streams. The first whose `streams` match counts, and what it \
+               leaves out is as in [kafka.topics]; only a `format` that it leaves out may come from \
+               a later one, then from the stream's [[route]], then from [kafka].",
+    },
+    Section {
+        path: "kafka.debezium",
+        header: "[kafka.debezium]",
+        text: "What changes the bytes of Debezium's messages, each by the name of Debezium's own \
+               option. The defaults are Debezium's.",
+    },
+    Section {
+        path: "kafka.registry",
+        header: "[kafka.registry]",
+        text: "The schema registry, which the formats `avro`, `protobuf` and `json_schema` need: \
+               Confluent's, Apicurio's or Karapace, any that speaks Confluent's API.",
+    },
+    Section {
         path: "grpc",
         header: "[grpc]",
         text: "The gRPC service for subscribers. It is on when the table is left out.",
@@ -148,12 +172,12 @@ pub(crate) const SECTIONS: &[Section] = &[
 ];
 
 /// A key with the values that most have.
-const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+pub(crate) const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
 }
 
-/// Every key, in the order of the page.
-pub(crate) const KEYS: &[Key] = &[
+/// Every key but those of messages, topics and the schema registry, in the order of the page.
+const KEYS: &[Key] = &[
     Key {
         range: "letters, digits, `_`, `-` and `.`, up to 48",
         example: "\"shop\"",
@@ -280,6 +304,15 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("source", "max_row_bytes", Kind::Size)
     },
     Key {
+        default: Some("\"log\""),
+        example: "\"sinks\"",
+        text: "What a change has to be durable in before the database may forget it. `log`: the \
+               log, so that Kafka never holds up the database. `sinks`: Kafka too; the log is then \
+               a cache, and a log folder that is lost costs Kafka no change, but the database \
+               keeps its write-ahead log while Kafka is down.",
+        ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
+    },
+    Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
@@ -350,6 +383,13 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("route", "continue", Kind::Flag)
     },
     Key {
+        default: Some("that of [kafka]"),
+        example: "\"avro\"",
+        text: "The format in which Kafka gets this route's streams; see `kafka.format`. A \
+               [[kafka.topic]] that names one comes first.",
+        ..key("route", "format", Kind::Choice(kafka_keys::FORMATS))
+    },
+    Key {
         default: Some("\"data\""),
         example: "\"/var/lib/offtake/shop\"",
         text: "The log's folder, created when it is absent. One pipeline, one folder.",
@@ -404,6 +444,44 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("kafka", "brokers", Kind::Texts)
     },
     Key {
+        default: Some("exactly_once where the brokers allow it"),
+        example: "\"at_least_once\"",
+        text: "How often a change may be in its topic. `exactly_once`: data and cursor are in one \
+               Kafka transaction. It holds for consumers with \
+               `isolation.level=read_committed`, which is not the default of Java's client, and \
+               needs brokers of Kafka 3.6 or later with \
+               `transaction.partition.verification.enable`; asked for and not to be had, the sink \
+               halts, left out it delivers at least once and says so. `at_least_once`: after a \
+               crash changes may come again, equal to the byte and in order. Switching loses and \
+               doubles nothing.",
+        ..key("kafka", "delivery", Kind::Choice(&["exactly_once", "at_least_once"]))
+    },
+    Key {
+        default: Some("\"100ms\""),
+        range: "1ms to 10s",
+        example: "\"20ms\"",
+        text: "How long a Kafka transaction collects. A change that comes after a pause of that \
+               length is committed at once. A transaction ends where one of the database ends; \
+               only one of more than 64 MiB or 10 s is cut.",
+        ..key("kafka", "transaction_interval", Kind::Duration)
+    },
+    Key {
+        default: Some("\"__offtake_cursors\""),
+        range: "a topic's name",
+        example: "\"cdc-cursors\"",
+        text: "The topic that keeps the cursors of exactly-once delivery, for any number of \
+               pipelines. Compacted; created when it is missing.",
+        ..key("kafka", "cursor_topic", Kind::Text)
+    },
+    Key {
+        default: Some("\"offtake.\""),
+        example: "\"team-a.offtake.\"",
+        text: "What stands before the pipeline's name in the `transactional.id`, for a cluster \
+               that several installations share. Two gateways with the same id shut each other \
+               out.",
+        ..key("kafka", "transactional_id_prefix", Kind::Text)
+    },
+    Key {
         default: Some("{}"),
         range: "names of librdkafka's CONFIGURATION.md but those that would break a guarantee",
         example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
@@ -417,53 +495,6 @@ pub(crate) const KEYS: &[Key] = &[
         text: "How missing topics are created; see [kafka.topics].",
         example: "{ partitions = 6 }",
         ..key("kafka", "topics", Kind::Table)
-    },
-    Key {
-        default: Some("no tokens"),
-        text: "Tokens for SASL's OAUTHBEARER; see [kafka.oauth].",
-        example: "{ token_file = \"/var/run/secrets/kafka/token\" }",
-        ..key("kafka", "oauth", Kind::Table)
-    },
-    Key {
-        default: Some("none"),
-        range: "an `https://` or `http://` URL; not together with `token_file`",
-        example: "\"https://login.example.com/token\"",
-        text: "The endpoint that gives tokens for `client_id` and `client_secret` (the \
-               client-credentials grant of OAuth 2).",
-        ..key("kafka.oauth", "token_url", Kind::Text)
-    },
-    Key {
-        default: Some("none"),
-        example: "\"offtake\"",
-        text: "Who asks for the token.",
-        ..key("kafka.oauth", "client_id", Kind::Text)
-    },
-    Key {
-        default: Some("none"),
-        example: "\"${env:KAFKA_CLIENT_SECRET}\"",
-        text: "What proves it.",
-        ..key("kafka.oauth", "client_secret", Kind::Secret)
-    },
-    Key {
-        default: Some("the endpoint's"),
-        example: "\"kafka\"",
-        text: "What is asked for, words with spaces between them.",
-        ..key("kafka.oauth", "scope", Kind::Text)
-    },
-    Key {
-        default: Some("the system's"),
-        range: "a file in PEM",
-        example: "\"/etc/ssl/login-ca.pem\"",
-        text: "Authorities that the endpoint's certificate is checked against.",
-        ..key("kafka.oauth", "ca", Kind::Text)
-    },
-    Key {
-        default: Some("none"),
-        range: "a file with a JSON Web Token; not together with `token_url`",
-        example: "\"/var/run/secrets/kafka/token\"",
-        text: "A file that something else keeps a fresh token in; read anew when the token in use \
-               is about to expire.",
-        ..key("kafka.oauth", "token_file", Kind::Text)
     },
     Key {
         default: Some("true"),
@@ -541,9 +572,14 @@ const fn insecure(section: &'static str) -> Key {
     }
 }
 
+/// Every key.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS).chain(oauth_keys::KEYS)
+}
+
 /// The keys of one table.
 pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.section == section)
+    all().filter(move |key| key.section == section)
 }
 
 /// A key by its table and name.

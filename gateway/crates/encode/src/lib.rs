@@ -3,13 +3,21 @@
 //!
 //! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
-//! partition that Java's producer would choose.
+//! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
+//! [`protobuf`] write what Confluent's converters make of the same data. [`flat`] is JSON without an
+//! envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that Java's producer would
+//! choose.
 
+pub mod avro;
+mod calendar;
 pub mod connect;
 pub mod debezium;
+pub mod flat;
+mod java_map;
 mod json;
+pub mod json_schema;
 mod murmur2;
+pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
 
@@ -22,6 +30,22 @@ pub enum EncodeError {
     /// The name of one of the change's headers is no text.
     #[error("a header of a change in the log has a name that is no UTF-8")]
     HeaderName,
+    /// A value that the format has no way to write. Names what it is, never the value.
+    #[error("a value cannot be written as {format}: {reason}")]
+    Value {
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A table whose schema the format has no way to write.
+    #[error("a schema cannot be written as {format}: {reason}")]
+    Schema {
+        /// The format.
+        format: &'static str,
+        /// The name at fault and what is wrong with it.
+        reason: String,
+    },
 }
 
 impl EncodeError {
@@ -30,6 +54,8 @@ impl EncodeError {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
+            EncodeError::Value { .. } => "ENCODE_VALUE",
+            EncodeError::Schema { .. } => "ENCODE_SCHEMA",
         }
     }
 
@@ -39,6 +65,13 @@ impl EncodeError {
             EncodeError::Damaged(_) | EncodeError::HeaderName => {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
+            }
+            EncodeError::Value { .. } => {
+                "choose another format for the stream, or let a plugin change or drop the column"
+            }
+            EncodeError::Schema { .. } => {
+                "choose another format for the stream, adjust names (field_names, schema_names), \
+                 or let a plugin rename or drop the column"
             }
         }
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::context::{QuietContext, SinkContext};
-use crate::trouble::WaitReason;
+use crate::trouble::{NO_ANSWER, WaitReason};
 use crate::{KafkaError, KafkaOptions};
 
 /// Memory for messages that are not acknowledged yet, in KiB: two hand-overs with their overhead.
@@ -42,6 +42,10 @@ const STATISTICS_MS: &str = "1000";
 const SERVE: Duration = Duration::from_millis(1);
 /// What a client that only asks may have to say about why nobody answers, at most so long.
 const HEAR: Duration = Duration::from_millis(20);
+/// Least time after which the library repeats a request of a transactional producer, its jitter of a
+/// fifth left out of account. A commit that took clearly less was not repeated, see
+/// [`crate::transaction`].
+const TRANSACTIONAL_RETRY_MS: &str = "500";
 
 /// The settings of every client of these options.
 pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
@@ -63,13 +67,21 @@ pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
     config
 }
 
-/// A producer that keeps order a partition, never gives a message up by time, and refuses to go on
-/// past a message that failed. `one_by_one`: a message a batch, for a topic whose limit is smaller
-/// than a batch.
+/// What a producer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// A message a batch, for a topic whose limit is smaller than a batch.
+    pub(crate) one_by_one: bool,
+    pub(crate) transactional: bool,
+}
+
+/// A producer that keeps order a partition and refuses to go on past a message that failed. Without
+/// transactions it never gives a message up by time; with them, the brokers give up the transaction
+/// by time, so a message is given up a little earlier.
 pub(crate) fn producer(
     options: &KafkaOptions,
     context: SinkContext,
-    one_by_one: bool,
+    kind: Kind,
 ) -> Result<BaseProducer<SinkContext>, KafkaError> {
     let mut config = base(options);
     let mut default = |name: &str, value: &str| {
@@ -83,13 +95,26 @@ pub(crate) fn producer(
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);
     default("batch.size", BATCH_BYTES);
+    if kind.transactional {
+        default("retry.backoff.ms", TRANSACTIONAL_RETRY_MS);
+        default("retry.backoff.max.ms", "1000");
+    }
     config
         .set("statistics.interval.ms", STATISTICS_MS)
         .set("enable.idempotence", "true")
-        .set("enable.gapless.guarantee", "true")
-        .set("acks", "all")
-        .set("message.timeout.ms", "0");
-    if one_by_one {
+        .set("acks", "all");
+    if kind.transactional {
+        let timeout = options.transaction_timeout();
+        config
+            .set("transactional.id", options.transactional_id())
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("message.timeout.ms", (timeout * 3 / 4).as_millis().to_string())
+            // Lost connections and requests without an answer are told in the log, at that level.
+            .set_log_level(RDKafkaLogLevel::Info);
+    } else {
+        config.set("enable.gapless.guarantee", "true").set("message.timeout.ms", "0");
+    }
+    if kind.one_by_one {
         config.set("batch.num.messages", "1");
     }
     let context = context.with_oauth(options.oauth.clone());
@@ -113,10 +138,18 @@ pub(crate) fn flush(producer: &BaseProducer<SinkContext>) {
 pub(crate) fn inspector(options: &KafkaOptions) -> Result<BaseConsumer<QuietContext>, KafkaError> {
     let mut config = base(options);
     config.set("allow.auto.create.topics", "false");
-    let inspector = BaseConsumer::from_config_and_context(&config, QuietContext::new(options))
+    asking(options, &config)
+}
+
+/// A consumer with these settings, with its token.
+pub(crate) fn asking(
+    options: &KafkaOptions,
+    config: &ClientConfig,
+) -> Result<BaseConsumer<QuietContext>, KafkaError> {
+    let consumer = BaseConsumer::from_config_and_context(config, QuietContext::new(options))
         .map_err(|error| refused(&error))?;
-    authorize(options, inspector.client());
-    Ok(inspector)
+    authorize(options, consumer.client());
+    Ok(consumer)
 }
 
 /// A client that asks to create and describe.
@@ -141,6 +174,14 @@ pub(crate) fn heard(inspector: &BaseConsumer<QuietContext>) -> Option<(WaitReaso
     inspector.client().context().heard()
 }
 
+/// What to say when a client that only asks got no answer.
+pub(crate) fn no_answer(inspector: &BaseConsumer<QuietContext>, error: &ClientError) -> String {
+    match heard(inspector) {
+        Some((reason, text)) if reason.is_specific() => text,
+        _ => format!("{NO_ANSWER}: {error}"),
+    }
+}
+
 /// Gives a client that only asks its token before its first connection: the library asks for one
 /// only where it is polled, and for admin clients nobody polls.
 fn authorize(options: &KafkaOptions, client: &Client<QuietContext>) {
@@ -150,7 +191,9 @@ fn authorize(options: &KafkaOptions, client: &Client<QuietContext>) {
         Err(error) => Some(error.to_string()),
     };
     if let Some(reason) = failed {
-        client.context().hear(WaitReason::Token, reason);
+        client
+            .context()
+            .hear(WaitReason::Token, format!("there is no OAUTHBEARER token: {reason}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the client library calls back: delivery reports, errors of the connection, its log lines.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use offtake_failpoint::crash_point;
@@ -16,6 +17,9 @@ use crate::oauth::Oauth;
 use crate::status::StatusCell;
 use crate::trouble::WaitReason;
 
+/// Group of the cursor's own record, which counts as no message.
+pub(crate) const CURSOR_RECORD: usize = usize::MAX;
+
 /// A message that the client gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -31,6 +35,8 @@ pub(crate) struct SinkContext {
     oauth: Option<Oauth>,
     /// Why a connection could not be made or was lost; told when it is the last one.
     lost: Mutex<String>,
+    /// A connection was lost or a request not answered, since this was last taken.
+    disturbed: AtomicBool,
 }
 
 impl SinkContext {
@@ -41,6 +47,7 @@ impl SinkContext {
             failure: Mutex::new(None),
             oauth: None,
             lost: Mutex::default(),
+            disturbed: AtomicBool::new(false),
         }
     }
 
@@ -55,18 +62,13 @@ impl SinkContext {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a connection was lost or a request not answered since this was last asked.
+    pub(crate) fn take_disturbed(&self) -> bool {
+        self.disturbed.swap(false, Ordering::Relaxed)
+    }
+
     fn failed(&self, code: RDKafkaErrorCode, topic: &str) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        // Messages that fail because another did say nothing; the first real reason counts.
-        let says_nothing = |code| {
-            matches!(
-                code,
-                RDKafkaErrorCode::PurgeQueue
-                    | RDKafkaErrorCode::PurgeInflight
-                    | RDKafkaErrorCode::Fatal
-                    | RDKafkaErrorCode::GaplessGuarantee
-            )
-        };
         match &*failure {
             Some(first) if !says_nothing(first.code) || says_nothing(code) => {}
             _ => *failure = Some(Failure { code, topic: topic.to_owned() }),
@@ -74,10 +76,27 @@ impl SinkContext {
     }
 }
 
+/// Whether a message failed only because another did; the first real reason counts.
+pub(crate) fn says_nothing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+            | RDKafkaErrorCode::Fatal
+            | RDKafkaErrorCode::GaplessGuarantee
+    )
+}
+
+/// Facilities under which the library tells of a lost connection and of a request without an answer.
+const DISTURBANCES: [&str; 2] = ["FAIL", "REQTMOUT"];
+
 impl ClientContext for SinkContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if DISTURBANCES.contains(&facility) {
+            self.disturbed.store(true, Ordering::Relaxed);
+        }
         log_line(level, facility, text);
     }
 
@@ -93,6 +112,7 @@ impl ClientContext for SinkContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        self.disturbed.store(true, Ordering::Relaxed);
         // A fatal error is asked for by the session; everything else may pass.
         tracing::debug!(%error, reason, "kafka client reports an error");
         let code = error.rdkafka_error_code();
@@ -122,7 +142,9 @@ impl ProducerContext for SinkContext {
         match result {
             Ok(_) => {
                 crash_point("kafka.before_delivery_report");
-                self.pending.acknowledged(group);
+                if group != CURSOR_RECORD {
+                    self.pending.acknowledged(group);
+                }
                 crash_point("kafka.after_delivery_report");
             }
             Err((error, message)) => {

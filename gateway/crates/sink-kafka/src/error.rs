@@ -127,6 +127,53 @@ pub enum KafkaError {
         /// The broker's reason.
         reason: String,
     },
+    /// Another gateway of this pipeline has begun to publish.
+    #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
+    Fenced {
+        /// The pipeline.
+        pipeline: String,
+        /// The transactional id of both.
+        id: String,
+    },
+    /// Exactly once is asked for, and the brokers do not offer it.
+    #[error("exactly-once delivery is not to be had here: {reason}")]
+    TransactionsUnsupported {
+        /// Why not.
+        reason: String,
+    },
+    /// Exactly once is asked for, and this user may not use the transactional id.
+    #[error("not allowed to use transactional id {id}")]
+    TransactionsDenied {
+        /// The transactional id.
+        id: String,
+    },
+    /// The brokers refuse the length of transactions.
+    #[error("the brokers refuse transaction.timeout.ms = {ms}")]
+    TransactionTimeout {
+        /// What was asked for.
+        ms: u128,
+    },
+    /// The topic that keeps the cursors no longer has this pipeline's.
+    #[error(
+        "topic {topic} holds no cursor of this pipeline, which has published everything up to \
+         sequence {least} at least"
+    )]
+    CursorLost {
+        /// The cursor topic.
+        topic: String,
+        /// What is known of the cursor that was there.
+        least: u64,
+    },
+    /// The cursor in Kafka cannot be read.
+    #[error("the cursor {key} in topic {topic} cannot be used: {reason}")]
+    CursorRecord {
+        /// The cursor topic.
+        topic: String,
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The broker refuses a message for good.
     #[error("a message for topic {topic} after sequence {after} is refused: {reason}")]
     Refused {
@@ -162,6 +209,12 @@ impl KafkaError {
             KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
+            KafkaError::Fenced { .. } => "KAFKA_FENCED",
+            KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
+            KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
+            KafkaError::TransactionTimeout { .. } => "KAFKA_TRANSACTION_TIMEOUT",
+            KafkaError::CursorLost { .. } => "KAFKA_CURSOR_LOST",
+            KafkaError::CursorRecord { .. } => "KAFKA_CURSOR_RECORD",
             KafkaError::Refused { .. } => "KAFKA_REFUSED",
         }
     }
@@ -215,6 +268,30 @@ impl KafkaError {
             }
             KafkaError::TopicCreate { .. } => {
                 "create the topic by hand, or correct partitions, replication and config in [kafka.topics]"
+            }
+            KafkaError::Fenced { .. } => {
+                "stop one of the two; this one, started again, takes over and goes on where the \
+                 other stopped. Two pipelines on one cluster need two names, or \
+                 transactional_id_prefix in [kafka]"
+            }
+            KafkaError::TransactionsUnsupported { .. } => {
+                "use brokers of Kafka 3.6 or later with transaction.partition.verification.enable, \
+                 or set delivery = \"at_least_once\" in [kafka]"
+            }
+            KafkaError::TransactionsDenied { .. } => {
+                "grant this user WRITE and DESCRIBE on the transactional id, or set \
+                 delivery = \"at_least_once\" in [kafka]"
+            }
+            KafkaError::TransactionTimeout { .. } => {
+                "lower transaction.timeout.ms in [kafka] properties, or raise \
+                 transaction.max.timeout.ms of the brokers"
+            }
+            KafkaError::CursorLost { .. } => {
+                "give back the topic, or correct cursor_topic; to go on from what the log folder \
+                 knows, perhaps with changes doubled, start once with delivery = \"at_least_once\""
+            }
+            KafkaError::CursorRecord { .. } => {
+                "run the version of offtake that wrote it, or a later one"
             }
             KafkaError::Refused { .. } => "see the broker's log for the reason, then start again",
         }

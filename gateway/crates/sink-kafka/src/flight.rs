@@ -17,6 +17,7 @@ use crate::deliveries::{Deliveries, Pending};
 use crate::handover::{self, Handover, Waiting};
 use crate::sink::Stop;
 use crate::status::StatusCell;
+use crate::transaction::{Closing, Transactions};
 use crate::{KafkaError, client};
 
 /// Waiting for delivery reports, when nothing else can be done.
@@ -34,6 +35,8 @@ pub(crate) enum Break {
     Failed(Failure),
     /// [`Flight::broken`] says why.
     Broken,
+    /// The producer has to be replaced, for its last commit may have been asked for twice.
+    Replace,
 }
 
 impl From<KafkaError> for Break {
@@ -60,7 +63,13 @@ pub(crate) struct Target {
 
 /// A producer and what is on its way.
 pub(crate) struct Flight<'p> {
-    pub(crate) producer: BaseProducer<SinkContext>,
+    pub(crate) producer: Arc<BaseProducer<SinkContext>>,
+    /// With exactly-once delivery.
+    pub(crate) transactions: Option<Transactions>,
+    /// The last transaction that was committed, until it is taken into account.
+    pub(crate) committed: Option<Closing>,
+    /// Told to stop: only the deadline of that breaks off what goes on.
+    pub(crate) is_draining: bool,
     pub(crate) deliveries: Deliveries,
     pub(crate) pending: Arc<Pending>,
     pub(crate) status: &'p StatusCell,
@@ -84,7 +93,8 @@ pub(crate) enum Broken {
 impl Flight<'_> {
     /// Why this producer is not to be used further.
     pub(crate) fn broken(&self) -> Option<Broken> {
-        if self.stop.is_asked() {
+        let stopped = if self.is_draining { self.stop.is_overdue() } else { self.stop.is_asked() };
+        if stopped {
             return Some(Broken::Stopped);
         }
         if let Some(failure) = self.producer.context().failure() {
@@ -113,7 +123,8 @@ impl Flight<'_> {
     /// Nothing more comes for the moment: hands over what waits, if nothing is on its way.
     /// `false`: something is.
     pub(crate) fn hand_over_rest(&mut self) -> Result<bool, Break> {
-        if self.handover.is_empty() || self.producer.in_flight_count() > 0 {
+        let closing = self.transactions.as_ref().is_some_and(Transactions::is_closing);
+        if closing || self.handover.is_empty() || self.producer.in_flight_count() > 0 {
             return Ok(false);
         }
         self.hand_over()?;
@@ -137,12 +148,16 @@ impl Flight<'_> {
         self.handover.push(target, partition, group, change, message)?;
         // The group is not done before its report.
         self.pending.sent(group);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.took(handover::size(message));
+        }
         Ok(())
     }
 
     /// Hands everything that waits to the client, once no more than the last hand-over is on its
     /// way.
     pub(crate) fn hand_over(&mut self) -> Result<(), Break> {
+        self.enter()?;
         self.wait_for_reports(self.handed_over)?;
         let mut handover = std::mem::take(&mut self.handover);
         handover.sort();
@@ -206,6 +221,10 @@ impl Flight<'_> {
 
     /// A message is on its way: the first one to a partition is waited for.
     fn sent(&self, message: &Waiting) -> Result<(), Break> {
+        if self.transactions.is_some() {
+            // A refused message refuses the whole transaction.
+            return Ok(());
+        }
         let known = &self.targets[message.target].known;
         match usize::try_from(message.partition).ok().and_then(|partition| known.get(partition)) {
             Some(known) if !known.load(Ordering::Relaxed) => {

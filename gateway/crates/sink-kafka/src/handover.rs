@@ -130,7 +130,8 @@ fn index(partition: i32) -> usize {
     usize::try_from(partition).unwrap_or_default()
 }
 
-fn size(message: &Message<'_>) -> usize {
+/// What a message takes in a request.
+pub(crate) fn size(message: &Message<'_>) -> usize {
     message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len) + OVERHEAD_BYTES
 }
 

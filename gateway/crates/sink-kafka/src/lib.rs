@@ -1,10 +1,12 @@
-//! The Kafka sink: reads the log on a thread of its own, publishes every change at least once and
-//! in order a key, and keeps a cursor of what the brokers have acknowledged.
+//! The Kafka sink: reads the log on a thread of its own, publishes every change exactly once or at
+//! least once and in order a key, and keeps a cursor of what is published.
 //!
 //! What holds, and where it is kept:
 //!
 //! - The cursor stands for a contiguous prefix: every message of every change up to it is
 //!   acknowledged by all in-sync replicas (`deliveries`).
+//! - Exactly once: data and cursor are in one Kafka transaction (`transaction`), one producer alone
+//!   may write (`fence`), and whether a commit took place is read, never guessed (`cursor_topic`).
 //! - A restart, a rebuilt producer and a crash all go on from the cursor: what is sent again is
 //!   the same bytes in the same order on the same partitions (`session`).
 //! - A broker that is down, slow or refusing delays this sink and nothing else, without a limit
@@ -14,10 +16,14 @@
 //! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
 
 mod client;
+mod committer;
 mod context;
 mod cursor;
+mod cursor_topic;
 mod deliveries;
+mod delivery;
 mod error;
+mod fence;
 mod flight;
 mod handover;
 mod oauth;
@@ -28,14 +34,17 @@ mod sink;
 mod statistics;
 mod status;
 mod topics;
+mod transaction;
+mod transactional;
 mod trouble;
 mod watch;
 
+pub use delivery::{Delivery, DeliveryOptions, TransactionLevel};
 pub use error::KafkaError;
 pub use oauth::{Oauth, OauthOptions};
 pub use options::{KafkaOptions, TopicOptions};
 pub use probe::{ProbeItem, ProbeOutcome, probe};
 pub use sink::KafkaSink;
 pub use statistics::{BrokerStatistics, ClientStatistics};
-pub use status::{Halted, KafkaState, KafkaStatus};
+pub use status::{Halted, KafkaState, KafkaStatus, TransactionCounts};
 pub use trouble::WaitReason;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::KafkaError;
+use crate::delivery::DeliveryOptions;
 use crate::oauth::Oauth;
+use crate::{KafkaError, topics};
 
 /// How topics are made that do not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct KafkaOptions {
     pub topics: TopicOptions,
     /// Where tokens for OAUTHBEARER come from; `None`: another mechanism, or none.
     pub oauth: Option<Oauth>,
+    /// At least once or exactly once.
+    pub delivery: DeliveryOptions,
     /// The cursor's file; its folder exists.
     pub cursor_path: PathBuf,
 }
@@ -53,6 +57,7 @@ impl fmt::Debug for KafkaOptions {
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("topics", &self.topics)
             .field("oauth", &self.oauth)
+            .field("delivery", &self.delivery)
             .field("cursor_path", &self.cursor_path)
             .finish()
     }
@@ -70,7 +75,25 @@ fn rule(property: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// The property that says after which time the brokers end a transaction that its producer does not.
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+/// That time where nothing is said.
+const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 impl KafkaOptions {
+    /// The transactional id: the same at every start, so that a start ends what the one before left
+    /// open, and another gateway of this pipeline is shut out.
+    pub fn transactional_id(&self) -> String {
+        format!("{}{}", self.delivery.transactional_id_prefix, self.pipeline)
+    }
+
+    /// After which time the brokers end an open transaction.
+    pub(crate) fn transaction_timeout(&self) -> Duration {
+        let asked = self.properties.get(TRANSACTION_TIMEOUT);
+        asked
+            .and_then(|asked| asked.trim().parse().ok())
+            .map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
+    }
+
     /// Refuses what cannot work, before anything is started.
     pub(crate) fn check(&self) -> Result<(), KafkaError> {
         let refuse = |property: &str, reason: &str| {
@@ -101,7 +124,7 @@ impl KafkaOptions {
         if self.topics.replication < 1 && self.topics.replication != -1 {
             return refuse("topics.replication", "at least one is needed, or -1 for the cluster's");
         }
-        Ok(())
+        topics::check_name(&self.delivery.cursor_topic)
     }
 }
 
@@ -116,6 +139,7 @@ mod tests {
             properties: BTreeMap::new(),
             topics: TopicOptions::default(),
             oauth: None,
+            delivery: DeliveryOptions::default(),
             cursor_path: PathBuf::from("kafka.cursor"),
         }
     }
@@ -207,6 +231,16 @@ mod tests {
         let mut wrong = options();
         wrong.topics.partitions = 0;
         assert!(wrong.check().is_err());
+    }
+
+    #[test]
+    fn a_transaction_timeout_beyond_what_brokers_take_is_refused() {
+        let mut options = options();
+        assert_eq!(options.transaction_timeout(), DEFAULT_TRANSACTION_TIMEOUT);
+        for (asked, taken) in [("5000", true), ("4999", false), ("900001", false), ("x", false)] {
+            options.properties.insert(TRANSACTION_TIMEOUT.to_owned(), asked.to_owned());
+            assert_eq!(options.check().is_ok(), taken, "{asked}");
+        }
     }
 
     #[test]

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
 use offtake_log::{Log, Pin};
+use offtake_proto::v1;
+use tokio::sync::watch;
 
 use crate::cursor::Cursor;
 use crate::session::Publisher;
 use crate::status::{KafkaStatus, StatusCell};
-use crate::{KafkaError, KafkaOptions, watch};
+use crate::{KafkaError, KafkaOptions};
 
 /// Name under which the log keeps what is not published yet.
 const PIN: &str = "kafka";
@@ -76,8 +78,8 @@ impl KafkaSink {
             }
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
-        let pin = Arc::new(log.pin(PIN, cursor.sequence()));
-        watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
+        let pin = Arc::new(log.pin(PIN, cursor.least_sequence()));
+        crate::watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
         let thread = {
             let (log, status, stop, pin) =
                 (log.clone(), Arc::clone(&status), Arc::clone(&stop), Arc::clone(&pin));
@@ -106,6 +108,17 @@ impl KafkaSink {
     /// sink had caught up with the log once counts.
     pub fn latency(&self) -> Arc<Histogram> {
         self.status.latency.told()
+    }
+
+    /// How long commits take, from the end of a transaction's data on.
+    pub fn commit_duration(&self) -> Arc<Histogram> {
+        Arc::clone(&self.status.commit_seconds)
+    }
+
+    /// The source's place up to which everything is published and the cursor that says so durable:
+    /// what a source may forget that is acknowledged by its sinks. `None`: not known yet.
+    pub fn published(&self) -> watch::Receiver<Option<v1::SourcePosition>> {
+        self.status.published.subscribe()
     }
 
     /// Stops: nothing new is sent, what is on its way is waited for until the deadline, the cursor

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
+use offtake_proto::v1;
+use tokio::sync::watch;
 
 use crate::KafkaError;
+use crate::delivery::{Delivery, Mode, TransactionLevel};
 use crate::statistics::{ClientStatistics, Kept};
 use crate::trouble::WaitReason;
 
@@ -86,6 +89,25 @@ pub struct KafkaStatus {
     pub waits_for: Option<WaitReason>,
     /// What the client library says of itself and of the brokers.
     pub client: ClientStatistics,
+    /// How often a change may be delivered; `None`: the brokers are still to be asked.
+    pub delivery: Option<Delivery>,
+    /// How far exactly once can be relied on.
+    pub level: TransactionLevel,
+    /// Transactions; all zero with at-least-once delivery.
+    pub transactions: TransactionCounts,
+}
+
+/// Transactions of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionCounts {
+    /// Committed.
+    pub committed: u64,
+    /// Given up; what they held was sent again.
+    pub aborted: u64,
+    /// Committed inside a source transaction that is larger than a Kafka transaction may be.
+    pub cut: u64,
+    /// Commits that may have been asked for twice, and were followed by a new producer.
+    pub doubtful: u64,
 }
 
 /// From commit to acknowledgement, of what is published as it comes. What was in the log before is
@@ -131,6 +153,14 @@ pub(crate) struct StatusCell {
     /// The client library's newest statistics, unread.
     pub(crate) statistics: Kept,
     client: Mutex<ClientStatistics>,
+    pub(crate) committed: AtomicU64,
+    pub(crate) aborted: AtomicU64,
+    pub(crate) cut: AtomicU64,
+    pub(crate) doubtful: AtomicU64,
+    /// From the end of a transaction's data to its commit.
+    pub(crate) commit_seconds: Arc<Histogram>,
+    /// The source's place of the cursor that is durable, wherever that is kept.
+    pub(crate) published: watch::Sender<Option<v1::SourcePosition>>,
     changing: Mutex<Changing>,
 }
 
@@ -140,6 +170,7 @@ struct Changing {
     last_error: Option<String>,
     /// Why it waits, and since when that is known.
     reason: Option<(WaitReason, Instant)>,
+    mode: Option<Mode>,
 }
 
 impl StatusCell {
@@ -153,10 +184,17 @@ impl StatusCell {
             latency: LiveLatency::default(),
             statistics: Kept::default(),
             client: Mutex::default(),
+            committed: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            doubtful: AtomicU64::new(0),
+            commit_seconds: Arc::default(),
+            published: watch::Sender::new(None),
             changing: Mutex::new(Changing {
                 state: KafkaState::Connecting,
                 last_error: None,
                 reason: None,
+                mode: None,
             }),
         }
     }
@@ -164,6 +202,11 @@ impl StatusCell {
     fn changing(&self) -> std::sync::MutexGuard<'_, Changing> {
         // A panic while it was held cannot leave it half written.
         self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How changes are delivered.
+    pub(crate) fn decided(&self, mode: Mode) {
+        self.changing().mode = Some(mode);
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -235,12 +278,11 @@ impl StatusCell {
     }
 
     pub(crate) fn snapshot(&self, durable: u64) -> KafkaStatus {
-        let (state, last_error, waits_for) = {
+        let (state, last_error, reason, mode) = {
             let changing = self.changing();
-            let waits_for = changing.reason.map(|(reason, _)| reason);
-            (changing.state.clone(), changing.last_error.clone(), waits_for)
+            (changing.state.clone(), changing.last_error.clone(), changing.reason, changing.mode)
         };
-        let waits_for = waits_for.filter(|_| state == KafkaState::Waiting);
+        let waits_for = reason.map(|(reason, _)| reason).filter(|_| state == KafkaState::Waiting);
         let client = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let cursor = self.cursor.load(Ordering::Relaxed);
         KafkaStatus {
@@ -254,6 +296,14 @@ impl StatusCell {
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
             waits_for,
             client,
+            delivery: mode.map(|mode| mode.delivery),
+            level: mode.map_or(TransactionLevel::Off, |mode| mode.level),
+            transactions: TransactionCounts {
+                committed: self.committed.load(Ordering::Relaxed),
+                aborted: self.aborted.load(Ordering::Relaxed),
+                cut: self.cut.load(Ordering::Relaxed),
+                doubtful: self.doubtful.load(Ordering::Relaxed),
+            },
         }
     }
 }

@@ -9,7 +9,6 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use crate::client;
 use crate::context::QuietContext;
-use crate::trouble::NO_ANSWER;
 use crate::{KafkaError, KafkaOptions};
 
 /// One question to a broker; asked again for ever.
@@ -69,9 +68,10 @@ impl<'o> Topics<'o> {
     /// # Errors
     /// The client cannot be set up.
     pub(crate) fn reachable(&mut self) -> Result<Result<(), String>, KafkaError> {
-        match self.inspector()?.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
+        let inspector = self.inspector()?;
+        match inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
             Ok(_) => Ok(Ok(())),
-            Err(error) => Ok(Err(format!("{NO_ANSWER}: {error}"))),
+            Err(error) => Ok(Err(client::no_answer(inspector, &error))),
         }
     }
 
@@ -129,7 +129,7 @@ impl<'o> Topics<'o> {
             Err(code) => {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 let reason = code.to_string();
-                if passes(code) || (may_pass(code) && since.elapsed() < CREATE_PATIENCE) {
+                if passes(code) || may_pass_still(code, since) {
                     return Ok(Err(format!("topic {topic} cannot be created yet: {reason}")));
                 }
                 Err(KafkaError::TopicCreate { topic: topic.to_owned(), reason })
@@ -244,6 +244,11 @@ pub(crate) fn passes(code: RDKafkaErrorCode) -> bool {
 /// Whether an error can be either: too few brokers are up yet, or too many replicas are wanted.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::InvalidReplicationFactor | RDKafkaErrorCode::Unknown)
+}
+
+/// Whether an error that can be either is still young enough to be waited for.
+pub(crate) fn may_pass_still(code: RDKafkaErrorCode, since: Instant) -> bool {
+    may_pass(code) && since.elapsed() < CREATE_PATIENCE
 }
 
 /// Kafka's rule for a topic's name.

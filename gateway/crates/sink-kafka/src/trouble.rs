@@ -96,12 +96,17 @@ impl WaitReason {
     pub(crate) fn of(code: Option<RDKafkaErrorCode>, text: &str) -> WaitReason {
         use RDKafkaErrorCode as Code;
         // A broker that wants a client certificate says so only after the handshake, as an alert.
+        if text.contains("OAUTHBEARER token") {
+            return WaitReason::Token;
+        }
+        if text.contains("SASL authentication error") {
+            return WaitReason::Login;
+        }
         let tls = ["SSL handshake failed", "SSL alert number"];
         if tls.iter().any(|sign| text.contains(sign)) {
             return WaitReason::Tls;
         }
         match code {
-            Some(Code::Authentication) if text.contains("OAUTHBEARER token") => WaitReason::Token,
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => WaitReason::Login,
             Some(Code::SSL) => WaitReason::Tls,
             Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => {

@@ -57,12 +57,14 @@ pub struct TransactionView<'a> {
     pub id: &'a [u8],
     /// Position of the commit.
     pub commit: Lsn,
-    /// Position of the commit before it; zero: not known.
+    /// Just past the commit, or the message outside of a transaction, before it; zero: not known.
     pub previous_commit: Lsn,
     /// Commit time, microseconds since the Unix epoch.
     pub commit_unix_us: i64,
     /// Replication origin (UTF-8).
     pub origin: &'a [u8],
+    /// Position of its first record; zero: not known.
+    pub begin: Lsn,
 }
 
 /// Iterates over the changes of a run, or of any number of runs laid end to end.
@@ -195,6 +197,7 @@ impl<'a> TransactionView<'a> {
                 3 => view.previous_commit = parse_position(field.bytes(number)?)?,
                 4 => view.commit_unix_us = field.varint(number)?.cast_signed(),
                 5 => view.origin = field.bytes(number)?,
+                6 => view.begin = parse_position(field.bytes(number)?)?,
                 _ => {}
             }
         }

@@ -122,7 +122,8 @@ fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
         + position_field_len(transaction.commit)
         + position_field_len(transaction.previous_commit)
         + uint_field_len(transaction.commit_unix_us.cast_unsigned())
-        + bytes_field_len(transaction.origin.len());
+        + bytes_field_len(transaction.origin.len())
+        + position_field_len(transaction.begin);
     out.push(CHANGE_TRANSACTION);
     put_varint(out, len as u64);
     put_bytes(out, 1 << 3 | 2, transaction.id.as_bytes());
@@ -130,6 +131,7 @@ fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
     put_position(out, 3 << 3 | 2, transaction.previous_commit);
     put_uint(out, 4 << 3, transaction.commit_unix_us.cast_unsigned());
     put_bytes(out, 5 << 3 | 2, transaction.origin.as_bytes());
+    put_position(out, 6 << 3 | 2, transaction.begin);
 }
 
 /// A position at zero is no position and is left out.
