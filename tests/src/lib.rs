@@ -3,6 +3,7 @@
 
 pub mod ack_monitor;
 pub mod checker;
+pub mod confluent;
 pub mod crash_points;
 pub mod debezium;
 pub mod fixture;

@@ -252,6 +252,12 @@ fn sinks(page: &mut Page, status: &Status) {
             kafka.bytes,
         );
         page.one(
+            "offtake_kafka_dead_letters_total",
+            "counter",
+            "Changes whose message was larger than the topic takes and that became dead letters.",
+            kafka.dead_letters,
+        );
+        page.one(
             "offtake_kafka_halted",
             "gauge",
             "1 when the sink has halted.",

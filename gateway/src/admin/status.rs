@@ -208,6 +208,8 @@ pub struct KafkaView {
     /// Code, cause and next step of what it waits for, when it does, under the same names.
     #[serde(flatten)]
     pub waits: Option<Halt>,
+    /// Changes that became dead letters since the process began.
+    pub dead_letters: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
     /// Times that the producer was built anew after an error.
@@ -422,6 +424,7 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
         bytes: status.bytes,
+        dead_letters: status.dead_letters,
         last_error: status.last_error,
         delivery,
     }
@@ -495,6 +498,7 @@ impl Status {
                 lag_changes: 0,
                 acknowledged: 1,
                 bytes: 1,
+                dead_letters: 0,
                 last_error: None,
                 halted: None,
                 waits: None,
@@ -543,6 +547,7 @@ mod tests {
             sent: 0,
             acknowledged: 0,
             bytes: 0,
+            dead_letters: 0,
             last_error: None,
             rebuilds: 0,
             waits_for: None,

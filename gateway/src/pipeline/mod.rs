@@ -5,6 +5,7 @@
 
 mod build;
 mod chain;
+mod dead_letters;
 mod halt;
 mod protect;
 mod router;

@@ -13,6 +13,8 @@ pub(crate) struct Allowed {
     pub(crate) topic: &'static str,
     /// Path in the record; `*` stands for any characters.
     pub(crate) path: &'static str,
+    /// What stands in Debezium's text; empty: whatever it is.
+    pub(crate) debezium: &'static str,
     /// Words that stand in `DEBEZIUM.md` where the reason is given.
     pub(crate) documented: &'static str,
 }
@@ -26,6 +28,7 @@ impl Allowed {
         (self.runs.is_empty() || self.runs.contains(&run))
             && matches(self.topic, &difference.topic)
             && matches(self.path, &difference.path)
+            && difference.debezium.contains(self.debezium)
     }
 }
 

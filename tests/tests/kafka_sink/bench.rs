@@ -1,6 +1,5 @@
 //! A log that a test fills by hand, a sink on it, and how what arrived is read.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,14 +60,12 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
     change(&mut options);
     let opened = offtake_log::open(options).unwrap();
     let pipeline = kafka.prefix(hint);
+    let cursor = folder.path().join("kafka.cursor");
     let options = KafkaOptions {
-        pipeline: pipeline.clone(),
-        brokers: vec![kafka.brokers().to_owned()],
-        properties: BTreeMap::new(),
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
         oauth: None,
         delivery: at_least_once(),
-        cursor_path: folder.path().join("kafka.cursor"),
+        ..KafkaOptions::new(&pipeline, vec![kafka.brokers().to_owned()], cursor)
     };
     let topic = format!("{pipeline}.public.orders");
     Bench { folder, opened, options, schema: Arc::new(table(&[0])), topic }
@@ -110,6 +107,17 @@ impl Bench {
 }
 
 pub(crate) fn commit(
+    writer: &mut LogWriter,
+    schema: &Arc<TableSchema>,
+    topic: &str,
+    writes: &[Write],
+) {
+    commit_without_flush(writer, schema, topic, writes);
+    writer.flush().unwrap();
+}
+
+/// One transaction, handed to the log.
+pub(crate) fn commit_without_flush(
     writer: &mut LogWriter,
     schema: &Arc<TableSchema>,
     topic: &str,
@@ -174,7 +182,7 @@ pub(crate) fn commit(
         end: Some(end),
         ..v1::SourcePosition::default()
     }));
-    writer.flush().unwrap();
+    writer.submit().unwrap();
 }
 
 pub(crate) fn wait(

@@ -46,6 +46,7 @@ struct ChangeModel {
     order_in_table: u64,
     processed_unix_ns: i64,
     headers: Vec<(String, Vec<u8>)>,
+    partition: Option<u32>,
 }
 
 fn value() -> impl Strategy<Value = Model> {
@@ -86,21 +87,25 @@ fn change() -> impl Strategy<Value = ChangeModel> {
     let numbers = (any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>(), 0u64..200);
     let headers =
         prop::collection::vec((".{0,20}", prop::collection::vec(any::<u8>(), 0..20)), 0..4);
+    let headers = (headers, prop::option::of(prop_oneof![Just(0), any::<u32>()]));
     (row(), row(), prop::option::of(transaction()), codes, numbers, any::<i64>(), headers).prop_map(
-        |(before, after, transaction, codes, numbers, processed_unix_ns, headers)| ChangeModel {
-            sequence: numbers.0,
-            stream: numbers.1,
-            schema: numbers.2,
-            operation: codes.0,
-            snapshot: codes.1,
-            before,
-            after,
-            transaction,
-            lsn: numbers.3,
-            order: numbers.4,
-            order_in_table: numbers.5,
-            processed_unix_ns,
-            headers,
+        |(before, after, transaction, codes, numbers, processed_unix_ns, (headers, partition))| {
+            ChangeModel {
+                sequence: numbers.0,
+                stream: numbers.1,
+                schema: numbers.2,
+                operation: codes.0,
+                snapshot: codes.1,
+                before,
+                after,
+                transaction,
+                lsn: numbers.3,
+                order: numbers.4,
+                order_in_table: numbers.5,
+                processed_unix_ns,
+                headers,
+                partition,
+            }
         },
     )
 }
@@ -158,6 +163,7 @@ fn proto_change(model: &ChangeModel) -> v1::Change {
             .map(|(name, value)| v1::Header { name: name.clone(), value: value.clone().into() })
             .collect(),
         payload: Bytes::new(),
+        partition: model.partition,
     }
 }
 
@@ -259,6 +265,9 @@ fn batch_of(model: &ChangeModel) -> (Batch, Row) {
         0,
         model.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())),
     );
+    if let Some(partition) = model.partition {
+        batch.set_partition(0, partition);
+    }
     let row = batch.rows[0];
     (batch, row)
 }
@@ -326,6 +335,7 @@ fn view_to_proto(view: &ChangeView<'_>) -> v1::Change {
             })
             .collect(),
         payload: view.payload.to_vec().into(),
+        partition: view.partition,
     }
 }
 

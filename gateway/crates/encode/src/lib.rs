@@ -5,11 +5,12 @@
 //! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
 //! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
 //! [`protobuf`] write what Confluent's converters make of the same data. [`flat`] is JSON without an
-//! envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that Java's producer would
+//! envelope, [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that Java's producer would
 //! choose.
 
 pub mod avro;
 mod calendar;
+pub mod cloudevents;
 pub mod connect;
 pub mod debezium;
 pub mod flat;

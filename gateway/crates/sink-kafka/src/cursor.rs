@@ -108,6 +108,11 @@ impl Cursor {
         Ok(cursor)
     }
 
+    /// Counts the cursor's writes, wherever they went.
+    pub(crate) fn generation(&self) -> u64 {
+        self.record.generation
+    }
+
     /// The cursor is at this sequence or past it, whatever the topic says.
     pub(crate) fn least_sequence(&self) -> u64 {
         self.noted.as_ref().map_or(0, |noted| noted.sequence).max(self.record.sequence)
@@ -377,23 +382,12 @@ fn sha256(parts: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use offtake_log::{Control, LogOptions, LogWriter, Opened};
 
     use super::*;
-    use crate::{DeliveryOptions, TopicOptions};
 
     fn options(folder: &std::path::Path) -> KafkaOptions {
-        KafkaOptions {
-            pipeline: "shop".to_owned(),
-            brokers: vec!["127.0.0.1:1".to_owned()],
-            properties: BTreeMap::new(),
-            topics: TopicOptions::default(),
-            oauth: None,
-            delivery: DeliveryOptions::default(),
-            cursor_path: folder.join("kafka.cursor"),
-        }
+        KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], folder.join("kafka.cursor"))
     }
 
     fn opened(folder: &std::path::Path) -> Opened {

@@ -16,9 +16,10 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::admin::REQUEST_TIMEOUT;
 use crate::context::QuietContext;
 use crate::cursor::{FORMAT, SINK};
-use crate::topics::{self, Look, REQUEST_TIMEOUT};
+use crate::topics::{self, Look};
 use crate::{KafkaError, KafkaOptions, client};
 
 /// Partitions of a new cursor topic. Pipelines that share one wait for each other's transactions
@@ -64,6 +65,8 @@ pub(crate) struct CursorTopic<'o> {
     refused_since: Option<Instant>,
     /// By partition: everything before must be decided before it is read.
     ends: Vec<Option<i64>>,
+    /// Transactions that are open are waited for.
+    is_patient: bool,
 }
 
 impl<'o> CursorTopic<'o> {
@@ -87,6 +90,7 @@ impl<'o> CursorTopic<'o> {
             reader,
             refused_since: None,
             ends: Vec::new(),
+            is_patient: false,
         })
     }
 
@@ -98,7 +102,7 @@ impl<'o> CursorTopic<'o> {
     pub(crate) fn find_or_create(&mut self) -> Step<Place> {
         topics::check_name(self.topic())?;
         match topics::look(&self.inspector, self.topic())? {
-            Look::Ready(partitions) => Ok(Ok(self.place(partitions))),
+            Look::Ready(found) => Ok(Ok(self.place(found.partitions))),
             Look::NotYet(reason) => Ok(Err(reason)),
             Look::Missing if !self.options.topics.create => {
                 Err(KafkaError::TopicMissing { topic: self.topic().to_owned() })
@@ -110,7 +114,7 @@ impl<'o> CursorTopic<'o> {
     /// The same, but `None` where there is no such topic, or none that this user may see.
     pub(crate) fn find(&mut self) -> Step<Option<Place>> {
         match topics::look(&self.inspector, self.topic()) {
-            Ok(Look::Ready(partitions)) => Ok(Ok(Some(self.place(partitions)))),
+            Ok(Look::Ready(found)) => Ok(Ok(Some(self.place(found.partitions)))),
             Ok(Look::NotYet(reason)) => Ok(Err(reason)),
             Ok(Look::Missing) | Err(KafkaError::TopicDenied { .. }) => Ok(Ok(None)),
             Err(error) => Err(error),
@@ -159,16 +163,16 @@ impl<'o> CursorTopic<'o> {
         Err(KafkaError::TopicCreate { topic, reason: code.to_string() })
     }
 
-    /// From now on [`CursorTopic::read`] waits for every transaction that is open now.
-    pub(crate) fn begin_anew(&mut self) {
+    /// From now on [`CursorTopic::read`] waits for every transaction that is open now. Before, it
+    /// gives what is committed: who left one open is still to be shut out.
+    pub(crate) fn wait_for_open_transactions(&mut self) {
+        self.is_patient = true;
         self.ends.fill(None);
     }
 
     /// The last committed record of this pipeline: of the partition that its key belongs to, or,
     /// where that has none, of any other, for the topic may have got more partitions since.
     ///
-    /// Everything that was in the topic when it was first asked is waited for, also where a
-    /// transaction over it is still open.
     pub(crate) fn read(&mut self, place: &Place) -> Step<Option<Published>> {
         match self.read_partition(place.partition)? {
             Ok(None) => {}
@@ -193,6 +197,18 @@ impl<'o> CursorTopic<'o> {
         Ok(Ok(last))
     }
 
+    /// Whether something is written there that is neither committed nor aborted, as far as the last
+    /// look told.
+    pub(crate) fn has_open_transaction(&self, place: &Place) -> bool {
+        let at = usize::try_from(place.partition).unwrap_or_default();
+        let end = self.ends.get(at).copied().flatten();
+        let decided = self
+            .reader
+            .fetch_watermarks(&place.topic, place.partition, REQUEST_TIMEOUT)
+            .map(|(_, decided)| decided);
+        matches!((end, decided), (Some(end), Ok(decided)) if decided < end)
+    }
+
     fn read_partition(&mut self, partition: i32) -> Step<Option<Published>> {
         let topic = self.topic();
         let at = usize::try_from(partition).unwrap_or_default();
@@ -215,7 +231,7 @@ impl<'o> CursorTopic<'o> {
             Ok(watermarks) => watermarks,
             Err(reason) => return Ok(Err(reason)),
         };
-        if decided < end {
+        if self.is_patient && decided < end {
             return Ok(Err(format!("a transaction is open in topic {topic}, waiting for its end")));
         }
         if first >= decided {

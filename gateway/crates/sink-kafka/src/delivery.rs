@@ -13,7 +13,8 @@ use rdkafka::admin::{AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::topics::{REQUEST_TIMEOUT, passes};
+use crate::admin::REQUEST_TIMEOUT;
+use crate::topics::passes;
 use crate::{KafkaError, KafkaOptions, client};
 
 /// What says that a broker checks transactions; brokers before 3.6 do not know it.

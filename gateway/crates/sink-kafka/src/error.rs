@@ -127,6 +127,40 @@ pub enum KafkaError {
         /// The broker's reason.
         reason: String,
     },
+    /// A table lacks a column of the key.
+    #[error("table {table} has no column {column:?}, which `key` names")]
+    KeyColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A table lacks a column that decides the partition.
+    #[error("table {table} has no column {column:?}, which `partition_by` names")]
+    PartitionColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A change does not hold a column that decides the partition.
+    #[error(
+        "a change of table {table} does not hold column {column:?}, which decides its partition"
+    )]
+    PartitionUnknown {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// The brokers are of a version that does not do.
+    #[error("the brokers are of version {version}, and at least {least} is needed")]
+    BrokerTooOld {
+        /// As the brokers say it.
+        version: String,
+        /// The oldest that does.
+        least: &'static str,
+    },
     /// Another gateway of this pipeline has begun to publish.
     #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
     Fenced {
@@ -209,6 +243,10 @@ impl KafkaError {
             KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
+            KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
+            KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
+            KafkaError::PartitionUnknown { .. } => "KAFKA_PARTITION_UNKNOWN",
+            KafkaError::BrokerTooOld { .. } => "KAFKA_BROKER_TOO_OLD",
             KafkaError::Fenced { .. } => "KAFKA_FENCED",
             KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
             KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
@@ -247,7 +285,8 @@ impl KafkaError {
                 "run the version of offtake that wrote this log, or a later one"
             }
             KafkaError::MessageTooLarge { .. } => {
-                "raise the topic's max.message.bytes (and the consumers' fetch limits), then start again"
+                "raise the topic's max.message.bytes (and the consumers' fetch limits), or set \
+                 oversize = \"dead_letter\" in [kafka], then start again"
             }
             KafkaError::TopicDenied { .. } => {
                 "grant this user DESCRIBE and WRITE on the topic, then start again"
@@ -267,8 +306,22 @@ impl KafkaError {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
             }
             KafkaError::TopicCreate { .. } => {
-                "create the topic by hand, or correct partitions, replication and config in [kafka.topics]"
+                "create the topic by hand, or correct partitions, replication and config in \
+                 [kafka.topics] or its [[kafka.topic]]"
             }
+            KafkaError::KeyColumn { .. } => {
+                "correct `key` under [[kafka.topic]], or narrow its `streams` to tables that have \
+                 the column"
+            }
+            KafkaError::PartitionColumn { .. } => {
+                "correct `partition_by` under [[kafka.topic]], or narrow its `streams` to tables \
+                 that have the column"
+            }
+            KafkaError::PartitionUnknown { .. } => {
+                "choose columns of the replica identity for `partition_by` under [[kafka.topic]], \
+                 then start again"
+            }
+            KafkaError::BrokerTooOld { .. } => "use brokers of a later version",
             KafkaError::Fenced { .. } => {
                 "stop one of the two; this one, started again, takes over and goes on where the \
                  other stopped. Two pipelines on one cluster need two names, or \

@@ -27,6 +27,8 @@ use crate::{KafkaError, client};
 
 /// Between two looks whether a call has ended or a stop is wanted.
 const LOOK: Duration = Duration::from_millis(20);
+/// Producers that are begun to shut out one that delivered exactly once, when this one does not.
+const MAX_FENCES: u32 = 5;
 /// What an abort may take when the sink halts: an open transaction holds up the readers of its topics
 /// until the brokers end it.
 const ABORT_PATIENCE: Duration = Duration::from_secs(2);
@@ -102,7 +104,7 @@ impl Publisher<'_> {
         let Some(place) = self.until(|| topic.find())? else { return Ok(false) };
         let published = match place {
             None => None,
-            Some(place) => match self.until(|| topic.read(&place))? {
+            Some(place) => match self.last_published(&mut topic, &place)? {
                 None => return Ok(false),
                 Some(published) => published,
             },
@@ -117,6 +119,37 @@ impl Publisher<'_> {
         self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         self.ownership.is_taken_over = true;
         Ok(true)
+    }
+
+    /// What exactly-once delivery has published, once nothing of it can be added to: whoever wrote
+    /// it is shut out first, which also ends what it left open. `None`: told to stop.
+    fn last_published(
+        &mut self,
+        topic: &mut CursorTopic<'_>,
+        place: &Place,
+    ) -> Result<Option<Option<Published>>, KafkaError> {
+        let Some(published) = self.until(|| topic.read(place))? else { return Ok(None) };
+        let is_news = published
+            .as_ref()
+            .is_none_or(|published| self.cursor.generation() <= published.record.generation);
+        let is_open = topic.has_open_transaction(place);
+        if !is_open && (published.is_none() || !is_news) {
+            return Ok(Some(published));
+        }
+        for attempt in 1..=MAX_FENCES {
+            let flight = self.flight(client::Kind { one_by_one: false, transactional: true })?;
+            let committer = Committer::start(Arc::clone(&flight.producer))?;
+            match self.initialise(&committer, false) {
+                Ok(None) => break,
+                Ok(Some(Ended::Stopped)) => return Ok(None),
+                // Not allowed any more: what is open is ended by the brokers in time.
+                Err(KafkaError::TransactionsDenied { .. }) => break,
+                Err(error) => return Err(error),
+                Ok(Some(_)) => self.pause(LOOK_WAIT * attempt),
+            }
+        }
+        topic.wait_for_open_transactions();
+        self.until(|| topic.read(place))
     }
 
     /// One transactional producer's life.
@@ -134,7 +167,7 @@ impl Publisher<'_> {
             return Ok(ended);
         }
         crash_point("kafka.after_init");
-        topic.begin_anew();
+        topic.wait_for_open_transactions();
         if !self.recover(&mut topic, &place)? {
             return Ok(Ended::Stopped);
         }

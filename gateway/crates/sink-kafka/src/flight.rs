@@ -15,6 +15,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use crate::context::{Failure, SinkContext};
 use crate::deliveries::{Deliveries, Pending};
 use crate::handover::{self, Handover, Waiting};
+use crate::headers::HeaderWriter;
+use crate::oversize::Alone;
+use crate::partition::{PartitionBy, partition};
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::transaction::{Closing, Transactions};
@@ -59,6 +62,8 @@ pub(crate) struct Target {
     /// number from a producer that it does not know, so what follows a refused first message would
     /// not be refused with it: the first one is waited for.
     pub(crate) known: Box<[AtomicBool]>,
+    /// A larger message may be refused and is sent alone.
+    pub(crate) message_bytes: usize,
 }
 
 /// A producer and what is on its way.
@@ -82,6 +87,11 @@ pub(crate) struct Flight<'p> {
     /// Messages of the last hand-over.
     pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
+    pub(crate) headers: HeaderWriter,
+    /// The message that is on its way alone, or was refused so.
+    pub(crate) alone: Option<Alone>,
+    /// For text that decides a partition.
+    pub(crate) text: Vec<u8>,
 }
 
 /// Why a producer is not to be used further.
@@ -132,24 +142,42 @@ impl Flight<'_> {
         Ok(true)
     }
 
-    /// Takes one message, handing over those before it when they are enough.
+    /// Takes one message, handing over those before it when they are enough. `index`: its place
+    /// among the messages of the change; `by`: the columns that decide its partition.
     pub(crate) fn take(
         &mut self,
         target: usize,
         change: &ChangeView<'_>,
         message: &Message<'_>,
+        index: u32,
+        by: Option<&PartitionBy>,
     ) -> Result<(), Break> {
         let partitions = self.targets[target].partitions;
-        let partition = handover::partition(change, message, partitions);
-        if self.handover.is_full(target, partition, message) {
+        let partition = partition(change, message, partitions, by, &mut self.text)?;
+        let headers = self.headers.write(change, message, index)?;
+        let bytes = handover::size(message) + headers.bytes;
+        let may_be_refused = bytes > self.targets[target].message_bytes;
+        if may_be_refused || self.handover.is_full(target, partition, message) {
             self.hand_over()?;
         }
+        if may_be_refused {
+            self.flush();
+            self.wait_for_reports(0)?;
+        }
         let group = self.deliveries.next_group();
-        self.handover.push(target, partition, group, change, message)?;
+        self.handover.push(target, partition, group, change, message, headers.headers);
         // The group is not done before its report.
         self.pending.sent(group);
         if let Some(transactions) = &mut self.transactions {
-            transactions.took(handover::size(message));
+            transactions.took(bytes);
+        }
+        if may_be_refused {
+            let topic = Arc::clone(&self.targets[target].topic);
+            self.alone = Some(Alone { sequence: change.sequence, index, bytes, topic });
+            self.hand_over()?;
+            self.flush();
+            self.wait_for_reports(0)?;
+            self.alone = None;
         }
         Ok(())
     }

@@ -15,36 +15,46 @@
 //!
 //! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
 
+mod admin;
 mod client;
 mod committer;
 mod context;
 mod cursor;
 mod cursor_topic;
+mod dead_letters;
 mod deliveries;
 mod delivery;
 mod error;
 mod fence;
 mod flight;
 mod handover;
+mod headers;
 mod oauth;
 mod options;
+mod oversize;
+mod partition;
 mod probe;
 mod session;
 mod sink;
 mod statistics;
 mod status;
+mod table_rules;
+mod topic_checks;
+mod topic_rules;
 mod topics;
 mod transaction;
 mod transactional;
 mod trouble;
 mod watch;
 
+pub use dead_letters::{DeadLetterRequest, DeadLetters, dead_letters};
 pub use delivery::{Delivery, DeliveryOptions, TransactionLevel};
 pub use error::KafkaError;
 pub use oauth::{Oauth, OauthOptions};
-pub use options::{KafkaOptions, TopicOptions};
-pub use probe::{ProbeItem, ProbeOutcome, probe};
+pub use options::{KafkaOptions, MessageHeaders, Oversize};
+pub use probe::{ProbeItem, ProbeOutcome, ProbeStream, probe};
 pub use sink::KafkaSink;
 pub use statistics::{BrokerStatistics, ClientStatistics};
 pub use status::{Halted, KafkaState, KafkaStatus, TransactionCounts};
+pub use topic_rules::{MessageFormat, RouteFormat, StreamRule, TopicOptions, TopicRule};
 pub use trouble::WaitReason;

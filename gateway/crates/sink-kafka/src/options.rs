@@ -5,27 +5,30 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::dead_letters::DeadLetters;
 use crate::delivery::DeliveryOptions;
 use crate::oauth::Oauth;
-use crate::{KafkaError, topics};
+use crate::{KafkaError, TopicOptions, topics};
 
-/// How topics are made that do not exist yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicOptions {
-    /// Partitions of a new topic.
-    pub partitions: i32,
-    /// Replicas of a new topic; -1: as the cluster says.
-    pub replication: i32,
-    /// Configuration of a new topic, as the broker names it (`retention.ms`, `cleanup.policy` …).
-    pub config: BTreeMap<String, String>,
-    /// Create topics that are missing. Without it a missing topic halts the sink.
-    pub create: bool,
+/// What becomes of a message that is larger than its topic takes.
+#[derive(Clone, Debug, Default)]
+pub enum Oversize {
+    /// The sink halts.
+    #[default]
+    Halt,
+    /// The change becomes a dead letter in the log, and the sink goes on.
+    DeadLetter(DeadLetters),
 }
 
-impl Default for TopicOptions {
-    fn default() -> TopicOptions {
-        TopicOptions { partitions: 1, replication: -1, config: BTreeMap::new(), create: true }
-    }
+/// Headers that every message gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageHeaders {
+    /// Where the row and its commit stand in the source's log.
+    pub position: bool,
+    /// The source transaction.
+    pub transaction: bool,
+    /// An id that is unique and the same however often the message is sent.
+    pub event_id: bool,
 }
 
 /// What the sink is told.
@@ -38,10 +41,14 @@ pub struct KafkaOptions {
     /// Further properties of the client (librdkafka's names): security, compression, linger.
     /// Those that would break order or completeness are refused.
     pub properties: BTreeMap<String, String>,
-    /// How topics are made that do not exist yet.
+    /// How topics are made that do not exist yet, and what their messages look like.
     pub topics: TopicOptions,
     /// Where tokens for OAUTHBEARER come from; `None`: another mechanism, or none.
     pub oauth: Option<Oauth>,
+    /// What becomes of a message that is larger than its topic takes.
+    pub oversize: Oversize,
+    /// Headers that every message gets.
+    pub headers: MessageHeaders,
     /// At least once or exactly once.
     pub delivery: DeliveryOptions,
     /// The cursor's file; its folder exists.
@@ -57,6 +64,8 @@ impl fmt::Debug for KafkaOptions {
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("topics", &self.topics)
             .field("oauth", &self.oauth)
+            .field("oversize", &self.oversize)
+            .field("headers", &self.headers)
             .field("delivery", &self.delivery)
             .field("cursor_path", &self.cursor_path)
             .finish()
@@ -80,6 +89,34 @@ const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 /// That time where nothing is said.
 const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 impl KafkaOptions {
+    /// Options with everything at its default. `brokers`: `host:port` of some.
+    pub fn new(
+        pipeline: impl Into<String>,
+        brokers: Vec<String>,
+        cursor_path: impl Into<PathBuf>,
+    ) -> KafkaOptions {
+        KafkaOptions {
+            pipeline: pipeline.into(),
+            brokers,
+            properties: BTreeMap::new(),
+            topics: TopicOptions::default(),
+            oversize: Oversize::default(),
+            headers: MessageHeaders::default(),
+            oauth: None,
+            delivery: DeliveryOptions::default(),
+            cursor_path: cursor_path.into(),
+        }
+    }
+
+    /// The largest message that the client's queue can hold, in bytes.
+    pub(crate) fn queue_bytes(&self) -> usize {
+        let property = |name: &str| self.properties.get(name)?.trim().parse::<usize>().ok();
+        let queue = property("queue.buffering.max.kbytes").map(|kib| kib.saturating_mul(1024));
+        let message = property("message.max.bytes");
+        // A message that fills the queue to the last byte is not worth the doubt.
+        queue.unwrap_or(usize::MAX).min(message.unwrap_or(usize::MAX)).saturating_sub(1024)
+    }
+
     /// The transactional id: the same at every start, so that a start ends what the one before left
     /// open, and another gateway of this pipeline is shut out.
     pub fn transactional_id(&self) -> String {
@@ -118,12 +155,7 @@ impl KafkaOptions {
                 return refuse(name, reason);
             }
         }
-        if self.topics.partitions < 1 {
-            return refuse("topics.partitions", "at least one is needed");
-        }
-        if self.topics.replication < 1 && self.topics.replication != -1 {
-            return refuse("topics.replication", "at least one is needed, or -1 for the cluster's");
-        }
+        self.topics.check()?;
         topics::check_name(&self.delivery.cursor_topic)
     }
 }
@@ -133,15 +165,7 @@ mod tests {
     use super::*;
 
     fn options() -> KafkaOptions {
-        KafkaOptions {
-            pipeline: "shop".to_owned(),
-            brokers: vec!["127.0.0.1:9092".to_owned()],
-            properties: BTreeMap::new(),
-            topics: TopicOptions::default(),
-            oauth: None,
-            delivery: DeliveryOptions::default(),
-            cursor_path: PathBuf::from("kafka.cursor"),
-        }
+        KafkaOptions::new("shop", vec!["127.0.0.1:9092".to_owned()], "kafka.cursor")
     }
 
     #[test]

@@ -11,9 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use offtake_change::TableSchema;
+use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
 use offtake_encode::debezium::{Encoder, Plan};
-use offtake_log::{Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection};
+use offtake_log::{
+    Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection, dead_letter_stream,
+    without_original,
+};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
@@ -24,10 +28,13 @@ use crate::delivery::Mode;
 use crate::fence::Ownership;
 use crate::flight::{Break, Broken, Flight, Target};
 use crate::handover::Handover;
+use crate::headers::HeaderWriter;
+use crate::oversize::{Oversized, is_too_large};
+use crate::partition::PartitionBy;
 use crate::sink::Stop;
 use crate::status::StatusCell;
-use crate::topics::{self, Topics};
-use crate::{KafkaError, KafkaOptions, client};
+use crate::topics::{self, Ready, Topics};
+use crate::{KafkaError, KafkaOptions, Oversize, client, table_rules};
 
 /// Waiting for the log, when everything is acknowledged.
 pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -37,6 +44,9 @@ pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(200);
 const REACH_INTERVAL: Duration = Duration::from_secs(2);
 /// Events taken in a row; one reports all messages of a request.
 const POLLS: u32 = 16;
+/// What a topic takes at least where that is not known, in bytes: Kafka's default of
+/// `max.message.bytes`, less what a request adds.
+const COMMON_MESSAGE_BYTES: usize = 1_000_000;
 /// Producers that may fail in a row for an unknown reason, without progress, until that is final.
 const MAX_FRUITLESS_REBUILDS: u32 = 8;
 
@@ -52,6 +62,15 @@ pub(crate) enum Ended {
     },
 }
 
+/// A schema of a stream, prepared.
+struct Prepared {
+    plan: Plan,
+    /// Columns that decide the partition instead of the key.
+    partition_by: Option<PartitionBy>,
+    /// The stream is that of the dead letters.
+    is_letters: bool,
+}
+
 /// What outlives a producer.
 pub(crate) struct Publisher<'o> {
     pub(crate) options: &'o KafkaOptions,
@@ -62,7 +81,10 @@ pub(crate) struct Publisher<'o> {
     pub(crate) pin: &'o Pin,
     pub(crate) topics: Topics<'o>,
     encoder: Encoder,
-    plans: HashMap<u32, Arc<Plan>>,
+    /// By stream and schema.
+    plans: HashMap<(u32, u32), Arc<Prepared>>,
+    /// Messages that were refused for their size.
+    pub(crate) oversized: Oversized,
     pub(crate) fruitless: u32,
     asked: Instant,
     /// How is delivered, once that is decided.
@@ -92,6 +114,7 @@ impl<'o> Publisher<'o> {
             topics: Topics::new(options),
             encoder: Encoder::default(),
             plans: HashMap::new(),
+            oversized: Oversized::default(),
             fruitless: 0,
             asked: Instant::now(),
             mode: None,
@@ -172,6 +195,9 @@ impl<'o> Publisher<'o> {
             handover: Handover::default(),
             handed_over: 0,
             source: None,
+            headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            alone: None,
+            text: Vec::new(),
         })
     }
 
@@ -207,6 +233,9 @@ impl<'o> Publisher<'o> {
         }
         // Reports that came before the failure move the cursor first.
         self.settle(flight)?;
+        if is_too_large(failure.code) && self.takes_as_dead_letter(flight.alone.take()) {
+            return Ok(Ended::Rebuild { one_by_one: flight.one_by_one });
+        }
         self.judge(&failure, flight.one_by_one)
     }
 
@@ -310,6 +339,9 @@ impl<'o> Publisher<'o> {
         if let Some(covered) = flight.deliveries.advance(&self.status.latency) {
             self.cursor.advance(covered);
             self.fruitless = 0;
+            if !self.oversized.is_empty() {
+                self.oversized.forget(self.cursor.sequence());
+            }
             self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         }
         self.write_cursor(false)
@@ -358,26 +390,70 @@ impl<'o> Publisher<'o> {
     }
 
     fn send_run(&mut self, flight: &mut Flight<'_>, run: &Run) -> Result<(), Break> {
-        let plan = self.plan(run.schema)?;
+        let prepared = self.prepare(run.stream, run.schema)?;
         let target = self.target(flight, run.stream)?;
         for change in run.changes() {
             let change = change.map_err(EncodeError::from)?;
-            self.encoder
-                .messages(&plan, &change, |message| flight.take(target, &change, &message))?;
+            let is_large = change.encoded.len() > flight.targets[target].message_bytes / 2;
+            if prepared.is_letters && is_large {
+                let mut letter = Vec::new();
+                without_original(&change, &mut letter).map_err(EncodeError::from)?;
+                let letter = ChangeView::parse(&letter).map_err(EncodeError::from)?;
+                self.send_change(flight, target, &prepared, &letter)?;
+            } else {
+                self.send_change(flight, target, &prepared, &change)?;
+            }
         }
         Ok(())
     }
 
-    fn plan(&mut self, id: u32) -> Result<Arc<Plan>, KafkaError> {
-        if let Some(plan) = self.plans.get(&id) {
-            return Ok(Arc::clone(plan));
+    fn send_change(
+        &mut self,
+        flight: &mut Flight<'_>,
+        target: usize,
+        prepared: &Prepared,
+        change: &ChangeView<'_>,
+    ) -> Result<(), Break> {
+        if !self.oversized.is_empty() {
+            self.bury(flight, change)?;
         }
+        let (oversized, by) = (&self.oversized, prepared.partition_by.as_ref());
+        let mut messages = 0;
+        self.encoder.messages(&prepared.plan, change, |message| {
+            let index = messages;
+            messages += 1;
+            if !oversized.is_empty() && oversized.is_refused(change.sequence, index) {
+                return Ok(());
+            }
+            flight.take(target, change, &message, index, by)
+        })
+    }
+
+    /// A schema by its log-wide id.
+    pub(crate) fn schema(&self, id: u32) -> Result<TableSchema, KafkaError> {
         let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
-        let schema = TableSchema::from_proto(&schema)
-            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })?;
-        let plan = Arc::new(Plan::new(&self.options.pipeline, &schema));
-        self.plans.insert(id, Arc::clone(&plan));
-        Ok(plan)
+        TableSchema::from_proto(&schema)
+            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })
+    }
+
+    fn prepare(&mut self, stream: u32, id: u32) -> Result<Arc<Prepared>, KafkaError> {
+        if let Some(prepared) = self.plans.get(&(stream, id)) {
+            return Ok(Arc::clone(prepared));
+        }
+        let schema = self.schema(id)?;
+        let name = self
+            .log
+            .stream_name(stream)
+            .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
+        let topics = &self.options.topics;
+        let is_letters = *name == *dead_letter_stream(&self.options.pipeline);
+        let rule = if is_letters { topics.rule_of_dead_letters(&name) } else { topics.rule(&name) };
+        let partition_by = PartitionBy::new(&schema, &rule.partition_by)?;
+        let schema = table_rules::keyed(schema, &rule)?;
+        let plan = Plan::new(&self.options.pipeline, &schema);
+        let prepared = Arc::new(Prepared { plan, partition_by, is_letters });
+        self.plans.insert((stream, id), Arc::clone(&prepared));
+        Ok(prepared)
     }
 
     /// Index of a stream's topic, waiting until it can be written.
@@ -390,11 +466,12 @@ impl<'o> Publisher<'o> {
             .stream_name(stream)
             .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
         loop {
-            match self.topics.step(&topic)? {
-                Ok(partitions) => {
+            match self.topics.step(&topic, self.log)? {
+                Ok(Ready { partitions, message_bytes }) => {
                     let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
                     let index = flight.targets.len();
-                    flight.targets.push(Target { topic, partitions, known });
+                    let message_bytes = self.message_bytes(message_bytes, flight.one_by_one);
+                    flight.targets.push(Target { topic, partitions, known, message_bytes });
                     flight.indexes.insert(stream, index);
                     return Ok(index);
                 }
@@ -403,6 +480,17 @@ impl<'o> Publisher<'o> {
             self.check(flight)?;
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
+        }
+    }
+
+    /// Size beyond which a message is sent alone. `known`: what the topic takes.
+    fn message_bytes(&self, known: Option<usize>, one_by_one: bool) -> usize {
+        match (&self.options.oversize, known) {
+            (Oversize::Halt, _) => usize::MAX,
+            (Oversize::DeadLetter(_), Some(bytes)) => bytes.min(self.options.queue_bytes()),
+            // Something was refused, and what may be is not known.
+            (Oversize::DeadLetter(_), None) if one_by_one => 0,
+            (Oversize::DeadLetter(_), None) => COMMON_MESSAGE_BYTES.min(self.options.queue_bytes()),
         }
     }
 
@@ -421,6 +509,8 @@ impl<'o> Publisher<'o> {
         let error = match failure.code {
             // A batch may be too large where each of its messages is not.
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if !one_by_one => {
+                // What the topics take may have been changed.
+                self.topics.forget();
                 return Ok(Ended::Rebuild { one_by_one: true });
             }
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {

@@ -89,6 +89,8 @@ pub struct KafkaStatus {
     pub waits_for: Option<WaitReason>,
     /// What the client library says of itself and of the brokers.
     pub client: ClientStatistics,
+    /// Changes that became dead letters, for their message was larger than the topic takes.
+    pub dead_letters: u64,
     /// How often a change may be delivered; `None`: the brokers are still to be asked.
     pub delivery: Option<Delivery>,
     /// How far exactly once can be relied on.
@@ -149,6 +151,7 @@ pub(crate) struct StatusCell {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rebuilds: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
     pub(crate) latency: LiveLatency,
     /// The client library's newest statistics, unread.
     pub(crate) statistics: Kept,
@@ -181,6 +184,7 @@ impl StatusCell {
             acknowledged: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             latency: LiveLatency::default(),
             statistics: Kept::default(),
             client: Mutex::default(),
@@ -296,6 +300,7 @@ impl StatusCell {
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
             waits_for,
             client,
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
             delivery: mode.map(|mode| mode.delivery),
             level: mode.map_or(TransactionLevel::Off, |mode| mode.level),
             transactions: TransactionCounts {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::admin::REQUEST_TIMEOUT;
 use crate::client;
 use crate::context::QuietContext;
 use crate::sink::Stop;
 use crate::statistics::{self, Backlog};
 use crate::status::StatusCell;
-use crate::topics::REQUEST_TIMEOUT;
 use crate::trouble::{NO_ANSWER, WaitReason};
 use crate::{KafkaError, KafkaOptions};
 

@@ -36,6 +36,8 @@ pub struct ChangeView<'a> {
     pub processed_unix_ns: i64,
     /// Opaque payload; empty where the schema's form is another.
     pub payload: &'a [u8],
+    /// The partition that a plugin chose.
+    pub partition: Option<u32>,
 }
 
 /// A row image: an encoded `Row`.
@@ -127,6 +129,7 @@ impl<'a> ChangeView<'a> {
             snapshot: Snapshot::None,
             processed_unix_ns: 0,
             payload: &[],
+            partition: None,
         };
         let mut operation = 0;
         let mut reader = Reader::new(encoded);
@@ -145,6 +148,7 @@ impl<'a> ChangeView<'a> {
                 11 => view.snapshot = field.varint(number)?.try_into()?,
                 12 => view.processed_unix_ns = field.varint(number)?.cast_signed(),
                 14 => view.payload = field.bytes(number)?,
+                15 => view.partition = Some(narrow(field.varint(number)?)?),
                 _ => {}
             }
         }

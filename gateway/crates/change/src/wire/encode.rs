@@ -18,6 +18,7 @@ const CHANGE_POSITION: u8 = 10 << 3 | 2;
 const CHANGE_SNAPSHOT: u8 = 11 << 3;
 const CHANGE_PROCESSED: u8 = 12 << 3;
 const CHANGE_HEADERS: u8 = 13 << 3 | 2;
+const CHANGE_PARTITION: u8 = 15 << 3;
 
 /// Appends the `Change` message of a row.
 pub fn encode_change(
@@ -52,6 +53,11 @@ pub fn encode_change(
         put_varint(out, len as u64);
         put_bytes(out, 1 << 3 | 2, name);
         put_bytes(out, 2 << 3 | 2, value);
+    }
+    if let Some(partition) = row.headers.partition() {
+        // Optional, so that zero is a choice too.
+        out.push(CHANGE_PARTITION);
+        put_varint(out, partition.into());
     }
 }
 
