@@ -7,6 +7,7 @@
 
 mod clients;
 mod cluster;
+pub mod connect;
 mod node;
 pub mod security;
 pub mod tokens;
