@@ -114,6 +114,12 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
     },
+    /// A topic was deleted while it was written.
+    #[error("topic {topic} was there and is gone: somebody deleted it")]
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
     /// A name that cannot be a topic's.
     #[error("{topic:?} cannot be the name of a topic")]
     TopicInvalid {
@@ -243,6 +249,7 @@ impl KafkaError {
             KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
             KafkaError::ClusterDenied(_) => "KAFKA_CLUSTER_DENIED",
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
+            KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
             KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
@@ -301,6 +308,10 @@ impl KafkaError {
             }
             KafkaError::TopicMissing { .. } => {
                 "create the topic, or set create = true in [kafka.topics]"
+            }
+            KafkaError::TopicGone { .. } => {
+                "restart to have the topic made anew and filled from here on (what it held is \
+                 gone), or start over with `offtake resync` to have everything in it again"
             }
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
