@@ -40,7 +40,7 @@ pub(crate) struct Written {
 
 impl Written {
     fn insert(&mut self, key: &str, value: &[u8]) {
-        let headers = self.headers.take().unwrap_or_else(OwnedHeaders::new);
+        let headers = self.headers.take().unwrap_or_default();
         self.headers = Some(headers.insert(Header { key, value: Some(value) }));
         self.bytes += key.len() + value.len() + OVERHEAD_BYTES;
     }
@@ -52,7 +52,8 @@ impl HeaderWriter {
         HeaderWriter { wanted, log_id, text: String::new() }
     }
 
-    /// The headers of a change's message; `index`: its place among the messages of the change.
+    /// The headers of a change's message. `index`: its place among the messages of the change;
+    /// `context`: those that every message of the table has.
     ///
     /// # Errors
     /// The change's headers are damaged.
@@ -61,6 +62,7 @@ impl HeaderWriter {
         change: &ChangeView<'_>,
         message: &Message<'_>,
         index: u32,
+        context: &[(&'static str, Box<[u8]>)],
     ) -> Result<Written, EncodeError> {
         let mut written = Written::default();
         for header in change.headers() {
@@ -70,6 +72,9 @@ impl HeaderWriter {
         }
         if let Some((key, value)) = message.key_change {
             written.insert(key, value);
+        }
+        for (name, value) in context {
+            written.insert(name, value);
         }
         if self.wanted.position {
             self.position(&mut written, POSITION, change.lsn);
@@ -138,7 +143,7 @@ mod tests {
     fn written(wanted: MessageHeaders, encoded: &[u8], index: u32) -> Vec<(String, String)> {
         let change = ChangeView::parse(encoded).unwrap();
         let message = Message { key: None, value: None, key_change: Some(("moved", b"k")) };
-        let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index);
+        let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index, &[]);
         let headers = headers.unwrap();
         let list = headers.headers.unwrap();
         let read: Vec<(String, String)> = list
