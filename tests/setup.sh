@@ -28,15 +28,14 @@ fi
 if [ "$need" = test ] || [ "$need" = bench ]; then
     has npm || want npm
     has openssl || want openssl
-    if [ "${SKIP_KAFKA:-}" != 1 ]; then
-        has java || want default-jre-headless
-        has mvn || want maven
+    [ "${SKIP_KAFKA:-}" = 1 ] || has mvn || want maven
+    [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" = 1 ] || has kcat || want kcat
+    # Debezium's engine, and the classes that drive it.
+    if [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" != 1 ]; then
+        has javac || want default-jdk-headless
+        has python3 || want python3
+        has pip || has pip3 || want python3-pip
     fi
-fi
-if [ "$need" = bench ]; then
-    has python3 || want python3
-    has pip || has pip3 || want python3-pip
-    has javac || want default-jdk-headless
 fi
 
 if ! has cargo; then

@@ -37,6 +37,24 @@ pub const KAFKA_CRASH_POINTS: [&str; 6] = [
     "cursor.after_write",
 ];
 
+/// Crash points of a Kafka sink that delivers exactly once.
+pub const KAFKA_EXACTLY_ONCE_CRASH_POINTS: [&str; 14] = [
+    "kafka.before_init",
+    "kafka.after_init",
+    "kafka.after_recovery",
+    "kafka.before_begin",
+    "kafka.after_begin",
+    "kafka.before_send",
+    "kafka.after_send",
+    "kafka.before_flush",
+    "kafka.after_flush",
+    "kafka.before_cursor_record",
+    "kafka.after_cursor_record",
+    "kafka.before_commit",
+    "kafka.during_commit",
+    "kafka.after_commit",
+];
+
 /// A new segment has its name, which is not yet durable. Small segments are needed.
 pub const SEGMENT_CRASH_POINT: &str = "log.after_segment_rename";
 
@@ -97,9 +115,13 @@ impl Schedule {
 fn most_passes(point: &str) -> u64 {
     match point {
         SEGMENT_CRASH_POINT => 1,
+        "kafka.before_init" | "kafka.after_init" | "kafka.after_recovery" => 1,
+        "kafka.before_send" | "kafka.after_send" => 200,
+        "kafka.before_delivery_report" | "kafka.after_delivery_report" => 200,
         _ if point.starts_with("cursor.") => 4,
         _ if point.starts_with("source.") => 10,
-        _ if point.starts_with("kafka.") => 200,
+        // Passed once a transaction.
+        _ if point.starts_with("kafka.") => 10,
         _ => 40,
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::checker::Tables;
-use crate::kafka::{Kafka, Record};
+use crate::kafka::{Clients, Record};
 use crate::kafka_expected::{Expected, expected};
 use crate::kafka_runs::runs;
 use crate::subscriber::Received;
@@ -51,12 +51,12 @@ pub struct Topic {
     pub records: Vec<Record>,
 }
 
-/// Reads all topics of a pipeline to their end.
-pub fn read_topics(kafka: &Kafka, pipeline: &str) -> Result<Vec<Topic>> {
+/// Reads all topics of a pipeline to their end, as a consumer of committed records does.
+pub fn read_topics(kafka: &Clients, pipeline: &str) -> Result<Vec<Topic>> {
     let names = kafka.topics(&format!("{pipeline}."))?;
     let read = |name: String| {
         let partitions = i32::try_from(kafka.partitions(&name)?)?;
-        Ok(Topic { partitions, records: kafka.read(&name)?, name })
+        Ok(Topic { partitions, records: kafka.read_committed(&name)?, name })
     };
     names.into_iter().map(read).collect()
 }

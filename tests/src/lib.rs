@@ -3,7 +3,9 @@
 
 pub mod ack_monitor;
 pub mod checker;
+pub mod confluent;
 pub mod crash_points;
+pub mod debezium;
 pub mod fixture;
 pub mod gateway;
 pub mod kafka;
@@ -11,6 +13,7 @@ pub mod kafka_checker;
 pub mod kafka_expected;
 pub mod kafka_runs;
 pub mod postgres;
+pub mod registry;
 pub mod subscriber;
 pub mod torture;
 pub mod workload;

@@ -44,6 +44,8 @@ pub struct Plan<'k> {
     pub crash_points: Vec<&'static str>,
     /// The broker of a run with Kafka.
     pub kafka: Option<&'k Kafka>,
+    /// Deliver exactly once to it; else at least once.
+    pub exactly_once: bool,
     /// Kills, stops and continues the broker as well. It must be nobody else's.
     pub broker_faults: bool,
 }
@@ -160,8 +162,9 @@ impl<'k> Torture<'k> {
         let mut configuration = plan.configuration.clone();
         if let Some(kafka) = plan.kafka {
             configuration.push_str(&format!(
-                "\n[kafka]\nbrokers = [\"{}\"]\ntopics = {{ partitions = 3 }}\n",
-                kafka.brokers()
+                "\n[kafka]\nbrokers = [\"{}\"]\ndelivery = \"{}\"\ntopics = {{ partitions = 3 }}\n",
+                kafka.brokers(),
+                if plan.exactly_once { "exactly_once" } else { "at_least_once" }
             ));
         }
         let gateway = Gateway::new(folder, &database, &source, &configuration)?;

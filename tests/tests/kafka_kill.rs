@@ -17,6 +17,7 @@ fn plan(kills: u32, mutation: &str, crash_points: Vec<&'static str>) -> Plan<'st
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points,
         kafka: Some(Kafka::shared()),
+        exactly_once: false,
         broker_faults: false,
     }
 }

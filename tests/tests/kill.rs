@@ -18,6 +18,7 @@ fn plan(seed: u64, kills: u32, mutation: &str) -> Plan<'static> {
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points: CRASH_POINTS.iter().chain(&GRPC_CRASH_POINTS).copied().collect(),
         kafka: None,
+        exactly_once: false,
         broker_faults: false,
     }
 }

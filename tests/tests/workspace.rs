@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The path of an event. A crate depends only on crates before it.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "offtake-proto",
     "offtake-failpoint",
     "offtake-change",
@@ -19,6 +19,7 @@ const ORDER: [&str; 13] = [
     "offtake-log",
     "offtake-encode",
     "offtake-source-postgres",
+    "offtake-registry",
     "offtake-sink-kafka",
     "offtake-sink-grpc",
     "offtake",
@@ -26,9 +27,10 @@ const ORDER: [&str; 13] = [
 ];
 
 /// Libraries that one crate alone names, so that all else neither compiles nor knows them.
-const ALONE: [(&str, &str); 3] = [
+const ALONE: [(&str, &str); 4] = [
     ("wasmtime", "offtake-transform"),
     ("rdkafka", "offtake-sink-kafka"),
+    ("ureq", "offtake-registry"),
     ("toml", "offtake-config"),
 ];
 
@@ -87,6 +89,11 @@ fn sources_sinks_and_decoders_do_not_know_each_other() {
             assert!(!knows(sink, other), "{sink} knows {other}");
         }
     }
+    for other in
+        ["offtake-proto", "offtake-change", "offtake-encode", "offtake-log", "offtake-config"]
+    {
+        assert!(!knows("offtake-registry", other), "offtake-registry knows {other}");
+    }
     for pure in ["offtake-change", "offtake-pgoutput", "offtake-encode"] {
         for io in ["tokio", "tokio-postgres", "rustix"] {
             assert!(!knows(pure, io), "{pure} knows {io}");
@@ -96,7 +103,7 @@ fn sources_sinks_and_decoders_do_not_know_each_other() {
 }
 
 #[test]
-fn wasmtime_rdkafka_toml_and_tonics_server_are_each_named_by_one_crate() {
+fn wasmtime_rdkafka_ureq_toml_and_tonics_server_are_each_named_by_one_crate() {
     let packages = packages();
     for (library, owner) in ALONE {
         for (name, package) in &packages {

@@ -7,6 +7,9 @@ use std::fmt::Write;
 
 use offtake_change::BOUNDS_SECONDS;
 
+use offtake_sink_kafka::WaitReason;
+
+use super::kafka;
 use super::status::{HistogramView, Status};
 
 /// Renders the page in Prometheus's text format.
@@ -20,16 +23,24 @@ pub fn render(status: &Status) -> String {
     page.text
 }
 
-struct Page {
+/// The page while it is written.
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// Announces a metric.
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    /// One of its samples.
+    pub(super) fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: impl std::fmt::Display,
+    ) {
         self.text.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -42,7 +53,7 @@ impl Page {
         let _ = writeln!(self.text, " {value}");
     }
 
-    fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
+    pub(super) fn histogram(&mut self, name: &str, help: &str, view: &HistogramView) {
         self.family(name, "histogram", help);
         let mut cumulative = 0;
         for (index, count) in view.counts.iter().enumerate() {
@@ -54,7 +65,14 @@ impl Page {
         self.sample(&format!("{name}_count"), &[], cumulative);
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+    /// A metric with one sample.
+    pub(super) fn one(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        value: impl std::fmt::Display,
+    ) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
@@ -234,11 +252,32 @@ fn sinks(page: &mut Page, status: &Status) {
             kafka.bytes,
         );
         page.one(
+            "offtake_kafka_dead_letters_total",
+            "counter",
+            "Changes whose message was larger than the topic takes and that became dead letters.",
+            kafka.dead_letters,
+        );
+        page.one(
             "offtake_kafka_halted",
             "gauge",
             "1 when the sink has halted.",
             u8::from(kafka.halted.is_some()),
         );
+        page.family("offtake_kafka_waiting", "gauge", "1 for the code of what the sink waits for.");
+        let waits_for = kafka.waits.as_ref().map(|waits| waits.code.as_ref());
+        for reason in WaitReason::ALL {
+            let code = reason.code();
+            let waits = u8::from(waits_for == Some(code));
+            page.sample("offtake_kafka_waiting", &[("code", code)], waits);
+        }
+        page.one(
+            "offtake_kafka_producers_replaced_total",
+            "counter",
+            "Times that the producer was built anew after an error.",
+            kafka.producers_replaced,
+        );
+        kafka::metrics(page, &kafka.client);
+        kafka.delivery.write(page);
     }
     page.one(
         "offtake_grpc_changes_total",

@@ -3,7 +3,9 @@
 //! It only reads what the pipeline tells about itself; nothing can be changed through it.
 
 mod connection;
+mod delivery;
 mod http;
+mod kafka;
 mod metrics;
 mod status;
 

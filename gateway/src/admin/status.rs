@@ -12,6 +12,8 @@ use offtake_source_postgres::{SourceState, SourceStatus, lsn_of};
 use serde::Serialize;
 
 use super::connection::Connection;
+use super::delivery::DeliveryView;
+use super::kafka::KafkaClientView;
 use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
@@ -166,7 +168,7 @@ pub struct ChangesView {
 }
 
 /// A histogram.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct HistogramView {
     /// Counts a bucket, the last one beyond every bound.
     pub counts: Vec<u64>,
@@ -203,8 +205,20 @@ pub struct KafkaView {
     pub acknowledged: u64,
     /// Bytes of keys and values handed to the client.
     pub bytes: u64,
+    /// Code, cause and next step of what it waits for, when it does, under the same names.
+    #[serde(flatten)]
+    pub waits: Option<Halt>,
+    /// Changes that became dead letters since the process began.
+    pub dead_letters: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
+    /// Times that the producer was built anew after an error.
+    pub producers_replaced: u64,
+    /// What the client says of itself and of the brokers.
+    pub client: KafkaClientView,
+    /// At least once or exactly once, and how that goes.
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
 }
 
 /// What a sink sent since the process began.
@@ -333,7 +347,10 @@ impl Observed {
 
     fn kafka_view(&self) -> Option<KafkaView> {
         let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
-        kafka.as_ref().map(|kafka| kafka_view(kafka.status()))
+        let kafka = kafka.as_ref()?;
+        let mut view = kafka_view(kafka.status());
+        view.delivery.commit_seconds = histogram_view(&kafka.commit_duration());
+        Some(view)
     }
 
     fn kafka_latency(&self) -> Option<Arc<Histogram>> {
@@ -388,18 +405,28 @@ fn is_connected(state: SourceState) -> bool {
 
 fn kafka_view(status: KafkaStatus) -> KafkaView {
     let name = status.state.name().to_owned();
+    let delivery = DeliveryView::of(&status);
     let halted = match status.state {
         KafkaState::Halted(halted) => Some(Halt::new(halted.code, halted.cause, halted.next_step)),
         _ => None,
     };
+    let waits = status.waits_for.map(|reason| {
+        let cause = status.last_error.clone().unwrap_or_default();
+        Halt::new(reason.code(), cause, reason.next_step())
+    });
     KafkaView {
         state: name,
+        waits,
+        producers_replaced: status.rebuilds,
+        client: status.client.into(),
         halted,
         sequence: status.cursor,
         lag_changes: status.lag,
         acknowledged: status.acknowledged,
         bytes: status.bytes,
+        dead_letters: status.dead_letters,
         last_error: status.last_error,
+        delivery,
     }
 }
 
@@ -421,6 +448,9 @@ fn lag_seconds(behind: bool, last_commit_unix_us: i64) -> f64 {
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     ((now - last_commit_unix_us) as f64 / 1e6).max(0.0)
 }
+
+#[cfg(test)]
+use super::kafka::KafkaBrokerView;
 
 #[cfg(test)]
 impl Status {
@@ -468,8 +498,27 @@ impl Status {
                 lag_changes: 0,
                 acknowledged: 1,
                 bytes: 1,
+                dead_letters: 0,
                 last_error: None,
                 halted: None,
+                waits: None,
+                producers_replaced: 0,
+                client: KafkaClientView {
+                    transaction_state: "Init".to_owned(),
+                    brokers: vec![KafkaBrokerView::default()],
+                    ..KafkaClientView::default()
+                },
+                delivery: DeliveryView {
+                    delivery: Some("exactly_once"),
+                    eos: "guarded",
+                    transactions: crate::admin::delivery::TransactionsView {
+                        committed: 1,
+                        aborted: 1,
+                        cut: 1,
+                        doubtful: 1,
+                    },
+                    commit_seconds: histogram_view(&Histogram::default()),
+                },
             }),
             subscribers: vec![SubscriberView {
                 id: 1,
@@ -485,6 +534,8 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
+    use offtake_sink_kafka::{ClientStatistics, WaitReason};
+
     use super::*;
 
     #[test]
@@ -496,8 +547,14 @@ mod tests {
             sent: 0,
             acknowledged: 0,
             bytes: 0,
+            dead_letters: 0,
             last_error: None,
             rebuilds: 0,
+            waits_for: None,
+            client: ClientStatistics::default(),
+            delivery: None,
+            level: offtake_sink_kafka::TransactionLevel::Off,
+            transactions: offtake_sink_kafka::TransactionCounts::default(),
         };
         let halted = offtake_sink_kafka::Halted {
             code: "KAFKA_TOPIC",
@@ -512,6 +569,14 @@ mod tests {
         assert_eq!(json["next_step"], "create it");
         let json = serde_json::to_value(kafka_view(status(KafkaState::Running))).unwrap();
         assert!(json.get("code").is_none(), "{json}");
+        let waiting = KafkaStatus {
+            last_error: Some("refused".to_owned()),
+            waits_for: Some(WaitReason::Login),
+            ..status(KafkaState::Waiting)
+        };
+        let json = serde_json::to_value(kafka_view(waiting)).unwrap();
+        assert_eq!((&json["code"], &json["cause"]), (&"KAFKA_LOGIN".into(), &"refused".into()));
+        assert!(json["next_step"].is_string());
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! `offtake check`: everything that can be known before anything is touched, one line an item.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::TryLockError;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
-use offtake_sink_kafka::ProbeOutcome;
+use offtake_sink_kafka::{ProbeOutcome, ProbeStream};
 use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection};
 
 use super::findings::{disk_finding, exit_code, render_findings};
+use super::kafka_options::kafka_options;
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
 use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
 
@@ -108,7 +111,7 @@ fn database_findings(
     config: &Config,
     recovered: Option<&Recovered>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<String>, Halt> {
+) -> Result<Vec<ProbeStream>, Halt> {
     let options = source_options(config)?;
     let router = router(config)?;
     let nothing = Resume { log_is_empty: true, ..Resume::default() };
@@ -141,11 +144,23 @@ fn database_findings(
         preflight.snapshot_bytes,
     ));
     findings.extend(plugin_findings(config, &router, &preflight, recovered));
-    let mut names: Vec<String> =
-        preflight.tables.iter().flat_map(|table| streams(&table.namespace, &table.name)).collect();
-    names.sort();
-    names.dedup();
-    Ok(names)
+    Ok(written_streams(&router, &preflight))
+}
+
+/// The streams that would be written, in the order of their names, with their tables.
+fn written_streams(router: &Router, preflight: &Preflight) -> Vec<ProbeStream> {
+    let mut streams: BTreeMap<String, Vec<Arc<TableSchema>>> = BTreeMap::new();
+    for table in &preflight.tables {
+        for target in router.targets(&bare(&table.namespace, &table.name)) {
+            streams.entry(target.stream).or_default();
+        }
+    }
+    for definition in &preflight.definitions {
+        for target in router.targets(definition) {
+            streams.entry(target.stream).or_default().push(Arc::clone(definition));
+        }
+    }
+    streams.into_iter().map(|(stream, tables)| ProbeStream { stream, tables }).collect()
 }
 
 /// A finding of the source with what only the command can know.
@@ -285,8 +300,8 @@ fn plugin_findings(
     findings
 }
 
-fn kafka_findings(config: &Config, streams: &[String], findings: &mut Vec<Finding>) {
-    let Some(options) = run::kafka_options(config) else { return };
+fn kafka_findings(config: &Config, streams: &[ProbeStream], findings: &mut Vec<Finding>) {
+    let Some(options) = kafka_options(config) else { return };
     for item in offtake_sink_kafka::probe(&options, streams) {
         let name = format!("kafka {}", item.name);
         findings.push(match item.outcome {

@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod findings;
 mod http;
+mod kafka_options;
 mod logging;
 mod plugins;
 mod progress;

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use offtake_config::{Config, OnHalt};
+use offtake_config::{Ack, Config, OnHalt};
 use offtake_log::Log;
 use offtake_sink_grpc::{GrpcOptions, GrpcServer};
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, TopicOptions};
+use offtake_sink_kafka::{DeadLetters, KafkaSink, Oversize, dead_letters};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::kafka_options::{kafka_options, wants_dead_letters};
 use super::{ConfigArgs, Exit, ExitCode, logging};
 use crate::admin::{AdminServer, Connection, Observed};
 use crate::pipeline::{Ended, Halt, Parts, Running, State, StateCell};
@@ -125,7 +126,7 @@ impl Gateway {
     async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let parts = Parts::open(config, accept_midway)?;
+        let mut parts = Parts::open(config, accept_midway)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,
@@ -135,8 +136,14 @@ impl Gateway {
         let log = parts.log.clone();
         let grpc = bind_grpc(config, &parts, &state).await?;
         let admin = bind_admin(config).await?;
-        let kafka = Arc::new(Mutex::new(start_kafka(config, &parts)?));
-        let running = Running::start(parts, state.clone())?;
+        let (letters, requests) = dead_letters();
+        let kafka = start_kafka(config, &parts, letters)?;
+        let offtake_config::Source::Postgres(source) = &config.source;
+        if source.ack == Ack::Sinks {
+            parts.published = kafka.as_ref().map(KafkaSink::published);
+        }
+        let kafka = Arc::new(Mutex::new(kafka));
+        let running = Running::start(parts, requests, state.clone())?;
         let observed = Arc::new(Observed {
             name: config.name.clone(),
             state,
@@ -243,28 +250,15 @@ async fn bind_admin(config: &Config) -> Result<Option<AdminServer>, Halt> {
     })
 }
 
-/// The Kafka sink's options from the configuration; `None` without `[kafka]`.
-pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
-    let kafka = config.kafka.as_ref()?;
-    let exposed = |(name, value): (&String, &offtake_config::Secret)| {
-        (name.clone(), value.expose().to_owned())
-    };
-    Some(KafkaOptions {
-        pipeline: config.name.clone(),
-        brokers: kafka.brokers.clone(),
-        properties: kafka.properties.iter().map(exposed).collect(),
-        topics: TopicOptions {
-            create: kafka.topics.create,
-            partitions: kafka.topics.partitions.unwrap_or(-1),
-            replication: kafka.topics.replication.unwrap_or(-1),
-            config: kafka.topics.config.clone(),
-        },
-        cursor_path: config.log.dir.join("kafka.cursor"),
-    })
-}
-
-fn start_kafka(config: &Config, parts: &Parts) -> Result<Option<KafkaSink>, Halt> {
-    let Some(options) = kafka_options(config) else { return Ok(None) };
+fn start_kafka(
+    config: &Config,
+    parts: &Parts,
+    letters: DeadLetters,
+) -> Result<Option<KafkaSink>, Halt> {
+    let Some(mut options) = kafka_options(config) else { return Ok(None) };
+    if wants_dead_letters(config) {
+        options.oversize = Oversize::DeadLetter(letters);
+    }
     KafkaSink::start(options, parts.log.clone())
         .map(Some)
         .map_err(|error| Halt::new(error.code(), error.to_string(), error.next_step()))

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
 use offtake_log::{Log, LogOptions, LogWriter, Recovered};
+use offtake_proto::v1;
 use offtake_source_postgres::{
     ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
 };
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::chain::{PluginCounters, plugin_halt};
 use super::halt::Halt;
@@ -42,6 +44,8 @@ pub struct Parts {
     /// The rest of a transaction that is in the log in part is taken by other plugins or routes
     /// than its beginning, as a person decided.
     pub accepted_midway: bool,
+    /// What the sinks have made durable, where the source waits for that too.
+    pub published: Option<watch::Receiver<Option<v1::SourcePosition>>>,
     /// Nothing may be taken in: what a person must decide first. The log is served all the same.
     pub halt: Option<Halt>,
 }
@@ -65,6 +69,7 @@ impl Parts {
         };
         Ok(Parts {
             accepted_midway,
+            published: None,
             halt,
             digest,
             source,

@@ -28,6 +28,7 @@ pub struct PluginCounters {
 struct Member {
     instance: Instance,
     guard: Guard,
+    protects: bool,
     counters: Arc<PluginCounters>,
 }
 
@@ -50,6 +51,7 @@ impl Chain {
             members.push(Member {
                 instance: plugin.instance().map_err(|error| plugin_halt(&error))?,
                 guard: guard(plugin, recorded),
+                protects: plugin.info().protects,
                 counters: Arc::clone(counters),
             });
         }
@@ -71,6 +73,11 @@ impl Chain {
             member.guard.check_start(seen.iter().copied())?;
         }
         Ok(())
+    }
+
+    /// Whether one of the plugins protects something.
+    pub fn protects(&self, plugins: &[usize]) -> bool {
+        plugins.iter().any(|&index| self.members.get(index).is_none_or(|member| member.protects))
     }
 
     /// Has every plugin's record written again: they take over from others inside a transaction.

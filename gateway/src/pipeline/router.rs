@@ -41,6 +41,11 @@ impl Router {
         Router { name: name.to_owned(), routes }
     }
 
+    /// Name of the pipeline.
+    pub fn pipeline(&self) -> &str {
+        &self.name
+    }
+
     /// Where changes of the schema go; empty: no route takes it. Logical messages have no table
     /// and go to `{name}.message`, as Debezium names their topic.
     pub fn targets(&self, schema: &TableSchema) -> Vec<Target> {

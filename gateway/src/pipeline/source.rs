@@ -1,7 +1,7 @@
 //! The source's task: what it resumes from, and the one place that acknowledges it.
 //!
-//! The acknowledged position is derived from the log's durable position and from nothing else; it
-//! only moves forward.
+//! The acknowledged position is derived from the log's durable position, and with `ack = "sinks"`
+//! from what the sinks have made durable of it, and from nothing else; it only moves forward.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,9 +43,11 @@ fn acknowledgeable(position: &v1::SourcePosition) -> Lsn {
 }
 
 /// Follows the log's durable position and tells the source what it may confirm, until the log's
-/// writer is gone. `early` is what a mutation of the tests acknowledges too soon.
+/// writer is gone. `published` is what the sinks have made durable, where the source waits for that
+/// too; nothing is confirmed before they have said it. `early` is what a mutation of the tests acknowledges too soon.
 pub async fn acknowledge(
     log: Log,
+    mut published: Option<watch::Receiver<Option<v1::SourcePosition>>>,
     acknowledged: watch::Sender<Lsn>,
     mut early: watch::Receiver<u64>,
     commit_to_log: Arc<Histogram>,
@@ -63,6 +65,10 @@ pub async fn acknowledge(
             }
             last_commit_unix_us = position.last_commit_unix_us;
         }
+        if let Some(published) = &mut published {
+            let position = published.borrow_and_update();
+            safe = safe.min(position.as_ref().map_or(Lsn::ZERO, acknowledgeable));
+        }
         safe = safe.max(Lsn(*early.borrow_and_update()));
         acknowledged.send_if_modified(|current| {
             let moves = safe > *current;
@@ -74,7 +80,18 @@ pub async fn acknowledge(
         tokio::select! {
             changed = durable.changed() => if changed.is_err() { return },
             changed = early.changed() => if changed.is_err() { return },
+            changed = sinks(&mut published) => if changed.is_err() { return },
         }
+    }
+}
+
+/// Waits until the sinks have made more durable, which they no longer do when they have ended; for ever where the source does not wait for them.
+async fn sinks(
+    published: &mut Option<watch::Receiver<Option<v1::SourcePosition>>>,
+) -> Result<(), watch::error::RecvError> {
+    match published {
+        Some(published) => published.changed().await,
+        None => std::future::pending().await,
     }
 }
 

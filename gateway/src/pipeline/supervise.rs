@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use offtake_change::{Histogram, Lsn};
+use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::{SourceError, SourceStatus};
 use offtake_transform::Plugin;
 use tokio::sync::watch;
@@ -53,11 +54,15 @@ pub enum Ended {
 
 impl Running {
     /// Starts the worker's thread and the source's task; neither where the parts say that a person
-    /// must decide first.
+    /// must decide first. `letters`: what a sink could not take.
     ///
     /// # Errors
     /// A plugin that cannot be instantiated.
-    pub fn start(parts: Parts, state: StateCell) -> Result<Running, Halt> {
+    pub fn start(
+        parts: Parts,
+        letters: flume::Receiver<DeadLetterRequest>,
+        state: StateCell,
+    ) -> Result<Running, Halt> {
         let mut chain = Chain::new(&parts.plugins, &parts.recovered.plugins)?;
         if parts.accepted_midway {
             chain.record_again();
@@ -97,7 +102,7 @@ impl Running {
             .name("pipeline".to_owned())
             .spawn(move || {
                 let _stop = StopsSource(source_stop);
-                let outcome = worker.run(&received);
+                let outcome = worker.run(&received, letters);
                 if let Err(halt) = &outcome {
                     told.halt(halt);
                 }
@@ -109,6 +114,7 @@ impl Running {
         let (acknowledge, acknowledged) = watch::channel(Lsn::ZERO);
         tokio::spawn(source::acknowledge(
             parts.log.clone(),
+            parts.published,
             acknowledge,
             early_seen,
             Arc::clone(&running.commit_to_log),

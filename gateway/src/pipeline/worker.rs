@@ -18,10 +18,13 @@ use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchem
 use offtake_failpoint::{crash_point, mutate};
 use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
+use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
 use super::chain::Chain;
+use super::dead_letters::DeadLetterDesk;
 use super::halt::Halt;
+use super::inbox::{Next, next};
 use super::router::{Router, Target};
 use super::state::{State, StateCell};
 
@@ -45,6 +48,7 @@ pub struct Worker {
     writer: LogWriter,
     router: Router,
     chain: Chain,
+    letters: DeadLetterDesk,
     state: StateCell,
     counters: Arc<WorkerCounters>,
     /// The position as of the open group's end.
@@ -136,6 +140,7 @@ impl Worker {
             });
         Worker {
             writer,
+            letters: DeadLetterDesk::new(router.pipeline()),
             router,
             chain,
             state,
@@ -154,14 +159,23 @@ impl Worker {
     }
 
     /// Runs until the source's end of the channel is dropped. What was taken in is durable when
-    /// this returns, also on a halt.
+    /// this returns, also on a halt. `letters`: what a sink could not take.
     ///
     /// # Errors
     /// What a person must decide: a plugin's fault, a table without a route, a failing log.
-    pub fn run(mut self, events: &flume::Receiver<SourceEvent>) -> Result<(), Halt> {
+    pub fn run(
+        mut self,
+        events: &flume::Receiver<SourceEvent>,
+        letters: flume::Receiver<DeadLetterRequest>,
+    ) -> Result<(), Halt> {
         let mut outcome = Ok(());
-        while let Ok(event) = events.recv() {
-            outcome = self.take_event(event);
+        let mut letters = Some(letters);
+        loop {
+            outcome = match next(events, &mut letters) {
+                Next::Event(event) => self.take_event(event),
+                Next::Letter(request) => self.take_letter(request),
+                Next::Ended => break,
+            };
             if let Err(halt) = &outcome {
                 // Told before the flush, which a full log may hold for as long as it likes.
                 self.state.halt(halt);
@@ -195,6 +209,18 @@ impl Worker {
         }
     }
 
+    /// Writes a dead letter as a group of its own. Between two pieces of a transaction the group
+    /// carries no position, so that a restart goes by the piece before it.
+    fn take_letter(&mut self, request: DeadLetterRequest) -> Result<(), Halt> {
+        self.submit()?;
+        let sequence = self.letters.write(&mut self.writer, &request)?;
+        crash_point("pipeline.before_dead_letter");
+        self.writer.submit().map_err(|error| log_halt(&error))?;
+        crash_point("pipeline.after_dead_letter");
+        request.written(sequence);
+        Ok(())
+    }
+
     fn start(
         &mut self,
         identity: v1::SourceIdentity,
@@ -206,7 +232,11 @@ impl Worker {
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
         self.chain.check_start(&self.router, tables)?;
         for table in tables {
-            self.route(table)?;
+            // Announced before the first change, so that a sink can make room for all at once.
+            for target in self.route(table)? {
+                self.writer.register_stream(&target.stream);
+                self.tell_protection(&target);
+            }
         }
         for record in self.chain.activations() {
             self.writer.control(Control::PluginActivation(record));
@@ -439,6 +469,7 @@ impl Worker {
                     .then(|| position_of(transaction.previous_commit)),
                 commit_unix_us: transaction.commit_unix_us,
                 origin: transaction.origin.clone(),
+                begin: (transaction.begin.0 != 0).then(|| position_of(transaction.begin)),
             }),
             end: Some(position_of(boundary.end)),
             last_sequence,
@@ -489,6 +520,13 @@ impl Worker {
         Ok(targets)
     }
 
+    /// A dead letter of a stream that nothing protects may hold the row.
+    fn tell_protection(&mut self, target: &Target) {
+        if !self.chain.protects(&target.plugins) {
+            self.letters.open(&target.stream);
+        }
+    }
+
     fn plan(
         &mut self,
         schema: &Arc<TableSchema>,
@@ -502,6 +540,7 @@ impl Worker {
         let mut plans = Vec::with_capacity(targets.len());
         let mut records = Vec::new();
         for target in targets {
+            self.tell_protection(&target);
             records.extend(self.chain.check_table(&target.plugins, schema, precedes_start)?);
             plans.push(TargetPlan {
                 stream: self.writer.register_stream(&target.stream),

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use offtake_tests::crash_points::{
-    CRASH_POINTS, GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS, SEGMENT_CRASH_POINT, START_CRASH_POINTS,
+    CRASH_POINTS, GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS, KAFKA_EXACTLY_ONCE_CRASH_POINTS,
+    SEGMENT_CRASH_POINT, START_CRASH_POINTS,
 };
 use offtake_tests::gateway::binary;
 use offtake_tests::kafka::{Kafka, skipped};
@@ -88,12 +89,14 @@ fn number(name: &str, default: u64) -> Result<u64> {
 }
 
 /// Every crash point that a run passes, but for those of the start.
-fn points(with_kafka: bool) -> Vec<&'static str> {
+fn points(with_kafka: bool, exactly_once: bool) -> Vec<&'static str> {
     let mut points: Vec<&'static str> = CRASH_POINTS.to_vec();
     points.extend(GRPC_CRASH_POINTS);
     points.push(SEGMENT_CRASH_POINT);
-    if with_kafka {
-        points.extend(KAFKA_CRASH_POINTS);
+    match (with_kafka, exactly_once) {
+        (false, _) => {}
+        (true, false) => points.extend(KAFKA_CRASH_POINTS),
+        (true, true) => points.extend(KAFKA_EXACTLY_ONCE_CRASH_POINTS),
     }
     points
 }
@@ -110,7 +113,13 @@ fn folder(seed: u64) -> Result<PathBuf> {
     Ok(folder)
 }
 
-async fn run(seed: u64, kills: u32, postgres: &Postgres, kafka: Option<&Kafka>) -> Result<Report> {
+async fn run(
+    seed: u64,
+    kills: u32,
+    postgres: &Postgres,
+    kafka: Option<&Kafka>,
+    exactly_once: bool,
+) -> Result<Report> {
     let folder = folder(seed)?;
     let plan = Plan {
         seed,
@@ -118,8 +127,9 @@ async fn run(seed: u64, kills: u32, postgres: &Postgres, kafka: Option<&Kafka>) 
         mutation: String::new(),
         // Small segments, so that they are changed under load.
         configuration: "[log]\ndir = \"data\"\nsegment = \"1MiB\"\n".to_owned(),
-        crash_points: points(kafka.is_some()),
+        crash_points: points(kafka.is_some(), exactly_once),
         kafka,
+        exactly_once,
         broker_faults: kafka.is_some(),
     };
     let report = Torture::prepare(postgres, &folder, plan.clone()).await?.run(postgres).await;
@@ -151,7 +161,9 @@ async fn all() -> Result<Total> {
             run_number + 1,
             if kafka.is_some() { "4 with faults" } else { "none" },
         );
-        match run(seed, kills, Postgres::shared(version), kafka).await {
+        // Of the runs with Kafka every other one delivers exactly once.
+        let exactly_once = run_number % 4 == 0;
+        match run(seed, kills, Postgres::shared(version), kafka, exactly_once).await {
             Ok(report) => {
                 total.passed += 1;
                 total.add(report);
@@ -168,8 +180,13 @@ async fn all() -> Result<Total> {
         }
         println!("took {:.0} s", begin.elapsed().as_secs_f64());
     }
-    let mut points = points(kafka.is_some());
-    points.splice(0..0, START_CRASH_POINTS);
+    let mut points: Vec<&str> = START_CRASH_POINTS.to_vec();
+    for run_number in 0..runs {
+        let with_kafka = kafka.is_some() && run_number % 2 == 0;
+        points.extend(self::points(with_kafka, run_number % 4 == 0));
+    }
+    points.sort_unstable();
+    points.dedup();
     total.print(&points);
     for point in points.iter().filter(|point| !total.kills.contains_key(*point)) {
         total.failed += 1;

@@ -1,6 +1,5 @@
 //! A log that a test fills by hand, a sink on it, and how what arrived is read.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,9 @@ use offtake_change::{
 };
 use offtake_log::{Control, CursorFile, Log, LogOptions, LogWriter, Opened};
 use offtake_proto::v1;
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions};
+use offtake_sink_kafka::{
+    Delivery, DeliveryOptions, KafkaOptions, KafkaSink, KafkaState, KafkaStatus, TopicOptions,
+};
 use offtake_tests::kafka::{Kafka, Record};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,6 +48,11 @@ pub(crate) fn bench(kafka: &Kafka, hint: &str) -> Bench {
     bench_with(kafka, hint, |_| {})
 }
 
+/// Brokers are not asked what they allow.
+pub(crate) fn at_least_once() -> DeliveryOptions {
+    DeliveryOptions { delivery: Some(Delivery::AtLeastOnce), ..DeliveryOptions::default() }
+}
+
 /// The same with other options of the log.
 pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut LogOptions)) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -54,12 +60,12 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
     change(&mut options);
     let opened = offtake_log::open(options).unwrap();
     let pipeline = kafka.prefix(hint);
+    let cursor = folder.path().join("kafka.cursor");
     let options = KafkaOptions {
-        pipeline: pipeline.clone(),
-        brokers: vec![kafka.brokers().to_owned()],
-        properties: BTreeMap::new(),
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
-        cursor_path: folder.path().join("kafka.cursor"),
+        oauth: None,
+        delivery: at_least_once(),
+        ..KafkaOptions::new(&pipeline, vec![kafka.brokers().to_owned()], cursor)
     };
     let topic = format!("{pipeline}.public.orders");
     Bench { folder, opened, options, schema: Arc::new(table(&[0])), topic }
@@ -106,6 +112,17 @@ pub(crate) fn commit(
     topic: &str,
     writes: &[Write],
 ) {
+    commit_without_flush(writer, schema, topic, writes);
+    writer.flush().unwrap();
+}
+
+/// One transaction, handed to the log.
+pub(crate) fn commit_without_flush(
+    writer: &mut LogWriter,
+    schema: &Arc<TableSchema>,
+    topic: &str,
+    writes: &[Write],
+) {
     let mut batch = Batch::new();
     let commit = Lsn(writer.next_sequence() * 100);
     batch.processed_unix_ns = 1_795_217_029_351_282_175;
@@ -116,6 +133,7 @@ pub(crate) fn commit(
         previous_commit: Lsn::ZERO,
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     });
     for (order, write) in writes.iter().enumerate() {
         let (operation, before, after) = match write {
@@ -164,7 +182,7 @@ pub(crate) fn commit(
         end: Some(end),
         ..v1::SourcePosition::default()
     }));
-    writer.flush().unwrap();
+    writer.submit().unwrap();
 }
 
 pub(crate) fn wait(

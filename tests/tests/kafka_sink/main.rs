@@ -5,8 +5,8 @@
 
 mod bench;
 mod limits;
+mod topics;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,15 @@ use std::time::{Duration, Instant};
 use offtake_encode::partition_of;
 use offtake_log::{CursorFile, LogOptions};
 use offtake_proto::v1;
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, ProbeOutcome, TopicOptions, probe};
+use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, ProbeOutcome, ProbeStream, probe};
 use offtake_tests::kafka::{Kafka, Record, skipped};
 
 use crate::bench::*;
+
+/// A stream of which no table is known.
+fn of(stream: &str) -> ProbeStream {
+    ProbeStream { stream: stream.to_owned(), tables: Vec::new() }
+}
 
 #[test]
 fn kafka_gets_every_change_with_javas_partitions_and_tombstones() {
@@ -261,7 +266,7 @@ fn kafka_without_the_topic_halts_where_it_is_not_to_be_created() {
     let kafka = Kafka::shared();
     let mut bench = bench(kafka, "missing");
     bench.options.topics.create = false;
-    let items = probe(&bench.options, std::slice::from_ref(&bench.topic));
+    let items = probe(&bench.options, &[of(&bench.topic)]);
     assert_eq!(items[0].outcome, ProbeOutcome::Ok, "{items:?}");
     assert_eq!(items[1].code, "KAFKA_TOPIC_MISSING");
     bench.commit(&[Write::Insert(1, "one".to_owned())]);
@@ -286,7 +291,7 @@ fn kafka_topic_configuration_that_the_broker_refuses_halts() {
     let kafka = Kafka::shared();
     let mut bench = bench(kafka, "refused");
     bench.options.topics.config.insert("cleanup.policy".to_owned(), "shred".to_owned());
-    let items = probe(&bench.options, std::slice::from_ref(&bench.topic));
+    let items = probe(&bench.options, &[of(&bench.topic)]);
     assert_eq!(items[1].code, "KAFKA_TOPIC_CREATE");
     bench.commit(&[Write::Insert(1, "one".to_owned())]);
     let sink = bench.sink();
@@ -301,7 +306,7 @@ fn kafka_probe_creates_nothing_and_says_what_would_happen() {
     }
     let kafka = Kafka::shared();
     let bench = bench(kafka, "probe");
-    let topics = [bench.topic.clone(), "not a topic".to_owned()];
+    let topics = [of(&bench.topic), of("not a topic")];
     let items = probe(&bench.options, &topics);
     assert_eq!(items.len(), 3);
     assert_eq!(items[0].outcome, ProbeOutcome::Ok);
@@ -321,11 +326,8 @@ fn a_kafka_cursor_of_another_log_and_one_ahead_halt_the_sink_alone() {
     let folder = tempfile::tempdir().unwrap();
     let opened = offtake_log::open(LogOptions::new(folder.path().join("log"))).unwrap();
     let options = |path: &Path| KafkaOptions {
-        pipeline: "shop".to_owned(),
-        brokers: vec!["127.0.0.1:1".to_owned()],
-        properties: BTreeMap::new(),
-        topics: TopicOptions::default(),
-        cursor_path: path.to_owned(),
+        delivery: at_least_once(),
+        ..KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], path)
     };
     let path = folder.path().join("kafka.cursor");
     let cursor = v1::SinkCursor {
@@ -370,11 +372,12 @@ fn a_kafka_that_is_not_there_holds_up_nobody_and_stops_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = offtake_log::open(LogOptions::new(folder.path().join("log"))).unwrap();
     let options = KafkaOptions {
-        pipeline: "shop".to_owned(),
-        brokers: vec!["127.0.0.1:1".to_owned()],
-        properties: BTreeMap::new(),
-        topics: TopicOptions::default(),
-        cursor_path: folder.path().join("kafka.cursor"),
+        delivery: at_least_once(),
+        ..KafkaOptions::new(
+            "shop",
+            vec!["127.0.0.1:1".to_owned()],
+            folder.path().join("kafka.cursor"),
+        )
     };
     let sink = KafkaSink::start(options, opened.log.clone()).unwrap();
     let schema = Arc::new(table(&[0]));

@@ -47,11 +47,19 @@ impl Image {
     }
 }
 
-/// A range of a batch's headers.
+/// What plugins said of a change's message: a range of the batch's headers, and a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HeaderRange {
     start: u32,
     len: u32,
+    partition: Option<u32>,
+}
+
+impl HeaderRange {
+    /// The partition that a plugin chose.
+    pub fn partition(self) -> Option<u32> {
+        self.partition
+    }
 }
 
 /// A transaction, shared by its changes.
@@ -61,12 +69,14 @@ pub struct Transaction {
     pub id: String,
     /// Position of the commit.
     pub commit: Lsn,
-    /// Position of the commit before it; zero: not known.
+    /// Just past the commit, or the message outside of a transaction, before it; zero: not known.
     pub previous_commit: Lsn,
     /// Commit time, microseconds since the Unix epoch.
     pub commit_unix_us: i64,
     /// Replication origin; empty: none.
     pub origin: String,
+    /// Position of its first record; zero: not known.
+    pub begin: Lsn,
 }
 
 /// The head of one change.
@@ -93,7 +103,7 @@ pub struct Row {
     pub order: u64,
     /// Place among the transaction's changes of the table, from 1.
     pub order_in_table: u64,
-    /// Headers that plugins added.
+    /// Headers that plugins added, and the partition that one chose.
     pub headers: HeaderRange,
 }
 
@@ -311,7 +321,14 @@ impl Batch {
         }
         let len = self.headers.len() as u32 - start;
         if let Some(row) = self.rows.get_mut(row) {
-            row.headers = HeaderRange { start, len };
+            row.headers = HeaderRange { start, len, ..row.headers };
+        }
+    }
+
+    /// Sets the partition that a plugin chose for a row.
+    pub fn set_partition(&mut self, row: usize, partition: u32) {
+        if let Some(row) = self.rows.get_mut(row) {
+            row.headers.partition = Some(partition);
         }
     }
 

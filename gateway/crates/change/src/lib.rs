@@ -10,6 +10,7 @@ mod batch;
 mod latency;
 mod position;
 mod schema;
+mod text;
 mod value;
 pub mod wire;
 

@@ -27,6 +27,7 @@ fn row(batch: &mut Batch, operation: Operation, before: Image, after: Image) {
         previous_commit: Lsn(0x17C_E000),
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     });
     batch.processed_unix_ns = 1_795_217_029_351_282_175;
     batch.rows.push(Row {

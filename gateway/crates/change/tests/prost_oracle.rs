@@ -46,6 +46,7 @@ struct ChangeModel {
     order_in_table: u64,
     processed_unix_ns: i64,
     headers: Vec<(String, Vec<u8>)>,
+    partition: Option<u32>,
 }
 
 fn value() -> impl Strategy<Value = Model> {
@@ -65,14 +66,17 @@ fn value() -> impl Strategy<Value = Model> {
 }
 
 fn transaction() -> impl Strategy<Value = Transaction> {
-    ("[0-9]{0,10}", any::<u64>(), prop_oneof![Just(0), any::<u64>()], any::<i64>(), ".{0,12}")
-        .prop_map(|(id, commit, previous, commit_unix_us, origin)| Transaction {
+    let position = || prop_oneof![Just(0), any::<u64>()];
+    ("[0-9]{0,10}", any::<u64>(), position(), any::<i64>(), ".{0,12}", position()).prop_map(
+        |(id, commit, previous, commit_unix_us, origin, begin)| Transaction {
             id,
             commit: Lsn(commit),
             previous_commit: Lsn(previous),
             commit_unix_us,
             origin,
-        })
+            begin: Lsn(begin),
+        },
+    )
 }
 
 fn change() -> impl Strategy<Value = ChangeModel> {
@@ -83,21 +87,25 @@ fn change() -> impl Strategy<Value = ChangeModel> {
     let numbers = (any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>(), 0u64..200);
     let headers =
         prop::collection::vec((".{0,20}", prop::collection::vec(any::<u8>(), 0..20)), 0..4);
+    let headers = (headers, prop::option::of(prop_oneof![Just(0), any::<u32>()]));
     (row(), row(), prop::option::of(transaction()), codes, numbers, any::<i64>(), headers).prop_map(
-        |(before, after, transaction, codes, numbers, processed_unix_ns, headers)| ChangeModel {
-            sequence: numbers.0,
-            stream: numbers.1,
-            schema: numbers.2,
-            operation: codes.0,
-            snapshot: codes.1,
-            before,
-            after,
-            transaction,
-            lsn: numbers.3,
-            order: numbers.4,
-            order_in_table: numbers.5,
-            processed_unix_ns,
-            headers,
+        |(before, after, transaction, codes, numbers, processed_unix_ns, (headers, partition))| {
+            ChangeModel {
+                sequence: numbers.0,
+                stream: numbers.1,
+                schema: numbers.2,
+                operation: codes.0,
+                snapshot: codes.1,
+                before,
+                after,
+                transaction,
+                lsn: numbers.3,
+                order: numbers.4,
+                order_in_table: numbers.5,
+                processed_unix_ns,
+                headers,
+                partition,
+            }
         },
     )
 }
@@ -142,6 +150,7 @@ fn proto_change(model: &ChangeModel) -> v1::Change {
             previous_commit: proto_position(transaction.previous_commit.0),
             commit_unix_us: transaction.commit_unix_us,
             origin: transaction.origin.clone(),
+            begin: proto_position(transaction.begin.0),
         }),
         order: model.order,
         order_in_table: model.order_in_table,
@@ -154,6 +163,7 @@ fn proto_change(model: &ChangeModel) -> v1::Change {
             .map(|(name, value)| v1::Header { name: name.clone(), value: value.clone().into() })
             .collect(),
         payload: Bytes::new(),
+        partition: model.partition,
     }
 }
 
@@ -255,6 +265,9 @@ fn batch_of(model: &ChangeModel) -> (Batch, Row) {
         0,
         model.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())),
     );
+    if let Some(partition) = model.partition {
+        batch.set_partition(0, partition);
+    }
     let row = batch.rows[0];
     (batch, row)
 }
@@ -307,6 +320,7 @@ fn view_to_proto(view: &ChangeView<'_>) -> v1::Change {
             previous_commit: proto_position(transaction.previous_commit.0),
             commit_unix_us: transaction.commit_unix_us,
             origin: text(transaction.origin),
+            begin: proto_position(transaction.begin.0),
         }),
         order: view.order,
         order_in_table: view.order_in_table,
@@ -321,6 +335,7 @@ fn view_to_proto(view: &ChangeView<'_>) -> v1::Change {
             })
             .collect(),
         payload: view.payload.to_vec().into(),
+        partition: view.partition,
     }
 }
 
@@ -411,7 +426,7 @@ proptest! {
     }
 
     #[test]
-    fn an_unknown_field_is_skipped(model in change(), number in 15u32..1000, value in any::<u64>()) {
+    fn an_unknown_field_is_skipped(model in change(), number in 16u32..1000, value in any::<u64>()) {
         let mut encoded = encode(&model);
         wire::put_varint(&mut encoded, u64::from(number) << 3);
         wire::put_varint(&mut encoded, value);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::keys::{self, KEYS, Kind, SECTIONS};
+use crate::keys::{self, Kind, SECTIONS};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -27,7 +27,7 @@ const RULES: &str = "\
 `kB`, `MB`, `GB`, `TB` (powers of 1000).
 - **Secrets** are given by reference: `${env:NAME}` is an environment variable, `${file:path}` a \
 file's content without its last line end. References are replaced in `source.url`, \
-`source.password` and `kafka.properties`; `$${` writes a plain `${`. No secret is ever printed, \
+`source.password`, `kafka.properties` and the login of `kafka.registry`; `$${` writes a plain `${`. No secret is ever printed, \
 also not in the line that an error quotes.
 - **Relative paths** start at the folder of the configuration file.
 - **Mistakes** are reported all at once, with line, column and what to do. `offtake check` goes on \
@@ -50,16 +50,15 @@ pub fn configuration_reference() -> String {
             write_key(&mut page, key);
         }
     }
-    let _ = writeln!(page, "{} keys.", KEYS.len());
+    let _ = writeln!(page, "{} keys.", keys::all().count());
     page
 }
 
 fn write_key(page: &mut String, key: &keys::Key) {
     let _ = write!(page, "### `{}`\n\n{}\n\n", qualified(key), key.text);
     let kind = match key.kind {
-        Kind::Choice(words) => {
-            words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or ")
-        }
+        Kind::Choice(words) => quoted(words, " or "),
+        Kind::Choices(words) => format!("a list of {}", quoted(words, ", ")),
         Kind::Secret => "a text, with references".to_owned(),
         other => other.describe().to_owned(),
     };
@@ -82,6 +81,10 @@ fn write_key(page: &mut String, key: &keys::Key) {
     let _ = write!(page, "- Since: {}\n\n", key.since);
 }
 
+fn quoted(words: &[&str], between: &str) -> String {
+    words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(between)
+}
+
 /// The key with its table, as in `source.url`.
 fn qualified(key: &keys::Key) -> String {
     match key.section {
@@ -92,7 +95,8 @@ fn qualified(key: &keys::Key) -> String {
 }
 
 fn is_toml(default: &str) -> bool {
-    default.starts_with(['"', '[', '{', '1']) || matches!(default, "true" | "false")
+    default.starts_with(|c: char| c.is_ascii_digit() || "\"[{".contains(c))
+        || matches!(default, "true" | "false")
 }
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_example_is_toml_and_every_key_has_one() {
-        for key in KEYS {
+        for key in keys::all() {
             let is_header =
                 matches!(key.kind, Kind::Table | Kind::Tables) && key.section.is_empty();
             assert!(is_header || !key.example.is_empty(), "{}.{}", key.section, key.name);

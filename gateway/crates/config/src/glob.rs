@@ -7,7 +7,7 @@
 
 /// One part of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     Literal(char),
     One,
     Any,
@@ -90,6 +90,16 @@ impl Glob {
         covers(&self.schema, &other.schema) && covers(&self.table, &other.table)
     }
 
+    /// The schema's pattern.
+    pub(crate) fn schema(&self) -> &[Token] {
+        &self.schema
+    }
+
+    /// The table's pattern.
+    pub(crate) fn table(&self) -> &[Token] {
+        &self.table
+    }
+
     /// The schema, when it is one.
     pub(crate) fn one_schema(&self) -> Option<String> {
         literal(&self.schema)
@@ -130,7 +140,7 @@ fn literal(tokens: &[Token]) -> Option<String> {
 }
 
 /// Whether a text matches both, by which pairs of places can be reached.
-fn overlaps(left: &[Token], right: &[Token]) -> bool {
+pub(crate) fn overlaps(left: &[Token], right: &[Token]) -> bool {
     let mut reached = vec![vec![false; right.len() + 1]; left.len() + 1];
     reached[0][0] = true;
     for i in 0..=left.len() {
@@ -161,7 +171,7 @@ fn overlaps(left: &[Token], right: &[Token]) -> bool {
 }
 
 /// Whether the pattern, read as matching the other's tokens, takes them all.
-fn covers(pattern: &[Token], other: &[Token]) -> bool {
+pub(crate) fn covers(pattern: &[Token], other: &[Token]) -> bool {
     let mut reached = vec![false; other.len() + 1];
     reached[0] = true;
     for token in pattern {

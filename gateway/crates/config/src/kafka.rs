@@ -1,55 +1,97 @@
 //! `[kafka]`: brokers, topics and the properties that are passed to librdkafka.
 //!
-//! A property that would break what the gateway promises is refused with the reason; all others
-//! are librdkafka's to judge.
+//! Which properties may be passed is said by `kafka_properties`; their values are librdkafka's to
+//! judge.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::debezium::debezium;
+use crate::delivery;
+use crate::kafka_model::{MessageFormat, MessageHeaders, Oversize, RouteFormat};
+use crate::kafka_oauth::oauth;
+use crate::kafka_properties;
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
+use crate::registry;
+use crate::routes::RouteStreams;
 use crate::secret::Secret;
 use crate::sections::age;
+use crate::topic_rules;
 
-/// Properties that are not the user's, and why.
-const REFUSED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "it is `brokers` in [kafka]"),
-    ("metadata.broker.list", "it is `brokers` in [kafka]"),
-    ("acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("request.required.acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("enable.idempotence", "without it retries may double or reorder changes"),
-    ("enable.gapless.guarantee", "a gap would be a lost change"),
-    ("max.in.flight", "the order of changes depends on it"),
-    ("max.in.flight.requests.per.connection", "the order of changes depends on it"),
-    ("retries", "a change is tried until it is delivered"),
-    ("message.send.max.retries", "a change is tried until it is delivered"),
-    ("message.timeout.ms", "a change that expired would be lost"),
-    ("delivery.timeout.ms", "a change that expired would be lost"),
-    ("partitioner", "it is Java's murmur2, so that other clients agree on partitions"),
-    ("sticky.partitioning.linger.ms", "changes without a key would leave their order"),
-    ("queuing.strategy", "`lifo` would reverse the order of changes"),
-    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("transaction.timeout.ms", "it belongs to the sink's own protocol"),
-    ("delivery.report.only.error", "positions move by delivery reports"),
-    ("allow.auto.create.topics", "topics are created as [kafka.topics] says"),
-    ("isolation.level", "the sink reads its own cursor with it"),
-    ("plugin.library.paths", "it would load foreign code into the gateway"),
-    ("builtin.features", "it is the library's own"),
-];
+/// Partitions that a topic can be given.
+pub(crate) const PARTITIONS: RangeInclusive<i32> = 1..=10_000;
+/// Copies that a topic can be given.
+pub(crate) const REPLICATION: RangeInclusive<i32> = 1..=100;
 
-/// `[kafka]`, when it is there.
-pub(crate) fn kafka(top: &Section<'_, '_>) -> Option<Kafka> {
+/// `[kafka]`, when it is there. `routes`: the streams of every route, in the order of the file.
+pub(crate) fn kafka(
+    top: &Section<'_, '_>,
+    pipeline: &str,
+    routes: &[RouteStreams],
+) -> Option<Kafka> {
     let section = top.section("kafka", "kafka");
-    let topics = topics(&section);
-    let brokers = brokers(&section);
+    let rules = topic_rules::rules(&section, routes);
     let properties = properties(&section);
-    top.get("kafka")?;
+    let kafka = Kafka {
+        oauth: oauth(&section, &properties),
+        registry: registry::registry(&section, &rules, routes),
+        delivery: delivery::delivery(&section),
+        topics: topics(&section),
+        brokers: brokers(&section),
+        properties,
+        rules,
+        route_formats: route_formats(routes),
+        format: section
+            .one_of("format", MessageFormat::WORDS)
+            .unwrap_or(MessageFormat::DebeziumJson),
+        oversize: section
+            .one_of("oversize", &[("halt", Oversize::Halt), ("dead_letter", Oversize::DeadLetter)])
+            .unwrap_or(Oversize::Halt),
+        headers: headers(&section),
+        debezium: debezium(&section, pipeline),
+    };
+    if top.get("kafka").is_none() {
+        for format in routes.iter().filter_map(|route| route.format.as_ref()) {
+            top.context.warning(
+                "CONFIG_FORMAT_UNUSED",
+                &format.span,
+                "without [kafka] a `format` has no effect",
+                Some("remove it, or add [kafka]".to_owned()),
+            );
+        }
+        return None;
+    }
     section.require("brokers");
-    Some(Kafka { brokers, properties, topics })
+    Some(kafka)
+}
+
+fn headers(section: &Section<'_, '_>) -> MessageHeaders {
+    let given = section.choices("headers").map(|list| list.value).unwrap_or_default();
+    let has = |word: &str| given.iter().any(|header| header.value == word);
+    MessageHeaders {
+        position: has("position"),
+        transaction: has("transaction"),
+        event_id: has("event_id"),
+    }
+}
+
+/// The formats of routes as the sink reads them; none when no route names one.
+fn route_formats(routes: &[RouteStreams]) -> Vec<RouteFormat> {
+    if routes.iter().all(|route| route.format.is_none()) {
+        return Vec::new();
+    }
+    let of_route = |route: &RouteStreams| RouteFormat {
+        streams: route.streams.iter().map(|glob| glob.text()).collect(),
+        exclude: route.exclude.iter().map(|glob| glob.text()).collect(),
+        format: route.format.as_ref().map(|format| format.value),
+    };
+    routes.iter().map(of_route).collect()
 }
 
 fn brokers(section: &Section<'_, '_>) -> Vec<String> {
@@ -87,13 +129,8 @@ fn brokers(section: &Section<'_, '_>) -> Vec<String> {
 fn properties(section: &Section<'_, '_>) -> BTreeMap<String, Secret> {
     let mut properties = BTreeMap::new();
     for (name, value, span) in flat(section, "properties") {
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name.value) {
-            section.context.error(
-                "CONFIG_KAFKA_PROPERTY",
-                &name.span,
-                format!("the property `{}` is not yours to set: {why}", name.value),
-                Some("remove it".to_owned()),
-            );
+        if let Some((message, help)) = kafka_properties::wrong(&name.value, &value) {
+            section.context.error("CONFIG_KAFKA_PROPERTY", &name.span, message, Some(help));
             continue;
         }
         let raw = At { value, span };
@@ -109,8 +146,18 @@ fn properties(section: &Section<'_, '_>) -> BTreeMap<String, Secret> {
 
 fn topics(section: &Section<'_, '_>) -> Topics {
     let topics = section.section("topics", "kafka.topics");
+    Topics {
+        config: topic_config(&topics),
+        create: topics.flag("create").unwrap_or(true),
+        partitions: topics.number("partitions", PARTITIONS).or(Some(1)),
+        replication: topics.number("replication", REPLICATION),
+    }
+}
+
+/// `config`, with `retention` as `retention.ms` in it.
+pub(crate) fn topic_config(topics: &Section<'_, '_>) -> BTreeMap<String, String> {
     let mut config = BTreeMap::new();
-    for (name, value, _) in flat(&topics, "config") {
+    for (name, value, _) in flat(topics, "config") {
         if name.value == "retention.ms" && topics.get("retention").is_some() {
             topics.context.error(
                 "CONFIG_BAD_VALUE",
@@ -121,17 +168,12 @@ fn topics(section: &Section<'_, '_>) -> Topics {
         }
         config.insert(name.value, value);
     }
-    if let Some(retention) = age(&topics, "retention") {
+    if let Some(retention) = age(topics, "retention") {
         let ms =
             retention.map_or_else(|| "-1".to_owned(), |age: Duration| age.as_millis().to_string());
         config.insert("retention.ms".to_owned(), ms);
     }
-    Topics {
-        create: topics.flag("create").unwrap_or(true),
-        partitions: topics.number("partitions", 1..=10_000).or(Some(1)),
-        replication: topics.number("replication", 1..=100),
-        config,
-    }
+    config
 }
 
 /// A table of properties as texts. `a.b = 1` in TOML is a table in a table; both are one property.

@@ -4,6 +4,8 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
+use crate::{kafka_keys, oauth_keys, registry_keys};
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,6 +25,8 @@ pub(crate) enum Kind {
     Size,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// A list of some words.
+    Choices(&'static [&'static str]),
     /// A table whose keys are documented.
     Table,
     /// A list of such tables.
@@ -42,6 +46,7 @@ impl Kind {
             Kind::Duration => "a duration",
             Kind::Size => "a size",
             Kind::Choice(_) => "one of some words",
+            Kind::Choices(_) => "a list of words",
             Kind::Table | Kind::Free => "a table",
             Kind::Tables => "a list of tables",
         }
@@ -123,9 +128,35 @@ pub(crate) const SECTIONS: &[Section] = &[
         text: "The Kafka sink. Leave the table out and no Kafka is needed.",
     },
     Section {
+        path: "kafka.oauth",
+        header: "[kafka.oauth]",
+        text: "Where the token comes from that SASL's OAUTHBEARER shows to the brokers. It sets \
+               `sasl.mechanisms`, and `security.protocol` to `sasl_ssl` unless that is among the \
+               properties. A token is fetched anew before it expires.",
+    },
+    Section {
         path: "kafka.topics",
         header: "[kafka.topics]",
         text: "How a topic that does not exist is created. One that exists is not changed.",
+    },
+    Section {
+        path: "kafka.topic",
+        header: "[[kafka.topic]]",
+        text: "What differs for some streams. The first whose `streams` match counts, and what it \
+               leaves out is as in [kafka.topics]; only a `format` that it leaves out may come from \
+               a later one, then from the stream's [[route]], then from [kafka].",
+    },
+    Section {
+        path: "kafka.debezium",
+        header: "[kafka.debezium]",
+        text: "What changes the bytes of Debezium's messages, each by the name of Debezium's own \
+               option. The defaults are Debezium's.",
+    },
+    Section {
+        path: "kafka.registry",
+        header: "[kafka.registry]",
+        text: "The schema registry, which the formats `avro`, `protobuf` and `json_schema` need: \
+               Confluent's, Apicurio's or Karapace, any that speaks Confluent's API.",
     },
     Section {
         path: "grpc",
@@ -141,12 +172,12 @@ pub(crate) const SECTIONS: &[Section] = &[
 ];
 
 /// A key with the values that most have.
-const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+pub(crate) const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind, default: None, range: "", example: "", since: "0.1", text: "" }
 }
 
-/// Every key, in the order of the page.
-pub(crate) const KEYS: &[Key] = &[
+/// Every key but those of messages, topics and the schema registry, in the order of the page.
+const KEYS: &[Key] = &[
     Key {
         range: "letters, digits, `_`, `-` and `.`, up to 48",
         example: "\"shop\"",
@@ -273,6 +304,15 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("source", "max_row_bytes", Kind::Size)
     },
     Key {
+        default: Some("\"log\""),
+        example: "\"sinks\"",
+        text: "What a change has to be durable in before the database may forget it. `log`: the \
+               log, so that Kafka never holds up the database. `sinks`: Kafka too; the log is then \
+               a cache, and a log folder that is lost costs Kafka no change, but the database \
+               keeps its write-ahead log while Kafka is down.",
+        ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
+    },
+    Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
@@ -343,6 +383,13 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("route", "continue", Kind::Flag)
     },
     Key {
+        default: Some("that of [kafka]"),
+        example: "\"avro\"",
+        text: "The format in which Kafka gets this route's streams; see `kafka.format`. A \
+               [[kafka.topic]] that names one comes first.",
+        ..key("route", "format", Kind::Choice(kafka_keys::FORMATS))
+    },
+    Key {
         default: Some("\"data\""),
         example: "\"/var/lib/offtake/shop\"",
         text: "The log's folder, created when it is absent. One pipeline, one folder.",
@@ -397,11 +444,50 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("kafka", "brokers", Kind::Texts)
     },
     Key {
+        default: Some("exactly_once where the brokers allow it"),
+        example: "\"at_least_once\"",
+        text: "How often a change may be in its topic. `exactly_once`: data and cursor are in one \
+               Kafka transaction. It holds for consumers with \
+               `isolation.level=read_committed`, which is not the default of Java's client, and \
+               needs brokers of Kafka 3.6 or later with \
+               `transaction.partition.verification.enable`; asked for and not to be had, the sink \
+               halts, left out it delivers at least once and says so. `at_least_once`: after a \
+               crash changes may come again, equal to the byte and in order. Switching loses and \
+               doubles nothing.",
+        ..key("kafka", "delivery", Kind::Choice(&["exactly_once", "at_least_once"]))
+    },
+    Key {
+        default: Some("\"100ms\""),
+        range: "1ms to 10s",
+        example: "\"20ms\"",
+        text: "How long a Kafka transaction collects. A change that comes after a pause of that \
+               length is committed at once. A transaction ends where one of the database ends; \
+               only one of more than 64 MiB or 10 s is cut.",
+        ..key("kafka", "transaction_interval", Kind::Duration)
+    },
+    Key {
+        default: Some("\"__offtake_cursors\""),
+        range: "a topic's name",
+        example: "\"cdc-cursors\"",
+        text: "The topic that keeps the cursors of exactly-once delivery, for any number of \
+               pipelines. Compacted; created when it is missing.",
+        ..key("kafka", "cursor_topic", Kind::Text)
+    },
+    Key {
+        default: Some("\"offtake.\""),
+        example: "\"team-a.offtake.\"",
+        text: "What stands before the pipeline's name in the `transactional.id`, for a cluster \
+               that several installations share. Two gateways with the same id shut each other \
+               out.",
+        ..key("kafka", "transactional_id_prefix", Kind::Text)
+    },
+    Key {
         default: Some("{}"),
-        range: "keys of librdkafka's CONFIGURATION.md but those that would break a guarantee",
+        range: "names of librdkafka's CONFIGURATION.md but those that would break a guarantee",
         example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
         text: "Passed to librdkafka as they are; references are replaced. Refused with the reason \
-               are those that decide on order, acknowledgement and partitioning.",
+               are those that decide on order, acknowledgement and partitioning, those of consumers, \
+               and names that librdkafka does not know.",
         ..key("kafka", "properties", Kind::Free)
     },
     Key {
@@ -486,9 +572,14 @@ const fn insecure(section: &'static str) -> Key {
     }
 }
 
+/// Every key.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS).chain(oauth_keys::KEYS)
+}
+
 /// The keys of one table.
 pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.section == section)
+    all().filter(move |key| key.section == section)
 }
 
 /// A key by its table and name.

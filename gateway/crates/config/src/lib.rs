@@ -6,29 +6,45 @@
 //! `gateway/CONFIGURATION.md` is made. What the database, the plugins and Kafka have to say about
 //! a configuration is not looked at here.
 
+mod debezium;
+mod delivery;
 mod diagnostic;
 mod document;
 mod glob;
 mod json;
 mod kafka;
+mod kafka_keys;
+mod kafka_model;
+mod kafka_oauth;
+mod kafka_properties;
 mod keys;
 mod model;
+mod oauth_keys;
 mod parse;
 mod reader;
 mod redact;
 mod reference;
+mod registry;
+mod registry_keys;
 mod routes;
 mod secret;
 mod sections;
+mod stream_glob;
 mod suggest;
+mod topic_rules;
 mod unit;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
+pub use kafka_model::{
+    Binary, Debezium, Decimal, Hstore, Interval, MessageFormat, MessageHeaders, NameAdjustment,
+    Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
+};
 pub use model::{
-    Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, LogConfig, OnHalt, Plugin, PluginSource,
-    PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig, OnHalt,
+    Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
+pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;

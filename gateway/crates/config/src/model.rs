@@ -11,6 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
+use crate::kafka_model::{
+    Debezium, MessageFormat, MessageHeaders, Oversize, RouteFormat, TopicRule,
+};
+use crate::registry::SchemaRegistry;
 use crate::secret::Secret;
 
 /// A whole configuration: one pipeline.
@@ -74,6 +78,17 @@ pub struct PostgresSource {
     pub idle_interval: Duration,
     /// The largest row that is taken, in bytes.
     pub max_row_bytes: u64,
+    /// What a change has to be durable in before the database may forget it.
+    pub ack: Ack,
+}
+
+/// What a change has to be durable in before the database may forget it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// The log.
+    Log,
+    /// The log and Kafka.
+    Sinks,
 }
 
 /// Whether rows that exist already are read first.
@@ -170,6 +185,54 @@ pub struct Kafka {
     pub properties: BTreeMap<String, Secret>,
     /// How missing topics are created.
     pub topics: Topics,
+    /// Where tokens come from, when `[kafka.oauth]` is there.
+    pub oauth: Option<KafkaOauth>,
+    /// At least once or exactly once.
+    pub delivery: KafkaDelivery,
+    /// What differs for some streams, in the order of the file.
+    pub rules: Vec<TopicRule>,
+    /// The formats that routes name, in the order of the file; empty when none does.
+    pub route_formats: Vec<RouteFormat>,
+    /// The format of every stream for which no rule and no route names one.
+    pub format: MessageFormat,
+    /// What becomes of a message that is larger than its topic takes.
+    pub oversize: Oversize,
+    /// Headers that messages get.
+    pub headers: MessageHeaders,
+    /// What changes the bytes of Debezium's messages.
+    pub debezium: Debezium,
+    /// The schema registry; there when a format needs one.
+    pub registry: Option<SchemaRegistry>,
+}
+
+/// Where the tokens of SASL's OAUTHBEARER come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaOauth {
+    /// The token endpoint; `None`: tokens come from the file.
+    pub token_url: Option<String>,
+    /// Who asks.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret,
+    /// What is asked for; empty: the endpoint's default.
+    pub scope: String,
+    /// Authorities that the endpoint's certificate is checked against; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// A file that something else keeps a fresh token in.
+    pub token_file: Option<PathBuf>,
+}
+
+/// How changes are delivered to Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaDelivery {
+    /// Whether exactly once is asked for; `None`: where the brokers allow it.
+    pub exactly_once: Option<bool>,
+    /// How long a Kafka transaction collects.
+    pub transaction_interval: Duration,
+    /// The topic that keeps the cursors.
+    pub cursor_topic: String,
+    /// What stands before the pipeline's name in the transactional id.
+    pub transactional_id_prefix: String,
 }
 
 /// How missing topics are created.

@@ -163,9 +163,10 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
         .map(|value| At { value, span: 0..0 })
         .collect();
     let plugins = sections::plugins(&top);
-    let routes = routes::routes(&top, &plugins, &captured);
+    let pipeline = name.as_deref().unwrap_or_default();
+    let (routes, streams) = routes::routes(&top, pipeline, &plugins, &captured);
     let log = sections::log(&top);
-    let kafka = kafka::kafka(&top);
+    let kafka = kafka::kafka(&top, pipeline, &streams);
     let grpc = sections::grpc(&top);
     let admin = sections::admin(&top, grpc.as_ref());
     Config {
@@ -185,7 +186,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KEYS;
+    use crate::keys;
 
     #[test]
     fn every_documented_key_is_read_and_no_other() {
@@ -193,7 +194,7 @@ mod tests {
         let env = |_: &str| Some("x".to_owned());
         let (_, found) = read(text, Path::new("testdata/all_keys.toml"), &env);
         assert!(found.diagnostics.is_empty(), "{:#?}", found.diagnostics);
-        for key in KEYS {
+        for key in keys::all() {
             assert!(
                 found.asked.contains(&(key.section, key.name)),
                 "{}.{} is documented and never read",
@@ -202,10 +203,7 @@ mod tests {
             );
         }
         for (section, name) in found.asked {
-            assert!(
-                crate::keys::find(section, name).is_some(),
-                "{section}.{name} is not documented"
-            );
+            assert!(keys::find(section, name).is_some(), "{section}.{name} is not documented");
         }
     }
 }

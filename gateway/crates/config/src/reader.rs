@@ -280,17 +280,49 @@ impl<'c, 'd> Section<'c, 'd> {
 
     /// One of the key's words.
     pub(crate) fn choice(&self, name: &'static str) -> Option<At<&'static str>> {
-        let words = match keys::find(self.path, name).map(|key| key.kind) {
-            Some(Kind::Choice(words)) => words,
-            _ => &[],
-        };
         let text = self.text(name)?;
+        self.word(name, text)
+    }
+
+    /// One of the key's words, as what it stands for.
+    pub(crate) fn one_of<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let given = self.choice(name)?;
+        words.iter().find(|(word, _)| *word == given.value).map(|(_, value)| *value)
+    }
+
+    /// A list of the key's words, each once.
+    pub(crate) fn choices(&self, name: &'static str) -> Option<At<Vec<At<&'static str>>>> {
+        let list = self.texts(name)?;
+        let mut words: Vec<At<&'static str>> = Vec::with_capacity(list.value.len());
+        for text in list.value {
+            let Some(word) = self.word(name, text) else { continue };
+            if words.iter().any(|known| known.value == word.value) {
+                let message = format!("\"{}\" stands twice in `{name}`", word.value);
+                self.context.error("CONFIG_BAD_VALUE", &word.span, message, None);
+            }
+            words.push(word);
+        }
+        Some(At { value: words, span: list.span })
+    }
+
+    /// A text as one of the key's words.
+    fn word(&self, name: &'static str, text: At<String>) -> Option<At<&'static str>> {
+        let (words, many) = match keys::find(self.path, name).map(|key| key.kind) {
+            Some(Kind::Choice(words)) => (words, false),
+            Some(Kind::Choices(words)) => (words, true),
+            _ => (&[][..], false),
+        };
         if let Some(word) = words.iter().find(|word| **word == text.value) {
             return Some(At { value: word, span: text.span });
         }
         let all = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
         let near = suggest::nearest(&text.value, words.iter().copied());
         let help = match (name, text.value.as_str(), near) {
+            ("format", "debezium", _) => Some("did you mean \"debezium_json\"?".to_owned()),
             (_, _, Some(word)) => Some(format!("did you mean \"{word}\"?")),
             ("snapshot", "no_data" | "schema_only" | "none", _) => {
                 Some("this is called \"never\" here".to_owned())
@@ -300,7 +332,10 @@ impl<'c, 'd> Section<'c, 'd> {
             }
             _ => None,
         };
-        let message = format!("`{name}` must be {all}");
+        let message = match many {
+            true => format!("`{name}` lists {all}"),
+            false => format!("`{name}` must be {all}"),
+        };
         self.context.error("CONFIG_BAD_VALUE", &text.span, message, help);
         None
     }
@@ -315,6 +350,36 @@ impl<'c, 'd> Section<'c, 'd> {
             Some((table, span)) => Section::new(self.context, path, Some(table), span),
             None => Section::new(self.context, path, None, self.span.clone()),
         }
+    }
+
+    /// The tables of a list of tables, in the order of the file. `what` is one of them.
+    pub(crate) fn sections(
+        &self,
+        name: &'static str,
+        path: &'static str,
+        what: &'static str,
+    ) -> Vec<Section<'c, 'd>> {
+        let Some(value) = self.get(name) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_kind::<()>(name, &value.span(), value.get_ref());
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for item in items.iter() {
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    let span = table_span(table, &item.span());
+                    sections.push(Section::new(self.context, path, Some(table), span));
+                }
+                other => self.context.error(
+                    "CONFIG_WRONG_TYPE",
+                    &item.span(),
+                    format!("{what} is a table, and this is {}", kind_of(other)),
+                    None,
+                ),
+            }
+        }
+        sections
     }
 
     /// A table whose keys are not ours, in the order of the file.
@@ -354,14 +419,16 @@ impl<'c, 'd> Section<'c, 'd> {
     ) -> Option<T> {
         let key = keys::find(self.path, name)?;
         let help = match (key.kind, value) {
-            (Kind::Texts, DeValue::String(_)) => {
+            (Kind::Texts | Kind::Choices(_), DeValue::String(_)) => {
                 Some(format!("put it in brackets: `{name} = [ … ]`"))
             }
             (Kind::Duration | Kind::Size, DeValue::Integer(_)) => {
                 Some(format!("give it a unit, as in `{name} = {}`", key.example))
             }
             (Kind::Tables, DeValue::Table(_)) => {
-                Some(format!("routes are a list: write `[[{name}]]`, in double brackets"))
+                let dot = if self.path.is_empty() { "" } else { "." };
+                let header = format!("[[{}{dot}{name}]]", self.path);
+                Some(format!("it is a list of tables: write `{header}`, in double brackets"))
             }
             _ if key.example.is_empty() => None,
             _ => Some(format!("for example `{name} = {}`", key.example)),
@@ -411,7 +478,7 @@ impl<'c, 'd> Section<'c, 'd> {
         let elsewhere = suggest::elsewhere(given);
         let other_name = elsewhere.filter(|name| here().any(|known| known == *name));
         let tables_with = |name: &str| {
-            let with = keys::KEYS.iter().filter(|key| key.name == name && key.section != self.path);
+            let with = keys::all().filter(|key| key.name == name && key.section != self.path);
             with.map(|key| keys::header(key.section)).collect::<Vec<_>>().join(" or ")
         };
         let help = if given.eq_ignore_ascii_case("tls") || given.starts_with("tls_") {
@@ -438,6 +505,14 @@ impl<'c, 'd> Section<'c, 'd> {
             self.context.hide(&value.span());
         }
     }
+}
+
+/// Where a table of a list begins: its header, or its first key where the parser gives no header.
+fn table_span(table: &DeTable<'_>, span: &Range<usize>) -> Range<usize> {
+    if !span.is_empty() {
+        return span.clone();
+    }
+    in_order(table).first().map_or_else(|| span.clone(), |(key, _)| key.span.clone())
 }
 
 /// The entries of a table in the order of the file.

@@ -7,9 +7,11 @@
 use std::ops::Range;
 
 use crate::glob::Glob;
+use crate::kafka_model::MessageFormat;
 use crate::model::{Plugin, Route};
 use crate::reader::{At, Section};
 use crate::sections;
+use crate::stream_glob::StreamGlob;
 use crate::suggest;
 
 const DEFAULT_STREAM: &str = "{name}.{schema}.{table}";
@@ -19,22 +21,36 @@ const PLACEHOLDERS: &[&str] = &["name", "schema", "table"];
 struct Draft {
     span: Range<usize>,
     tables: Vec<At<Glob>>,
-    has_exclude: bool,
+    exclude: Vec<At<Glob>>,
     stream: At<String>,
+    streams: Vec<StreamGlob>,
     continue_span: Range<usize>,
+    format: Option<At<MessageFormat>>,
     route: Route,
 }
 
-/// The routes; without any, one that takes every table.
+/// The streams that a route can write, and the format that it names for them.
+pub(crate) struct RouteStreams {
+    pub(crate) streams: Vec<StreamGlob>,
+    pub(crate) exclude: Vec<StreamGlob>,
+    pub(crate) format: Option<At<MessageFormat>>,
+}
+
+/// The routes, with the streams of each; without any, one that takes every table. `pipeline`: its
+/// name.
 pub(crate) fn routes(
     top: &Section<'_, '_>,
+    pipeline: &str,
     plugins: &[At<Plugin>],
     captured: &[At<Glob>],
-) -> Vec<Route> {
-    let sections = sections::route_sections(top);
+) -> (Vec<Route>, Vec<RouteStreams>) {
+    let sections = top.sections("route", "route", "a route");
     let mut used = vec![false; plugins.len()];
-    let drafts: Vec<Draft> =
+    let mut drafts: Vec<Draft> =
         sections.iter().map(|section| draft(section, plugins, &mut used)).collect();
+    for draft in &mut drafts {
+        draft.streams = streams(&draft.stream.value, pipeline, &draft.tables, captured);
+    }
     for (plugin, _) in plugins.iter().zip(&used).filter(|(_, used)| !**used) {
         top.context.warning(
             "CONFIG_PLUGIN_UNUSED",
@@ -47,25 +63,55 @@ pub(crate) fn routes(
         judge_alone(top, draft, captured, at + 1 == drafts.len());
         for (earlier_at, earlier) in drafts[..at].iter().enumerate() {
             judge_pair(top, earlier_at, earlier, draft);
+            judge_formats(top, earlier_at, earlier, draft);
         }
         judge_reach(top, &drafts[..at], draft);
     }
     if drafts.is_empty() {
-        return vec![Route {
+        let route = Route {
             tables: vec!["*.*".to_owned()],
             exclude: Vec::new(),
             plugins: Vec::new(),
             stream: DEFAULT_STREAM.to_owned(),
             continues: false,
-        }];
+        };
+        return (vec![route], Vec::new());
     }
-    drafts.into_iter().map(|draft| draft.route).collect()
+    let written = drafts.iter().map(|draft| RouteStreams {
+        streams: draft.streams.clone(),
+        exclude: streams(&draft.stream.value, pipeline, &draft.exclude, captured),
+        format: draft.format.clone(),
+    });
+    let written = written.collect();
+    (drafts.into_iter().map(|draft| draft.route).collect(), written)
+}
+
+/// The streams that a template gives for tables that are captured at all.
+fn streams(
+    template: &str,
+    pipeline: &str,
+    tables: &[At<Glob>],
+    captured: &[At<Glob>],
+) -> Vec<StreamGlob> {
+    let mut found = Vec::new();
+    for table in tables.iter().map(|table| &table.value) {
+        let within = captured.iter().map(|known| &known.value);
+        if captured.is_empty() || within.clone().any(|known| known.covers(table)) {
+            found.push(StreamGlob::of_route(template, pipeline, table));
+            continue;
+        }
+        for known in within.filter(|known| known.overlaps(table)) {
+            let narrow = if table.covers(known) { known } else { table };
+            found.push(StreamGlob::of_route(template, pipeline, narrow));
+        }
+    }
+    found
 }
 
 fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -> Draft {
     section.require("tables");
     let (tables, globs) = sections::patterns(section, "tables", true);
-    let (exclude, _) = sections::patterns(section, "exclude", false);
+    let (exclude, excluded) = sections::patterns(section, "exclude", false);
     let default = || At { value: DEFAULT_STREAM.to_owned(), span: section.span.clone() };
     let stream = section.text("stream").filter(|stream| template(section, stream));
     let stream = stream.unwrap_or_else(default);
@@ -73,8 +119,12 @@ fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -
     Draft {
         span: section.span.clone(),
         tables: globs,
-        has_exclude: !exclude.is_empty(),
+        exclude: excluded,
+        streams: Vec::new(),
         continue_span: section.span_of("continue"),
+        format: section
+            .one_of("format", MessageFormat::WORDS)
+            .map(|value| At { value, span: section.span_of("format") }),
         route: Route {
             tables,
             exclude,
@@ -236,12 +286,48 @@ fn judge_pair(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: 
     }
 }
 
+/// Whether a stream of both could be meant to have either's format. Where one template tells its
+/// tables apart, it is the same table that both name, and the earlier route takes it.
+fn judge_formats(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: &Draft) {
+    let format = |draft: &Draft| draft.format.as_ref().map(|format| format.value);
+    if format(earlier) == format(later) {
+        return;
+    }
+    let template = &later.stream.value;
+    let tells_apart = template.contains("{table}")
+        && (template.contains("{schema}") || one_schema(earlier) == one_schema(later));
+    if earlier.stream.value == *template && tells_apart {
+        return;
+    }
+    let overlap =
+        earlier.streams.iter().any(|left| later.streams.iter().any(|right| left.overlaps(right)));
+    if overlap {
+        let span = later.format.as_ref().map_or(&later.span, |format| &format.span);
+        top.context.error(
+            "CONFIG_FORMAT_TWICE",
+            span,
+            format!(
+                "route {} can write the same streams, and gives them another `format`",
+                earlier_at + 1
+            ),
+            Some("give both routes the same format, or streams that differ".to_owned()),
+        );
+    }
+}
+
+/// The one schema of a route's tables.
+fn one_schema(draft: &Draft) -> Option<String> {
+    let first = draft.tables.first()?.value.one_schema()?;
+    let same = |glob: &At<Glob>| glob.value.one_schema().as_ref() == Some(&first);
+    draft.tables.iter().all(same).then_some(first)
+}
+
 /// Whether every table of a route is taken by an earlier one.
 fn judge_reach(top: &Section<'_, '_>, earlier: &[Draft], draft: &Draft) {
     let taken_by = |table: &Glob| {
         earlier.iter().position(|earlier| {
             !earlier.route.continues
-                && !earlier.has_exclude
+                && earlier.route.exclude.is_empty()
                 && earlier.tables.iter().any(|glob| glob.value.covers(table))
         })
     };

@@ -6,14 +6,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
+use crate::delivery;
 use crate::glob::Glob;
 use crate::model::{
     Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource,
     Snapshot, Source,
 };
-use crate::reader::{At, Section, in_order, kind_of};
+use crate::reader::{At, Section, kind_of};
 use crate::reference;
 use crate::secret::Secret;
 use crate::{json, redact, suggest};
@@ -59,16 +60,20 @@ pub(crate) fn source(top: &Section<'_, '_>, name: Option<&str>) -> Source {
     let section = top.section("source", "source");
     if top.get("source").is_none() {
         top.require("source");
-        return Source::Postgres(postgres(&section, name));
+        return Source::Postgres(postgres(top, &section, name));
     }
     for key in ["type", "url", "tables"] {
         section.require(key);
     }
     section.choice("type");
-    Source::Postgres(postgres(&section, name))
+    Source::Postgres(postgres(top, &section, name))
 }
 
-fn postgres(section: &Section<'_, '_>, name: Option<&str>) -> PostgresSource {
+fn postgres(
+    top: &Section<'_, '_>,
+    section: &Section<'_, '_>,
+    name: Option<&str>,
+) -> PostgresSource {
     let default = default_slot(name.unwrap_or("x"));
     let (url, url_has_password) = url(section);
     let password = password(section, url_has_password);
@@ -91,6 +96,7 @@ fn postgres(section: &Section<'_, '_>, name: Option<&str>) -> PostgresSource {
             .duration("idle_interval", Duration::from_millis(100)..=Duration::from_secs(3600))
             .unwrap_or(Duration::from_secs(60)),
         max_row_bytes: section.size("max_row_bytes", MIB..=GIB).unwrap_or(64 * MIB),
+        ack: delivery::ack(top, section),
     }
 }
 
@@ -420,37 +426,4 @@ fn listener(section: &Section<'_, '_>, port: u16) -> (bool, SocketAddr, bool) {
         );
     }
     (enabled, listen, insecure)
-}
-
-/// The elements of `[[route]]` as sections, in the order of the file.
-pub(crate) fn route_sections<'c, 'd>(top: &Section<'c, 'd>) -> Vec<Section<'c, 'd>> {
-    let Some(value) = top.get("route") else { return Vec::new() };
-    let DeValue::Array(items) = value.get_ref() else {
-        top.wrong_kind::<()>("route", &value.span(), value.get_ref());
-        return Vec::new();
-    };
-    let mut sections = Vec::new();
-    for item in items.iter() {
-        match item.get_ref() {
-            DeValue::Table(table) => {
-                let span = route_span(table, &item.span());
-                sections.push(Section::new(top.context, "route", Some(table), span));
-            }
-            other => top.context.error(
-                "CONFIG_WRONG_TYPE",
-                &item.span(),
-                format!("a route is a table, and this is {}", kind_of(other)),
-                None,
-            ),
-        }
-    }
-    sections
-}
-
-/// Where a route begins: its header, or its first key where the parser gives no header.
-fn route_span(table: &DeTable<'_>, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-    if !span.is_empty() {
-        return span.clone();
-    }
-    in_order(table).first().map_or_else(|| span.clone(), |(key, _)| key.span.clone())
 }

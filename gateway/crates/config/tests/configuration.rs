@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use offtake_config::{
-    Config, Diagnostics, OnHalt, PluginSource, Severity, Snapshot, Source, configuration_reference,
-    load, parse,
+    Binary, Config, Debezium, Decimal, Diagnostics, Hstore, Interval, Kafka, MessageFormat,
+    MessageHeaders, NameAdjustment, OnHalt, Oversize, PluginSource, RegistryLogin, RouteFormat,
+    SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot, Source, SubjectNames,
+    TimePrecision, TopicRule, UnfitValues, UnknownTypes, configuration_reference, load, parse,
 };
 use proptest::prelude::*;
 
@@ -145,8 +147,131 @@ fn every_key_can_be_set() {
     );
     assert_eq!(kafka.topics.config["retention.ms"], "604800000");
     assert_eq!((kafka.topics.partitions, kafka.topics.replication), (Some(6), Some(3)));
+    every_key_of_messages_and_topics_is_set(kafka);
+    every_key_of_the_registry_is_set(kafka);
     assert!(config.grpc.is_some() && config.admin.is_none());
     assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+fn every_key_of_the_registry_is_set(kafka: &Kafka) {
+    let file = || Some(PathBuf::from("/dev/null"));
+    let registry = SchemaRegistry {
+        urls: vec![
+            "https://one.example.com:8081".to_owned(),
+            "https://two.example.com/apis/ccompat/v7".to_owned(),
+        ],
+        login: RegistryLogin::Basic {
+            username: Secret::new("offtake"),
+            password: Secret::new("s3cret"),
+        },
+        ca: file(),
+        certificate: file(),
+        key: file(),
+        timeout: Duration::from_secs(3),
+        subject_names: SubjectNames::TopicRecordName,
+        auto_register: false,
+        normalize: true,
+    };
+    assert_eq!(kafka.registry.as_ref(), Some(&registry));
+}
+
+#[test]
+fn a_registry_has_defaults_and_tells_what_looks_like_a_mistake() {
+    let with = |more: &str, url: &str| {
+        let kafka = format!(
+            "[kafka]\n{more}registry = {{ url = \"{url}\", token = \"${{env:DB_PASSWORD}}\" }}"
+        );
+        shop("[kafka]", &kafka)
+    };
+    let avro = "format = \"avro\"\n";
+    let config = parse_text(&with(avro, "https://registry")).unwrap();
+    assert!(config.warnings.is_empty(), "{}", config.warnings);
+    let registry = config.kafka.unwrap().registry.unwrap();
+    assert_eq!(registry.login, RegistryLogin::Bearer(Secret::new("s3cret")));
+    assert_eq!(registry.timeout, Duration::from_secs(10));
+    assert_eq!(registry.subject_names, SubjectNames::TopicName);
+    assert!(registry.auto_register && !registry.normalize);
+    assert!(!format!("{registry:?}").contains("s3cret"));
+    assert_eq!(codes(&with(avro, "http://registry")), ["CONFIG_REGISTRY_PLAIN"]);
+    assert_eq!(codes(&with("", "https://registry")), ["CONFIG_REGISTRY_UNUSED"]);
+}
+
+fn every_key_of_messages_and_topics_is_set(kafka: &Kafka) {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let headers = MessageHeaders { position: true, transaction: true, event_id: true };
+    assert_eq!((kafka.format, kafka.oversize), (MessageFormat::Json, Oversize::DeadLetter));
+    assert_eq!(kafka.headers, headers);
+    let config = [("cleanup.policy", "compact"), ("retention.ms", "-1")];
+    let rule = TopicRule {
+        streams: texts(&["shop-2.public.orders", "shop-2.masked.*"]),
+        create: Some(false),
+        partitions: Some(12),
+        replication: Some(2),
+        config: config.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        format: Some(MessageFormat::Protobuf),
+        key: texts(&["tenant", "id"]),
+        partition_by: texts(&["tenant"]),
+    };
+    assert_eq!(kafka.rules, [rule]);
+    let first = RouteFormat {
+        streams: texts(&["shop-2.masked.customers"]),
+        exclude: texts(&["shop-2.masked.test_*"]),
+        format: None,
+    };
+    let second = RouteFormat {
+        streams: texts(&["shop-2.public.*", "shop-2.sales.orders"]),
+        exclude: Vec::new(),
+        format: Some(MessageFormat::Avro),
+    };
+    assert_eq!(kafka.route_formats, [first, second]);
+    let debezium = Debezium {
+        topic_prefix: "shop".to_owned(),
+        schemas: true,
+        decimal: Decimal::Double,
+        time_precision: TimePrecision::Connect,
+        binary: Binary::Base64UrlSafe,
+        interval: Interval::String,
+        hstore: Hstore::Map,
+        money_fraction_digits: 4,
+        unavailable_value: "hex:dead".to_owned(),
+        unknown_types: UnknownTypes::Omit,
+        unfit_values: UnfitValues::Null,
+        replace_null_with_default: false,
+        tombstones: false,
+        field_names: NameAdjustment::Avro,
+        schema_names: NameAdjustment::AvroUnicode,
+        skipped_operations: SkippedOperations::default(),
+        transactions: true,
+        heartbeat_interval: Duration::from_secs(10),
+        context_headers: true,
+    };
+    assert_eq!(kafka.debezium, debezium);
+}
+
+#[test]
+fn a_rule_for_topics_may_leave_its_format_to_a_later_one() {
+    let with = |rules: &str| shop("[grpc]", &format!("{rules}\n[grpc]"));
+    let wide = "[[kafka.topic]]\nstreams = [\"*\"]\npartitions = 3\n";
+    let format = "[[kafka.topic]]\nstreams = [\"shop.public.a\"]\nformat = \"json\"\n";
+    assert!(codes(&with(&format!("{wide}{format}"))).is_empty());
+    let more = format!("{wide}{format}partitions = 1\n");
+    assert_eq!(codes(&with(&more)), ["CONFIG_TOPIC_UNREACHABLE"]);
+}
+
+#[test]
+fn a_route_may_have_a_format_of_its_own() {
+    let json =
+        shop("plugins = [\"mask_people\"]", "plugins = [\"mask_people\"]\nformat = \"json\"");
+    let kafka = parse_text(&json).unwrap().kafka.unwrap();
+    let formats: Vec<_> =
+        kafka.route_formats.iter().map(|it| (it.streams.join(" "), it.format)).collect();
+    let customers = "shop.public.customers shop.public.payments".to_owned();
+    assert_eq!(
+        formats,
+        [(customers, Some(MessageFormat::Json)), ("shop.public.*".to_owned(), None)]
+    );
+    let without = json.replace("[kafka] ", "# ").replace("brokers", "# brokers");
+    assert_eq!(codes(&without), ["CONFIG_FORMAT_UNUSED"]);
 }
 
 #[test]

@@ -1,15 +1,24 @@
 //! Encoders from changes to the formats that consumers read. Bytes only: nothing here knows a
 //! broker, a file or a runtime.
 //!
-//! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
-//! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`murmur2`] places a key on the
-//! partition that Java's producer would choose.
+//! [`debezium`] writes what Debezium's connector for PostgreSQL writes, so that existing consumers
+//! do not notice a difference; where there is one, `DEBEZIUM.md` beside this crate names it. Its
+//! messages are Kafka Connect's data ([`connect`]), which Connect's own JSON, [`avro`],
+//! [`json_schema`] and [`protobuf`] are four ways of writing. [`flat`] is JSON without an envelope and
+//! [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that
+//! Java's producer would choose.
 
+pub mod avro;
+mod calendar;
+pub mod cloudevents;
 pub mod connect;
 pub mod debezium;
+pub mod flat;
+mod java_map;
 mod json;
+pub mod json_schema;
 mod murmur2;
+pub mod protobuf;
 
 pub use murmur2::{murmur2, partition_of};
 
@@ -22,6 +31,40 @@ pub enum EncodeError {
     /// The name of one of the change's headers is no text.
     #[error("a header of a change in the log has a name that is no UTF-8")]
     HeaderName,
+    /// A value that the format has no way to write. Names what it is, never the value.
+    #[error("a value cannot be written as {format}: {reason}")]
+    Value {
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A value of a column that its schema cannot hold. Names the column, never the value.
+    #[error("a value of column {column:?} cannot be written as {format}: {reason}")]
+    Column {
+        /// The column.
+        column: Box<str>,
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A key is to be made of a column that the table does not have.
+    #[error("the key of {table} is to have column {column:?}, which the table does not have")]
+    KeyColumn {
+        /// The table with its schema.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A table whose schema the format has no way to write.
+    #[error("a schema cannot be written as {format}: {reason}")]
+    Schema {
+        /// The format.
+        format: &'static str,
+        /// The name at fault and what is wrong with it.
+        reason: String,
+    },
 }
 
 impl EncodeError {
@@ -30,6 +73,9 @@ impl EncodeError {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
+            EncodeError::Value { .. } | EncodeError::Column { .. } => "ENCODE_VALUE",
+            EncodeError::KeyColumn { .. } => "ENCODE_KEY_COLUMN",
+            EncodeError::Schema { .. } => "ENCODE_SCHEMA",
         }
     }
 
@@ -39,6 +85,17 @@ impl EncodeError {
             EncodeError::Damaged(_) | EncodeError::HeaderName => {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
+            }
+            EncodeError::Value { .. } | EncodeError::Column { .. } => {
+                "choose another format for the stream or another mode for the type \
+                 ([kafka.debezium]), or let a plugin change or drop the column"
+            }
+            EncodeError::KeyColumn { .. } => {
+                "name columns that the table has in the `key` of its [[kafka.topic]]"
+            }
+            EncodeError::Schema { .. } => {
+                "choose another format for the stream, adjust names (field_names, schema_names), \
+                 or let a plugin rename or drop the column"
             }
         }
     }

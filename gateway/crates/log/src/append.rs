@@ -172,6 +172,7 @@ impl Appender {
             match retention::delete_oldest(&self.shared)? {
                 Deletion::Done => {}
                 Deletion::NothingClosed => return Ok(()),
+                Deletion::Held(_) if self.shared.overdrafts.is_held() => return Ok(()),
                 Deletion::Held(pin) => {
                     return Err(Hindrance::Full(BlockedReason::RetainBytes { pin }));
                 }

@@ -19,6 +19,7 @@ mod append;
 mod cache;
 mod control;
 mod cursor;
+mod dead_letter;
 mod direct;
 mod disk;
 mod error;
@@ -26,6 +27,7 @@ mod format;
 mod load;
 mod log;
 mod options;
+mod overdraft;
 mod peek;
 mod queue;
 mod reader;
@@ -43,9 +45,13 @@ mod writer;
 
 pub use control::Control;
 pub use cursor::CursorFile;
+pub use dead_letter::{
+    DeadLetter, DeadLetterStream, dead_letter_schema, dead_letter_stream, without_original,
+};
 pub use error::{Damage, LogError, ReadError};
 pub use log::{Durable, Log};
 pub use options::LogOptions;
+pub use overdraft::Overdraft;
 pub use peek::peek;
 pub use reader::{ReadGroup, Reader, Run};
 pub use recover::{Opened, Recovered, open};

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::cache::BlockCache;
 use crate::disk::Lock;
 use crate::options::{Environment, LogOptions};
+use crate::overdraft::Overdrafts;
 use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::retention::{Pin, Pins};
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) segments: RwLock<SegmentList>,
     pub(crate) registry: RwLock<Registry>,
     pub(crate) pins: Pins,
+    pub(crate) overdrafts: Overdrafts,
     pub(crate) durable: watch::Sender<Durable>,
     pub(crate) wake: Wake,
     pub(crate) cache: BlockCache,

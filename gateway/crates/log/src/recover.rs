@@ -18,6 +18,7 @@ use crate::disk::{Disk, DiskFile, RealDisk, replace_file};
 use crate::format::{META_BYTES, Meta, SegmentIndex, Wrong};
 use crate::log::{Durable, Log, Registry, Shared};
 use crate::options::{Environment, LogOptions};
+use crate::overdraft::Overdrafts;
 use crate::queue::Queue;
 use crate::retention::{Pins, Reserve};
 use crate::roll::{Begun, create_segment};
@@ -140,6 +141,7 @@ fn start(
         segments: RwLock::new(segments),
         registry: RwLock::new(registry),
         pins: Pins::default(),
+        overdrafts: Overdrafts::default(),
         durable: watch::Sender::new(durable),
         wake: Default::default(),
         cache,

@@ -1,6 +1,14 @@
 //! The sink's cursor: checked against the log when it is read, written at most a few times a
-//! second.
+//! second, or committed with each transaction.
+//!
+//! At least once it lies in a file beside the log, exactly once in the cursor topic. Where both are
+//! there, for the delivery was changed, the one with the larger sequence counts: either way of
+//! delivering takes the other's cursor over before it sends anything. A cursor of another log counts
+//! for nothing unless a later one of this log stands against it. Beside the topic a second file
+//! notes now and then how far transactions have come: it holds the log's end when the gateway starts
+//! while the brokers are down, and tells a topic that was lost from one that was never written.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +22,16 @@ use crate::status::StatusCell;
 use crate::{KafkaError, KafkaOptions};
 
 /// Version of the cursor record.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Name of this sink in the record.
-const SINK: &str = "kafka";
+pub(crate) const SINK: &str = "kafka";
 /// Least time between two writes while changes flow. What lies between is sent again after a crash.
 const WRITE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Least time between two notes of how far transactions have come.
+const NOTE_INTERVAL: Duration = Duration::from_secs(5);
+/// The note's file, beside the cursor's.
+const NOTE_FILE: &str = "kafka.transactions";
 
 /// The cursor has caught up when it reaches an end that the log had so long ago at most. Under load
 /// it never stands at the very end.
@@ -27,7 +40,15 @@ const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// The cursor and its file.
 pub(crate) struct Cursor {
     file: CursorFile,
+    note: CursorFile,
+    /// What the note says.
+    noted: Option<v1::SinkCursor>,
+    noted_at: Instant,
     record: v1::SinkCursor,
+    /// Whether the record was ever written somewhere.
+    is_written: bool,
+    /// Schemas that `record.schema_digest` is over: how many, and the id of the last.
+    digested: (usize, u32),
     dirty: bool,
     stuck: bool,
     written: Instant,
@@ -49,24 +70,30 @@ impl Cursor {
         status: &Arc<StatusCell>,
     ) -> Result<Cursor, KafkaError> {
         let file = CursorFile::new(&options.cursor_path);
-        let mut record = match file.read().map_err(KafkaError::CursorFile)? {
-            Some(record) => checked(record, options, log)?,
-            None => v1::SinkCursor {
-                format: FORMAT,
-                pipeline: options.pipeline.clone(),
-                sink: SINK.to_owned(),
-                log_id: log.id().to_vec().into(),
-                sequence: log.earliest_sequence().saturating_sub(1),
-                ..v1::SinkCursor::default()
-            },
-        };
+        let note = CursorFile::new(options.cursor_path.with_file_name(NOTE_FILE));
+        let noted = read(&note, &options.cursor_path.with_file_name(NOTE_FILE), options, log)?;
+        let written = read(&file, &options.cursor_path, options, log)?;
+        let is_written = written.is_some();
+        let mut record = written.unwrap_or_else(|| v1::SinkCursor {
+            format: FORMAT,
+            pipeline: options.pipeline.clone(),
+            sink: SINK.to_owned(),
+            log_id: log.id().to_vec().into(),
+            sequence: log.earliest_sequence().saturating_sub(1),
+            ..v1::SinkCursor::default()
+        });
         if mutate("mutate.forget_cursor") {
             record.sequence = log.durable().borrow().sequence;
         }
         let now = Instant::now();
         let mut cursor = Cursor {
             file,
+            note,
+            noted,
+            noted_at: now,
             record,
+            is_written,
+            digested: (0, 0),
             dirty: false,
             stuck: false,
             written: now,
@@ -77,7 +104,139 @@ impl Cursor {
         // Plugins that began to work before the cursor, or in a segment that is gone, are at work.
         cursor.digest_plugins();
         cursor.pursue(log, now);
+        cursor.tell_published();
         Ok(cursor)
+    }
+
+    /// Counts the cursor's writes, wherever they went.
+    pub(crate) fn generation(&self) -> u64 {
+        self.record.generation
+    }
+
+    /// The cursor is at this sequence or past it, whatever the topic says.
+    pub(crate) fn least_sequence(&self) -> u64 {
+        self.noted.as_ref().map_or(0, |noted| noted.sequence).max(self.record.sequence)
+    }
+
+    /// Takes what the cursor topic says into account, once per producer and before anything is
+    /// sent. `exactly_once`: how is delivered from now on.
+    ///
+    /// # Errors
+    /// It is another log's, past the log's end, or lost.
+    pub(crate) fn decide(
+        &mut self,
+        published: Option<v1::SinkCursor>,
+        exactly_once: bool,
+        options: &KafkaOptions,
+        log: &Log,
+    ) -> Result<(), KafkaError> {
+        match published {
+            // A later cursor of this log supersedes another log's.
+            Some(foreign)
+                if foreign.log_id != self.record.log_id
+                    && self.is_written
+                    && self.record.generation > foreign.generation => {}
+            Some(record) => {
+                let place = format!("in topic {}", options.delivery.cursor_topic);
+                let record = checked(record, &place, options, log)?;
+                self.take(record);
+            }
+            None => self.without_record(exactly_once, options)?,
+        }
+        self.tell_published();
+        Ok(())
+    }
+
+    /// The topic has no cursor of this pipeline. That is right as long as there was none.
+    fn without_record(
+        &mut self,
+        exactly_once: bool,
+        options: &KafkaOptions,
+    ) -> Result<(), KafkaError> {
+        let Some(noted) = self.noted.clone() else { return Ok(()) };
+        if self.is_written && self.record.sequence >= noted.sequence {
+            return Ok(());
+        }
+        if exactly_once {
+            let topic = options.delivery.cursor_topic.clone();
+            return Err(KafkaError::CursorLost { topic, least: noted.sequence });
+        }
+        self.take(noted);
+        Ok(())
+    }
+
+    /// Goes on from another record of this log, if it is further.
+    fn take(&mut self, record: v1::SinkCursor) {
+        let generation = record.generation.max(self.record.generation);
+        let place = |record: &v1::SinkCursor| (record.sequence, record.generation);
+        if !self.is_written || place(&record) >= place(&self.record) {
+            let moved = !self.is_written || self.record.sequence != record.sequence;
+            self.record = record;
+            self.dirty |= moved;
+            self.is_written = true;
+        }
+        self.record.generation = generation;
+        self.digest_plugins();
+    }
+
+    /// The record that says that everything up to there is published; it counts once it is
+    /// committed.
+    pub(crate) fn proposed(&mut self, covered: &Covered, log: &Log) -> v1::SinkCursor {
+        self.digest_schemas(log);
+        let mut record = self.record.clone();
+        record.generation += 1;
+        record.sequence = record.sequence.max(covered.sequence);
+        if let Some(source) = &covered.source {
+            record.source = Some(v1::SourcePosition::clone(source));
+        }
+        record
+    }
+
+    /// A proposed record is committed: durable in Kafka.
+    pub(crate) fn committed(&mut self, record: v1::SinkCursor, log: &Log) {
+        self.record = record;
+        self.is_written = true;
+        self.dirty = true;
+        self.tell_published();
+        self.pursue(log, Instant::now());
+    }
+
+    /// Notes how far transactions have come, if that is long enough ago, or `now` in any case. The
+    /// note may be old, so a full disk is no matter.
+    pub(crate) fn keep_note(&mut self, now: bool) -> Result<(), KafkaError> {
+        if !self.dirty || (!now && self.noted.is_some() && self.noted_at.elapsed() < NOTE_INTERVAL)
+        {
+            return Ok(());
+        }
+        match self.note.store(&self.record) {
+            Err(error) if !error.is_disk_full() => return Err(KafkaError::CursorFile(error)),
+            _ => {}
+        }
+        self.noted = Some(self.record.clone());
+        self.noted_at = Instant::now();
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Whether a source position would say more than the record does.
+    pub(crate) fn is_news(&self, source: Option<&v1::SourcePosition>) -> bool {
+        source.is_some() && self.record.source.as_ref() != source
+    }
+
+    fn tell_published(&self) {
+        if self.record.source.is_some() {
+            self.status.published.send_replace(self.record.source.clone());
+        }
+    }
+
+    fn digest_schemas(&mut self, log: &Log) {
+        let schemas = log.schemas();
+        let over = (schemas.len(), schemas.last().map_or(0, |schema| schema.id));
+        if over != self.digested || self.record.schema_digest.is_empty() {
+            self.digested = over;
+            let digest = sha256(schemas.iter().map(|schema| schema.encode_to_vec()));
+            self.record.schema_digest = digest.into();
+        }
     }
 
     /// Everything up to here is published.
@@ -139,8 +298,7 @@ impl Cursor {
             return Ok(false);
         }
         self.record.generation += 1;
-        self.record.schema_digest =
-            sha256(log.schemas().iter().map(|schema| schema.encode_to_vec())).into();
+        self.digest_schemas(log);
         let stored = self.file.store(&self.record);
         self.written = Instant::now();
         let was_stuck = std::mem::replace(&mut self.stuck, false);
@@ -154,6 +312,8 @@ impl Cursor {
             Err(error) => return Err(KafkaError::CursorFile(error)),
         }
         self.dirty = false;
+        self.is_written = true;
+        self.tell_published();
         if was_stuck {
             self.status.running();
         }
@@ -166,12 +326,24 @@ impl Cursor {
     }
 }
 
+/// A cursor of this pipeline and log from a file; `None`: there is no such file.
+fn read(
+    file: &CursorFile,
+    path: &Path,
+    options: &KafkaOptions,
+    log: &Log,
+) -> Result<Option<v1::SinkCursor>, KafkaError> {
+    let Some(record) = file.read().map_err(KafkaError::CursorFile)? else { return Ok(None) };
+    checked(record, &path.display().to_string(), options, log).map(Some)
+}
+
 fn checked(
     record: v1::SinkCursor,
+    place: &str,
     options: &KafkaOptions,
     log: &Log,
 ) -> Result<v1::SinkCursor, KafkaError> {
-    let file = options.cursor_path.display().to_string();
+    let file = place.to_owned();
     let id = log.id();
     if record.log_id != id[..] {
         return Err(KafkaError::CursorForeign {
@@ -210,21 +382,12 @@ fn sha256(parts: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use offtake_log::{Control, LogOptions, LogWriter, Opened};
 
     use super::*;
-    use crate::TopicOptions;
 
     fn options(folder: &std::path::Path) -> KafkaOptions {
-        KafkaOptions {
-            pipeline: "shop".to_owned(),
-            brokers: vec!["127.0.0.1:1".to_owned()],
-            properties: BTreeMap::new(),
-            topics: TopicOptions::default(),
-            cursor_path: folder.join("kafka.cursor"),
-        }
+        KafkaOptions::new("shop", vec!["127.0.0.1:1".to_owned()], folder.join("kafka.cursor"))
     }
 
     fn opened(folder: &std::path::Path) -> Opened {
@@ -302,5 +465,91 @@ mod tests {
         let status = Arc::new(StatusCell::new());
         let again = Cursor::open(&options(folder.path()), &opened.log, &status).unwrap();
         assert_eq!(commit(&again), 1);
+    }
+
+    /// A cursor with its file at `written`, the log at 10.
+    fn at(folder: &std::path::Path, log: &Log, written: Option<u64>) -> Cursor {
+        let status = Arc::new(StatusCell::new());
+        let mut cursor = Cursor::open(&options(folder), log, &status).unwrap();
+        if let Some(sequence) = written {
+            cursor.advance(Covered { sequence, ..Covered::default() });
+            assert!(cursor.write(log, true).unwrap());
+        }
+        cursor
+    }
+
+    fn record(log: &Log, sequence: u64, generation: u64) -> v1::SinkCursor {
+        v1::SinkCursor {
+            format: FORMAT,
+            pipeline: "shop".to_owned(),
+            sink: SINK.to_owned(),
+            log_id: log.id().to_vec().into(),
+            sequence,
+            generation,
+            ..v1::SinkCursor::default()
+        }
+    }
+
+    #[test]
+    fn of_the_file_and_the_topic_the_larger_sequence_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = opened(folder.path());
+        push(&mut opened.writer, 10);
+        let log = &opened.log;
+        for (written, published, expected) in
+            [(Some(4), Some(7), 7), (Some(8), Some(7), 8), (Some(9), None, 9), (None, Some(3), 3)]
+        {
+            let mut cursor = at(folder.path(), log, written);
+            let published = published.map(|sequence| record(log, sequence, 50));
+            let generation = published.as_ref().map_or(0, |record| record.generation);
+            cursor.decide(published, true, &options(folder.path()), log).unwrap();
+            assert_eq!(cursor.sequence(), expected);
+            assert!(cursor.record.generation >= generation, "the next one is later than both");
+            let _ = std::fs::remove_file(folder.path().join("kafka.cursor"));
+        }
+    }
+
+    #[test]
+    fn a_cursor_in_the_topic_that_is_anothers_or_ahead_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = opened(folder.path());
+        push(&mut opened.writer, 10);
+        let log = &opened.log;
+        let code = |written, record| {
+            let mut cursor = at(folder.path(), log, written);
+            let decided = cursor.decide(Some(record), true, &options(folder.path()), log);
+            let _ = std::fs::remove_file(folder.path().join("kafka.cursor"));
+            decided.map_err(|error| error.code())
+        };
+        let foreign = v1::SinkCursor { log_id: vec![9; 16].into(), ..record(log, 5, 7) };
+        assert_eq!(code(None, foreign.clone()), Err("KAFKA_CURSOR_FOREIGN"));
+        assert_eq!(code(Some(6), foreign.clone()), Err("KAFKA_CURSOR_FOREIGN"));
+        let before = v1::SinkCursor { generation: 0, ..foreign };
+        assert_eq!(code(Some(6), before), Ok(()), "a later one of this log supersedes it");
+        assert_eq!(code(None, record(log, 11, 7)), Err("KAFKA_CURSOR_AHEAD"));
+    }
+
+    #[test]
+    fn a_topic_that_lost_its_cursor_is_noticed_by_the_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = opened(folder.path());
+        push(&mut opened.writer, 10);
+        let log = &opened.log;
+        let mut cursor = at(folder.path(), log, None);
+        cursor.decide(None, true, &options(folder.path()), log).unwrap();
+        let covered = Covered { sequence: 6, ..Covered::default() };
+        let proposed = cursor.proposed(&covered, log);
+        cursor.committed(proposed, log);
+        cursor.keep_note(true).unwrap();
+        let mut again = at(folder.path(), log, None);
+        assert_eq!(again.least_sequence(), 6);
+        let lost = again.decide(None, true, &options(folder.path()), log).unwrap_err();
+        assert_eq!(lost.code(), "KAFKA_CURSOR_LOST");
+        // Delivered at least once, what the note knows is enough.
+        again.decide(None, false, &options(folder.path()), log).unwrap();
+        assert_eq!(again.sequence(), 6);
+        assert!(again.write(log, true).unwrap());
+        // And from there on exactly once again.
+        at(folder.path(), log, None).decide(None, true, &options(folder.path()), log).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 
 use offtake_encode::EncodeError;
 use offtake_log::{LogError, ReadError};
+use offtake_registry::RegistryError;
 
 /// Why the sink halts or does not start. Texts never hold a key or a value.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,12 @@ pub enum KafkaError {
         /// What is not known.
         reason: String,
     },
+    /// The schema registry refuses, for good.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A format needs a registry, and none is named.
+    #[error("a stream's format needs a schema registry, and none is named")]
+    RegistryMissing,
     /// A change cannot be read.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -107,6 +114,12 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
     },
+    /// A topic was deleted while it was written.
+    #[error("topic {topic} was there and is gone: somebody deleted it")]
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
     /// A name that cannot be a topic's.
     #[error("{topic:?} cannot be the name of a topic")]
     TopicInvalid {
@@ -119,6 +132,87 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
         /// The broker's reason.
+        reason: String,
+    },
+    /// A table lacks a column of the key.
+    #[error("table {table} has no column {column:?}, which `key` names")]
+    KeyColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A table lacks a column that decides the partition.
+    #[error("table {table} has no column {column:?}, which `partition_by` names")]
+    PartitionColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A change does not hold a column that decides the partition.
+    #[error(
+        "a change of table {table} does not hold column {column:?}, which decides its partition"
+    )]
+    PartitionUnknown {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// The brokers are of a version that does not do.
+    #[error("the brokers are of version {version}, and at least {least} is needed")]
+    BrokerTooOld {
+        /// As the brokers say it.
+        version: String,
+        /// The oldest that does.
+        least: &'static str,
+    },
+    /// Another gateway of this pipeline has begun to publish.
+    #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
+    Fenced {
+        /// The pipeline.
+        pipeline: String,
+        /// The transactional id of both.
+        id: String,
+    },
+    /// Exactly once is asked for, and the brokers do not offer it.
+    #[error("exactly-once delivery is not to be had here: {reason}")]
+    TransactionsUnsupported {
+        /// Why not.
+        reason: String,
+    },
+    /// Exactly once is asked for, and this user may not use the transactional id.
+    #[error("not allowed to use transactional id {id}")]
+    TransactionsDenied {
+        /// The transactional id.
+        id: String,
+    },
+    /// The brokers refuse the length of transactions.
+    #[error("the brokers refuse transaction.timeout.ms = {ms}")]
+    TransactionTimeout {
+        /// What was asked for.
+        ms: u128,
+    },
+    /// The topic that keeps the cursors no longer has this pipeline's.
+    #[error(
+        "topic {topic} holds no cursor of this pipeline, which has published everything up to \
+         sequence {least} at least"
+    )]
+    CursorLost {
+        /// The cursor topic.
+        topic: String,
+        /// What is known of the cursor that was there.
+        least: u64,
+    },
+    /// The cursor in Kafka cannot be read.
+    #[error("the cursor {key} in topic {topic} cannot be used: {reason}")]
+    CursorRecord {
+        /// The cursor topic.
+        topic: String,
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The broker refuses a message for good.
@@ -148,13 +242,26 @@ impl KafkaError {
             KafkaError::Log(error) => error.code(),
             KafkaError::Unannounced { .. } => "KAFKA_LOG_UNANNOUNCED",
             KafkaError::Schema { .. } => "KAFKA_SCHEMA_UNKNOWN",
+            KafkaError::Registry(error) => error.code(),
+            KafkaError::RegistryMissing => "KAFKA_REGISTRY_MISSING",
             KafkaError::Encode(error) => error.code(),
             KafkaError::MessageTooLarge { .. } => "KAFKA_MESSAGE_TOO_LARGE",
             KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
             KafkaError::ClusterDenied(_) => "KAFKA_CLUSTER_DENIED",
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
+            KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
+            KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
+            KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
+            KafkaError::PartitionUnknown { .. } => "KAFKA_PARTITION_UNKNOWN",
+            KafkaError::BrokerTooOld { .. } => "KAFKA_BROKER_TOO_OLD",
+            KafkaError::Fenced { .. } => "KAFKA_FENCED",
+            KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
+            KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
+            KafkaError::TransactionTimeout { .. } => "KAFKA_TRANSACTION_TIMEOUT",
+            KafkaError::CursorLost { .. } => "KAFKA_CURSOR_LOST",
+            KafkaError::CursorRecord { .. } => "KAFKA_CURSOR_RECORD",
             KafkaError::Refused { .. } => "KAFKA_REFUSED",
         }
     }
@@ -179,6 +286,8 @@ impl KafkaError {
             }
             KafkaError::CursorFile(error) => error.next_step(),
             KafkaError::Log(error) => error.next_step(),
+            KafkaError::Registry(error) => error.next_step(),
+            KafkaError::RegistryMissing => "name it by `url` in [kafka.registry]",
             KafkaError::Encode(error) => error.next_step(),
             KafkaError::Unannounced { .. } => {
                 "restore the log folder from a copy, or start over with `offtake resync`"
@@ -187,7 +296,8 @@ impl KafkaError {
                 "run the version of offtake that wrote this log, or a later one"
             }
             KafkaError::MessageTooLarge { .. } => {
-                "raise the topic's max.message.bytes (and the consumers' fetch limits), then start again"
+                "raise the topic's max.message.bytes (and the consumers' fetch limits), or set \
+                 oversize = \"dead_letter\" in [kafka], then start again"
             }
             KafkaError::TopicDenied { .. } => {
                 "grant this user DESCRIBE and WRITE on the topic, then start again"
@@ -199,11 +309,53 @@ impl KafkaError {
             KafkaError::TopicMissing { .. } => {
                 "create the topic, or set create = true in [kafka.topics]"
             }
+            KafkaError::TopicGone { .. } => {
+                "restart to have the topic made anew and filled from here on (what it held is \
+                 gone), or start over with `offtake resync` to have everything in it again"
+            }
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
             }
             KafkaError::TopicCreate { .. } => {
-                "create the topic by hand, or correct partitions, replication and config in [kafka.topics]"
+                "create the topic by hand, or correct partitions, replication and config in \
+                 [kafka.topics] or its [[kafka.topic]]"
+            }
+            KafkaError::KeyColumn { .. } => {
+                "correct `key` under [[kafka.topic]], or narrow its `streams` to tables that have \
+                 the column"
+            }
+            KafkaError::PartitionColumn { .. } => {
+                "correct `partition_by` under [[kafka.topic]], or narrow its `streams` to tables \
+                 that have the column"
+            }
+            KafkaError::PartitionUnknown { .. } => {
+                "choose columns of the replica identity for `partition_by` under [[kafka.topic]], \
+                 then start again"
+            }
+            KafkaError::BrokerTooOld { .. } => "use brokers of a later version",
+            KafkaError::Fenced { .. } => {
+                "stop one of the two; this one, started again, takes over and goes on where the \
+                 other stopped. Two pipelines on one cluster need two names, or \
+                 transactional_id_prefix in [kafka]"
+            }
+            KafkaError::TransactionsUnsupported { .. } => {
+                "use brokers of Kafka 3.6 or later with transaction.partition.verification.enable, \
+                 or set delivery = \"at_least_once\" in [kafka]"
+            }
+            KafkaError::TransactionsDenied { .. } => {
+                "grant this user WRITE and DESCRIBE on the transactional id, or set \
+                 delivery = \"at_least_once\" in [kafka]"
+            }
+            KafkaError::TransactionTimeout { .. } => {
+                "lower transaction.timeout.ms in [kafka] properties, or raise \
+                 transaction.max.timeout.ms of the brokers"
+            }
+            KafkaError::CursorLost { .. } => {
+                "give back the topic, or correct cursor_topic; to go on from what the log folder \
+                 knows, perhaps with changes doubled, start once with delivery = \"at_least_once\""
+            }
+            KafkaError::CursorRecord { .. } => {
+                "run the version of offtake that wrote it, or a later one"
             }
             KafkaError::Refused { .. } => "see the broker's log for the reason, then start again",
         }

@@ -15,8 +15,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use crate::context::{Failure, SinkContext};
 use crate::deliveries::{Deliveries, Pending};
 use crate::handover::{self, Handover, Waiting};
+use crate::headers::HeaderWriter;
+use crate::oversize::Alone;
+use crate::partition::partition;
+use crate::publications::Publication;
 use crate::sink::Stop;
 use crate::status::StatusCell;
+use crate::transaction::{Closing, Transactions};
 use crate::{KafkaError, client};
 
 /// Waiting for delivery reports, when nothing else can be done.
@@ -34,6 +39,8 @@ pub(crate) enum Break {
     Failed(Failure),
     /// [`Flight::broken`] says why.
     Broken,
+    /// The producer has to be replaced, for its last commit may have been asked for twice.
+    Replace,
 }
 
 impl From<KafkaError> for Break {
@@ -56,11 +63,19 @@ pub(crate) struct Target {
     /// number from a producer that it does not know, so what follows a refused first message would
     /// not be refused with it: the first one is waited for.
     pub(crate) known: Box<[AtomicBool]>,
+    /// A larger message may be refused and is sent alone.
+    pub(crate) message_bytes: usize,
 }
 
 /// A producer and what is on its way.
 pub(crate) struct Flight<'p> {
-    pub(crate) producer: BaseProducer<SinkContext>,
+    pub(crate) producer: Arc<BaseProducer<SinkContext>>,
+    /// With exactly-once delivery.
+    pub(crate) transactions: Option<Transactions>,
+    /// The last transaction that was committed, until it is taken into account.
+    pub(crate) committed: Option<Closing>,
+    /// Told to stop: only the deadline of that breaks off what goes on.
+    pub(crate) is_draining: bool,
     pub(crate) deliveries: Deliveries,
     pub(crate) pending: Arc<Pending>,
     pub(crate) status: &'p StatusCell,
@@ -73,6 +88,11 @@ pub(crate) struct Flight<'p> {
     /// Messages of the last hand-over.
     pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
+    pub(crate) headers: HeaderWriter,
+    /// The message that is on its way alone, or was refused so.
+    pub(crate) alone: Option<Alone>,
+    /// For text that decides a partition.
+    pub(crate) text: Vec<u8>,
 }
 
 /// Why a producer is not to be used further.
@@ -84,7 +104,8 @@ pub(crate) enum Broken {
 impl Flight<'_> {
     /// Why this producer is not to be used further.
     pub(crate) fn broken(&self) -> Option<Broken> {
-        if self.stop.is_asked() {
+        let stopped = if self.is_draining { self.stop.is_overdue() } else { self.stop.is_asked() };
+        if stopped {
             return Some(Broken::Stopped);
         }
         if let Some(failure) = self.producer.context().failure() {
@@ -113,7 +134,8 @@ impl Flight<'_> {
     /// Nothing more comes for the moment: hands over what waits, if nothing is on its way.
     /// `false`: something is.
     pub(crate) fn hand_over_rest(&mut self) -> Result<bool, Break> {
-        if self.handover.is_empty() || self.producer.in_flight_count() > 0 {
+        let closing = self.transactions.as_ref().is_some_and(Transactions::is_closing);
+        if closing || self.handover.is_empty() || self.producer.in_flight_count() > 0 {
             return Ok(false);
         }
         self.hand_over()?;
@@ -121,28 +143,52 @@ impl Flight<'_> {
         Ok(true)
     }
 
-    /// Takes one message, handing over those before it when they are enough.
+    /// Takes one message, handing over those before it when they are enough. `index`: its place
+    /// among the messages of the change; `by`: the columns that decide its partition.
     pub(crate) fn take(
         &mut self,
         target: usize,
         change: &ChangeView<'_>,
         message: &Message<'_>,
+        index: u32,
+        publication: &Publication,
     ) -> Result<(), Break> {
         let partitions = self.targets[target].partitions;
-        let partition = handover::partition(change, message, partitions);
-        if self.handover.is_full(target, partition, message) {
+        let by = publication.partition_by.as_ref();
+        let partition = partition(change, message, partitions, by, &mut self.text)?;
+        let context = publication.plan.context_headers();
+        let headers = self.headers.write(change, message, index, context)?;
+        let bytes = handover::size(message) + headers.bytes;
+        let may_be_refused = bytes > self.targets[target].message_bytes;
+        if may_be_refused || self.handover.is_full(target, partition, message) {
             self.hand_over()?;
         }
+        if may_be_refused {
+            self.flush();
+            self.wait_for_reports(0)?;
+        }
         let group = self.deliveries.next_group();
-        self.handover.push(target, partition, group, change, message)?;
+        self.handover.push(target, partition, group, change, message, headers.headers);
         // The group is not done before its report.
         self.pending.sent(group);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.took(bytes);
+        }
+        if may_be_refused {
+            let topic = Arc::clone(&self.targets[target].topic);
+            self.alone = Some(Alone { sequence: change.sequence, index, bytes, topic });
+            self.hand_over()?;
+            self.flush();
+            self.wait_for_reports(0)?;
+            self.alone = None;
+        }
         Ok(())
     }
 
     /// Hands everything that waits to the client, once no more than the last hand-over is on its
     /// way.
     pub(crate) fn hand_over(&mut self) -> Result<(), Break> {
+        self.enter()?;
         self.wait_for_reports(self.handed_over)?;
         let mut handover = std::mem::take(&mut self.handover);
         handover.sort();
@@ -206,6 +252,10 @@ impl Flight<'_> {
 
     /// A message is on its way: the first one to a partition is waited for.
     fn sent(&self, message: &Waiting) -> Result<(), Break> {
+        if self.transactions.is_some() {
+            // A refused message refuses the whole transaction.
+            return Ok(());
+        }
         let known = &self.targets[message.target].known;
         match usize::try_from(message.partition).ok().and_then(|partition| known.get(partition)) {
             Some(known) if !known.load(Ordering::Relaxed) => {

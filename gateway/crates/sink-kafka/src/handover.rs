@@ -10,8 +10,7 @@ use std::ops::Range;
 
 use offtake_change::wire::ChangeView;
 use offtake_encode::debezium::Message;
-use offtake_encode::{EncodeError, partition_of};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 
 /// Bytes for one partition: enough for one request, and the rest goes with the next.
 const PARTITION_BYTES: usize = 1_000_000;
@@ -21,8 +20,6 @@ const TOTAL_BYTES: usize = 4 << 20;
 const MESSAGES: usize = 8192;
 /// What a message takes in a request beside its key and value.
 const OVERHEAD_BYTES: usize = 64;
-/// Changes of a table without a key that go to one partition in a row, as a power of two.
-const KEYLESS_RUN_BITS: u32 = 10;
 
 /// A message that waits.
 pub(crate) struct Waiting {
@@ -63,9 +60,6 @@ impl Handover {
     }
 
     /// Adds a message.
-    ///
-    /// # Errors
-    /// The change's headers are damaged.
     pub(crate) fn push(
         &mut self,
         target: usize,
@@ -73,14 +67,13 @@ impl Handover {
         group: usize,
         change: &ChangeView<'_>,
         message: &Message<'_>,
-    ) -> Result<(), EncodeError> {
-        let headers = headers(change, message)?;
+        headers: Option<OwnedHeaders>,
+    ) {
         let key = message.key.map(|key| self.put(key));
         let value = message.value.map(|value| self.put(value));
         let timestamp = change.processed_unix_ns.div_euclid(1_000_000).max(0);
         *self.filled_mut(target, index(partition)) += size(message);
         self.messages.push(Waiting { target, partition, group, timestamp, headers, key, value });
-        Ok(())
     }
 
     /// One partition after the other, each in the order of the log.
@@ -130,40 +123,9 @@ fn index(partition: i32) -> usize {
     usize::try_from(partition).unwrap_or_default()
 }
 
-fn size(message: &Message<'_>) -> usize {
+/// What a message takes in a request, without its headers.
+pub(crate) fn size(message: &Message<'_>) -> usize {
     message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len) + OVERHEAD_BYTES
-}
-
-/// The partition of a message: by its key as Java's client chooses it. Changes without a key go in
-/// runs to one partition after the other, as with Java's sticky partitioner; the run follows from
-/// the sequence, so that a re-send lands where it lay.
-pub(crate) fn partition(change: &ChangeView<'_>, message: &Message<'_>, partitions: i32) -> i32 {
-    match message.key {
-        Some(key) => partition_of(key, partitions),
-        None => {
-            let partitions = u64::from(partitions.unsigned_abs().max(1));
-            i32::try_from((change.sequence >> KEYLESS_RUN_BITS) % partitions).unwrap_or(0)
-        }
-    }
-}
-
-/// Headers that plugins added, and the link between the halves of a moved key.
-fn headers(
-    change: &ChangeView<'_>,
-    message: &Message<'_>,
-) -> Result<Option<OwnedHeaders>, EncodeError> {
-    let mut headers = None;
-    for header in change.headers() {
-        let (name, value) = header?;
-        let key = std::str::from_utf8(name).map_err(|_| EncodeError::HeaderName)?;
-        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
-        headers = Some(with.insert(Header { key, value: Some(value) }));
-    }
-    if let Some((key, value)) = message.key_change {
-        let with = headers.take().unwrap_or_else(OwnedHeaders::new);
-        headers = Some(with.insert(Header { key, value: Some(value) }));
-    }
-    Ok(headers)
 }
 
 #[cfg(test)]
@@ -180,7 +142,7 @@ mod tests {
         if handover.is_full(0, partition, &message) {
             return false;
         }
-        handover.push(0, partition, 0, &view(), &message).unwrap();
+        handover.push(0, partition, 0, &view(), &message, None);
         true
     }
 

@@ -1,10 +1,12 @@
-//! The Kafka sink: reads the log on a thread of its own, publishes every change at least once and
-//! in order a key, and keeps a cursor of what the brokers have acknowledged.
+//! The Kafka sink: reads the log on a thread of its own, publishes every change exactly once or at
+//! least once and in order a key, and keeps a cursor of what is published.
 //!
 //! What holds, and where it is kept:
 //!
 //! - The cursor stands for a contiguous prefix: every message of every change up to it is
 //!   acknowledged by all in-sync replicas (`deliveries`).
+//! - Exactly once: data and cursor are in one Kafka transaction (`transaction`), one producer alone
+//!   may write (`fence`), and whether a commit took place is read, never guessed (`cursor_topic`).
 //! - A restart, a rebuilt producer and a crash all go on from the cursor: what is sent again is
 //!   the same bytes in the same order on the same partitions (`session`).
 //! - A broker that is down, slow or refusing delays this sink and nothing else, without a limit
@@ -13,22 +15,50 @@
 //!
 //! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
 
+mod admin;
 mod client;
+mod committer;
 mod context;
 mod cursor;
+mod cursor_topic;
+mod dead_letters;
 mod deliveries;
+mod delivery;
 mod error;
+mod fence;
 mod flight;
 mod handover;
+mod headers;
+mod oauth;
 mod options;
+mod oversize;
+mod partition;
 mod probe;
+mod publications;
 mod session;
 mod sink;
+mod statistics;
 mod status;
+mod table_rules;
+mod topic_checks;
+mod topic_rules;
 mod topics;
+mod transaction;
+mod transactional;
+mod trouble;
+mod watch;
 
+pub use dead_letters::{DeadLetterRequest, DeadLetters, dead_letters};
+pub use delivery::{Delivery, DeliveryOptions, TransactionLevel};
 pub use error::KafkaError;
-pub use options::{KafkaOptions, TopicOptions};
-pub use probe::{ProbeItem, ProbeOutcome, probe};
+pub use oauth::{Oauth, OauthOptions};
+pub use offtake_encode::debezium;
+pub use offtake_encode::debezium::MessageFormat;
+pub use offtake_registry::{Authentication, RegistryOptions, Subjects};
+pub use options::{KafkaOptions, MessageHeaders, Oversize};
+pub use probe::{ProbeItem, ProbeOutcome, ProbeStream, probe};
 pub use sink::KafkaSink;
-pub use status::{Halted, KafkaState, KafkaStatus};
+pub use statistics::{BrokerStatistics, ClientStatistics};
+pub use status::{Halted, KafkaState, KafkaStatus, TransactionCounts};
+pub use topic_rules::{RouteFormat, StreamRule, TopicOptions, TopicRule};
+pub use trouble::WaitReason;

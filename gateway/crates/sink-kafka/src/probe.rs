@@ -1,12 +1,22 @@
 //! The look that `offtake check` takes at a cluster. Nothing is created.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use offtake_change::TableSchema;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::Metadata;
 
+use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::context::QuietContext;
-use crate::topics::{self, Look, REQUEST_TIMEOUT};
-use crate::{KafkaError, KafkaOptions, client};
+use crate::topic_checks::{self, Facts};
+use crate::topic_rules::TopicRule;
+use crate::topics::{self, Look, look};
+use crate::trouble::WaitReason;
+use crate::{KafkaError, KafkaOptions, client, table_rules};
+
+/// How long one question for the brokers waits before it is looked what was heard.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an item turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +32,7 @@ pub enum ProbeOutcome {
 /// One line of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeItem {
-    /// What was looked at: `brokers`, or `topic NAME`.
+    /// What was looked at: `brokers`, `topic NAME` or `table NAME`.
     pub name: String,
     /// How it turned out.
     pub outcome: ProbeOutcome,
@@ -35,7 +45,7 @@ pub struct ProbeItem {
 }
 
 impl ProbeItem {
-    fn ok(name: impl Into<String>, text: impl Into<String>) -> ProbeItem {
+    pub(crate) fn ok(name: impl Into<String>, text: impl Into<String>) -> ProbeItem {
         ProbeItem {
             name: name.into(),
             outcome: ProbeOutcome::Ok,
@@ -45,7 +55,7 @@ impl ProbeItem {
         }
     }
 
-    fn error(name: impl Into<String>, error: &KafkaError) -> ProbeItem {
+    pub(crate) fn error(name: impl Into<String>, error: &KafkaError) -> ProbeItem {
         ProbeItem {
             name: name.into(),
             outcome: ProbeOutcome::Error,
@@ -56,92 +66,136 @@ impl ProbeItem {
     }
 }
 
-/// Looks whether the brokers answer and whether each topic is there or could be created. Blocks for
-/// some seconds where no broker answers; may be called from any thread.
-pub fn probe(options: &KafkaOptions, topics: &[String]) -> Vec<ProbeItem> {
+/// A stream that would be published, and the tables whose changes are in it.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeStream {
+    /// Its name, the topic's too.
+    pub stream: String,
+    /// The tables as they are now.
+    pub tables: Vec<Arc<TableSchema>>,
+}
+
+/// Looks whether the brokers answer, whether each topic is there or could be created, whether it is
+/// as wanted, and whether its tables fit it. Blocks for some seconds where no broker answers; may
+/// be called from any thread.
+pub fn probe(options: &KafkaOptions, streams: &[ProbeStream]) -> Vec<ProbeItem> {
     // On a thread of its own: questions to the cluster's admin need a runtime, and the caller may
     // be within one.
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| probe_here(options, topics));
+        let thread = scope.spawn(|| {
+            probe_here(options, streams)
+                .unwrap_or_else(|error| vec![ProbeItem::error("kafka", &error)])
+        });
         thread.join().unwrap_or_default()
     })
 }
 
-fn probe_here(options: &KafkaOptions, topics: &[String]) -> Vec<ProbeItem> {
-    let inspector = match options.check().and_then(|()| client::inspector(options)) {
-        Ok(inspector) => inspector,
-        Err(error) => return vec![ProbeItem::error("kafka", &error)],
+fn probe_here(
+    options: &KafkaOptions,
+    streams: &[ProbeStream],
+) -> Result<Vec<ProbeItem>, KafkaError> {
+    options.check()?;
+    let inspector = client::inspector(options)?;
+    let (found, broker) = brokers(&inspector, options);
+    let mut items = vec![found];
+    let Some(broker) = broker else { return Ok(items) };
+    let admin = Admin::new(options)?;
+    let broker = admin.broker_config(broker).unwrap_or_default();
+    items.extend(topic_checks::version(&broker));
+    let looks: Vec<Result<Look, KafkaError>> = streams
+        .iter()
+        .map(|it| topics::check_name(&it.stream).and_then(|()| look(&inspector, &it.stream)))
+        .collect();
+    let rules: Vec<TopicRule> = streams.iter().map(|it| options.topics.rule(&it.stream)).collect();
+    let of = |wanted: fn(&Look) -> bool| {
+        let found = streams.iter().zip(&rules).zip(&looks);
+        let found = found.filter(move |(_, look)| look.as_ref().is_ok_and(wanted));
+        found.map(|((it, rule), _)| (it.stream.as_str(), rule))
     };
-    let mut items = vec![brokers(&inspector, options)];
-    if items.iter().any(|item| item.outcome == ProbeOutcome::Error) {
-        return items;
+    let existing: Vec<&str> =
+        of(|look| matches!(look, Look::Ready(_))).map(|(name, _)| name).collect();
+    let configs = admin.topic_configs(&existing);
+    let missing: Vec<(&str, &TopicRule)> =
+        of(|look| matches!(look, Look::Missing)).filter(|(_, rule)| rule.create).collect();
+    let mut creations = admin.create(&missing, true).into_iter();
+    for ((it, rule), look) in streams.iter().zip(&rules).zip(looks) {
+        let topic = it.stream.as_str();
+        let facts = Facts { topic, rule, config: configs.get(topic), broker: &broker };
+        items.extend(match look {
+            Ok(Look::Ready(found)) => facts.existing(found),
+            Ok(Look::NotYet(reason)) => vec![not_ready(topic, reason)],
+            Ok(Look::Missing) if rule.create => match creations.next() {
+                Some(Ok(())) => facts.created(),
+                Some(Err(code)) => vec![refused(topic, &code.to_string())],
+                None => Vec::new(),
+            },
+            Ok(Look::Missing) => {
+                let error = KafkaError::TopicMissing { topic: topic.to_owned() };
+                vec![ProbeItem::error(format!("topic {topic}"), &error)]
+            }
+            Err(error) => vec![ProbeItem::error(format!("topic {topic}"), &error)],
+        });
+        items.extend(table_rules::judge(topic, &it.tables, rule, facts.is_compacted()));
     }
-    items.extend(topics.iter().map(|topic| probe_topic(&inspector, options, topic)));
-    items
+    Ok(items)
 }
 
-fn brokers(inspector: &BaseConsumer<QuietContext>, options: &KafkaOptions) -> ProbeItem {
-    let mut answer = inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT);
-    if answer.is_err() {
-        answer = inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT);
-    }
-    match answer {
+/// Whether brokers answer, and the id of one that does.
+fn brokers(
+    inspector: &BaseConsumer<QuietContext>,
+    options: &KafkaOptions,
+) -> (ProbeItem, Option<i32>) {
+    match ask(inspector) {
         Ok(metadata) => {
             let cluster = inspector
                 .client()
                 .fetch_cluster_id(Duration::from_secs(1))
                 .unwrap_or_else(|| "without an id".to_owned());
             let count = metadata.brokers().len();
-            ProbeItem::ok("brokers", format!("cluster {cluster}, {count} broker(s)"))
+            let item = ProbeItem::ok("brokers", format!("cluster {cluster}, {count} broker(s)"));
+            (item, metadata.brokers().first().map(|broker| broker.id()))
         }
-        Err(error) => ProbeItem {
-            name: "brokers".to_owned(),
-            outcome: ProbeOutcome::Error,
-            code: "KAFKA_UNREACHABLE",
-            text: format!("no broker of {} answers: {error}", options.brokers.join(", ")),
-            next_step: "check brokers, security settings and the network; the pipeline itself \
-                        would start and wait"
-                .to_owned(),
-        },
+        Err((reason, text)) => {
+            let next_step = reason.next_step();
+            let item = ProbeItem {
+                name: "brokers".to_owned(),
+                outcome: ProbeOutcome::Error,
+                code: reason.code(),
+                text: format!("no broker of {} answers: {text}", options.brokers.join(", ")),
+                next_step: format!("{next_step}; the pipeline itself would start and wait"),
+            };
+            (item, None)
+        }
     }
 }
 
-fn probe_topic(
-    inspector: &BaseConsumer<QuietContext>,
-    options: &KafkaOptions,
-    topic: &str,
-) -> ProbeItem {
-    let name = format!("topic {topic}");
-    let found = topics::check_name(topic).and_then(|()| topics::look(inspector, topic));
-    match found {
-        Ok(Look::Ready(partitions)) => {
-            ProbeItem::ok(name, format!("exists with {partitions} partition(s)"))
+/// Asks for the brokers until they answer, or what they said instead is plain.
+fn ask(inspector: &BaseConsumer<QuietContext>) -> Result<Metadata, (WaitReason, String)> {
+    let deadline = Instant::now() + 2 * REQUEST_TIMEOUT;
+    loop {
+        let error = match inspector.fetch_metadata(Some("offtake"), ASK_INTERVAL) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        let heard = client::heard(inspector);
+        let plain = heard.as_ref().is_some_and(|(reason, _)| reason.is_specific());
+        if plain || Instant::now() >= deadline {
+            return Err(heard.unwrap_or_else(|| (WaitReason::Unreachable, error.to_string())));
         }
-        Ok(Look::NotYet(reason)) => ProbeItem {
-            name,
-            outcome: ProbeOutcome::Warning,
-            code: "KAFKA_TOPIC_NOT_READY",
-            text: reason,
-            next_step: "look again when the cluster has settled".to_owned(),
-        },
-        Ok(Look::Missing) if options.topics.create => would_create(options, name, topic),
-        Ok(Look::Missing) => {
-            ProbeItem::error(name, &KafkaError::TopicMissing { topic: topic.to_owned() })
-        }
-        Err(error) => ProbeItem::error(name, &error),
     }
 }
 
-fn would_create(options: &KafkaOptions, name: String, topic: &str) -> ProbeItem {
-    match topics::create(options, topic, true) {
-        Ok(Ok(())) => ProbeItem::ok(
-            name,
-            format!("will be created with {} partition(s)", options.topics.partitions),
-        ),
-        Ok(Err(code)) => {
-            let reason = code.to_string();
-            ProbeItem::error(name, &KafkaError::TopicCreate { topic: topic.to_owned(), reason })
-        }
-        Err(error) => ProbeItem::error(name, &error),
+fn not_ready(topic: &str, reason: String) -> ProbeItem {
+    ProbeItem {
+        name: format!("topic {topic}"),
+        outcome: ProbeOutcome::Warning,
+        code: "KAFKA_TOPIC_NOT_READY",
+        text: reason,
+        next_step: "look again when the cluster has settled".to_owned(),
     }
+}
+
+fn refused(topic: &str, reason: &str) -> ProbeItem {
+    let (topic, reason) = (topic.to_owned(), reason.to_owned());
+    ProbeItem::error(format!("topic {topic}"), &KafkaError::TopicCreate { topic, reason })
 }

@@ -10,31 +10,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use offtake_change::TableSchema;
+use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
-use offtake_encode::debezium::{Encoder, Plan};
-use offtake_log::{Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection};
+use offtake_encode::debezium::Encoder;
+use offtake_log::{
+    Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection, without_original,
+};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
-use crate::context::{Failure, SinkContext};
+use crate::context::{Failure, SinkContext, says_nothing};
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
+use crate::delivery::Mode;
+use crate::fence::Ownership;
 use crate::flight::{Break, Broken, Flight, Target};
 use crate::handover::Handover;
+use crate::headers::HeaderWriter;
+use crate::oversize::{Oversized, is_too_large};
+use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
-use crate::topics::Topics;
-use crate::{KafkaError, KafkaOptions, client};
+use crate::topics::{self, Ready, Topics};
+use crate::{KafkaError, KafkaOptions, Oversize, client};
 
 /// Waiting for the log, when everything is acknowledged.
-const IDLE_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Between two looks for a broker or topic that is not there yet.
-const LOOK_WAIT: Duration = Duration::from_millis(200);
+pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(200);
 /// Between two questions whether the brokers are back while there is nothing to send.
 const REACH_INTERVAL: Duration = Duration::from_secs(2);
 /// Events taken in a row; one reports all messages of a request.
 const POLLS: u32 = 16;
+/// What a topic takes at least where that is not known, in bytes: Kafka's default of
+/// `max.message.bytes`, less what a request adds.
+const COMMON_MESSAGE_BYTES: usize = 1_000_000;
 /// Producers that may fail in a row for an unknown reason, without progress, until that is final.
 const MAX_FRUITLESS_REBUILDS: u32 = 8;
 
@@ -52,17 +62,25 @@ pub(crate) enum Ended {
 
 /// What outlives a producer.
 pub(crate) struct Publisher<'o> {
-    options: &'o KafkaOptions,
-    log: &'o Log,
-    status: &'o Arc<StatusCell>,
-    stop: &'o Stop,
-    cursor: Cursor,
-    pin: &'o Pin,
-    topics: Topics<'o>,
+    pub(crate) options: &'o KafkaOptions,
+    pub(crate) log: &'o Log,
+    pub(crate) status: &'o Arc<StatusCell>,
+    pub(crate) stop: &'o Stop,
+    pub(crate) cursor: Cursor,
+    pub(crate) pin: &'o Pin,
+    pub(crate) topics: Topics<'o>,
     encoder: Encoder,
-    plans: HashMap<u32, Arc<Plan>>,
-    fruitless: u32,
+    publications: Publications<'o>,
+    /// Messages that were refused for their size.
+    pub(crate) oversized: Oversized,
+    pub(crate) fruitless: u32,
     asked: Instant,
+    /// How is delivered, once that is decided.
+    pub(crate) mode: Option<Mode>,
+    /// What this process can claim to be the only publisher by.
+    pub(crate) ownership: Ownership,
+    /// The last source transaction of which was said that it is cut.
+    pub(crate) cut: Option<Arc<str>>,
 }
 
 impl<'o> Publisher<'o> {
@@ -73,8 +91,9 @@ impl<'o> Publisher<'o> {
         stop: &'o Stop,
         cursor: Cursor,
         pin: &'o Pin,
-    ) -> Publisher<'o> {
-        Publisher {
+    ) -> Result<Publisher<'o>, KafkaError> {
+        let publications = Publications::new(options)?;
+        Ok(Publisher {
             options,
             log,
             status,
@@ -83,10 +102,14 @@ impl<'o> Publisher<'o> {
             pin,
             topics: Topics::new(options),
             encoder: Encoder::default(),
-            plans: HashMap::new(),
+            publications,
+            oversized: Oversized::default(),
             fruitless: 0,
             asked: Instant::now(),
-        }
+            mode: None,
+            ownership: Ownership::default(),
+            cut: None,
+        })
     }
 
     /// Publishes until it is stopped, building new producers as needed.
@@ -112,7 +135,7 @@ impl<'o> Publisher<'o> {
         }
     }
 
-    fn pause(&self, time: Duration) {
+    pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until && !self.stop.is_asked() {
             std::thread::sleep(Duration::from_millis(10));
@@ -121,21 +144,14 @@ impl<'o> Publisher<'o> {
 
     /// One producer's life.
     fn session(&mut self, one_by_one: bool) -> Result<Ended, KafkaError> {
-        let pending = Arc::new(Pending::new());
-        let context = SinkContext::new(Arc::clone(&pending), Arc::clone(self.status));
-        let mut flight = Flight {
-            producer: client::producer(self.options, context, one_by_one)?,
-            deliveries: Deliveries::new(Arc::clone(&pending)),
-            pending,
-            status: self.status,
-            stop: self.stop,
-            one_by_one,
-            indexes: HashMap::new(),
-            targets: Vec::new(),
-            handover: Handover::default(),
-            handed_over: 0,
-            source: None,
-        };
+        let Some(mode) = self.decide()? else { return Ok(Ended::Stopped) };
+        if mode.is_exactly_once() {
+            return self.transactional_session(one_by_one);
+        }
+        if !self.take_over()? {
+            return Ok(Ended::Stopped);
+        }
+        let mut flight = self.flight(client::Kind { one_by_one, transactional: false })?;
         let began_with = self.log.durable().borrow().sequence;
         let mut reader = self.reader()?;
         let outcome = self.publish(&mut flight, &mut reader, began_with);
@@ -149,18 +165,51 @@ impl<'o> Publisher<'o> {
         outcome
     }
 
+    /// A new producer with nothing on its way.
+    pub(crate) fn flight(&self, kind: client::Kind) -> Result<Flight<'o>, KafkaError> {
+        let pending = Arc::new(Pending::new());
+        let context = SinkContext::new(Arc::clone(&pending), Arc::clone(self.status));
+        Ok(Flight {
+            producer: Arc::new(client::producer(self.options, context, kind)?),
+            transactions: None,
+            committed: None,
+            is_draining: false,
+            deliveries: Deliveries::new(Arc::clone(&pending)),
+            pending,
+            status: self.status,
+            stop: self.stop,
+            one_by_one: kind.one_by_one,
+            indexes: HashMap::new(),
+            targets: Vec::new(),
+            handover: Handover::default(),
+            handed_over: 0,
+            source: None,
+            headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            alone: None,
+            text: Vec::new(),
+        })
+    }
+
     /// Writes the cursor when it is time. What lies before it is let go of only then: a log at its
     /// limit deletes that at once, and a start goes by what is on the disk.
     fn write_cursor(&mut self, now: bool) -> Result<(), KafkaError> {
+        if self.mode.is_some_and(Mode::is_exactly_once) {
+            return self.cursor.keep_note(now);
+        }
         if self.cursor.write(self.log, now)? {
             self.pin.advance(self.cursor.sequence());
         }
         Ok(())
     }
 
-    fn judge_break(&mut self, flight: &mut Flight<'_>, broken: Break) -> Result<Ended, KafkaError> {
-        let failure = match broken {
+    pub(crate) fn judge_break(
+        &mut self,
+        flight: &mut Flight<'_>,
+        broken: Break,
+    ) -> Result<Ended, KafkaError> {
+        let mut failure = match broken {
             Break::Error(error) => return Err(error),
+            Break::Replace => return Ok(Ended::Rebuild { one_by_one: flight.one_by_one }),
             Break::Failed(failure) => failure,
             Break::Broken => match flight.broken() {
                 Some(Broken::Stopped) => return Ok(Ended::Stopped),
@@ -168,12 +217,18 @@ impl<'o> Publisher<'o> {
                 None => return Ok(Ended::Rebuild { one_by_one: flight.one_by_one }),
             },
         };
+        if flight.transactions.is_some() && says_nothing(failure.code) {
+            failure.code = flight.transaction_error().unwrap_or(failure.code);
+        }
         // Reports that came before the failure move the cursor first.
         self.settle(flight)?;
+        if is_too_large(failure.code) && self.takes_as_dead_letter(flight.alone.take()) {
+            return Ok(Ended::Rebuild { one_by_one: flight.one_by_one });
+        }
         self.judge(&failure, flight.one_by_one)
     }
 
-    fn reader(&self) -> Result<Reader, KafkaError> {
+    pub(crate) fn reader(&self) -> Result<Reader, KafkaError> {
         let cursor = self.cursor.sequence();
         self.log.reader(cursor, Selection::all()).map_err(|error| match error {
             ReadError::TooOld { earliest } => KafkaError::CursorTooOld { cursor, earliest },
@@ -215,21 +270,27 @@ impl<'o> Publisher<'o> {
         if flight.deliveries.is_empty() {
             self.topics.rest();
             reader.wait_blocking(IDLE_WAIT);
-            if self.waits_for_brokers() && self.asked.elapsed() >= REACH_INTERVAL {
-                self.asked = Instant::now();
-                match self.topics.reachable()? {
-                    Ok(()) => self.status.running(),
-                    Err(reason) => self.status.waiting(reason),
-                }
-            }
+            self.ask_for_brokers()?;
         } else {
             flight.flush();
         }
         Ok(())
     }
 
+    /// Asks now and then whether the brokers are back: nothing else tells it while nothing is sent.
+    pub(crate) fn ask_for_brokers(&mut self) -> Result<(), KafkaError> {
+        if self.waits_for_brokers() && self.asked.elapsed() >= REACH_INTERVAL {
+            self.asked = Instant::now();
+            match self.topics.reachable()? {
+                Ok(()) => self.status.running(),
+                Err(reason) => self.status.waiting(reason),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it is the brokers, and not the disk, that the sink waits for.
-    fn waits_for_brokers(&self) -> bool {
+    pub(crate) fn waits_for_brokers(&self) -> bool {
         self.status.is_waiting() && !self.cursor.is_stuck()
     }
 
@@ -249,7 +310,7 @@ impl<'o> Publisher<'o> {
     }
 
     /// Takes reports, moves the cursor, writes it when it is time.
-    fn settle(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
+    pub(crate) fn settle(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
         for _ in 0..POLLS {
             let before = flight.pending.acknowledged_count();
             flight.producer.poll(Duration::ZERO);
@@ -267,6 +328,9 @@ impl<'o> Publisher<'o> {
         if let Some(covered) = flight.deliveries.advance(&self.status.latency) {
             self.cursor.advance(covered);
             self.fruitless = 0;
+            if !self.oversized.is_empty() {
+                self.oversized.forget(self.cursor.sequence());
+            }
             self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         }
         self.write_cursor(false)
@@ -284,8 +348,12 @@ impl<'o> Publisher<'o> {
         self.settle(flight)
     }
 
-    fn send_group(&mut self, flight: &mut Flight<'_>, group: ReadGroup) -> Result<(), Break> {
-        let ReadGroup { controls, runs, last_sequence, .. } = group;
+    pub(crate) fn send_group(
+        &mut self,
+        flight: &mut Flight<'_>,
+        group: ReadGroup,
+    ) -> Result<(), Break> {
+        let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         let mut commit_unix_us = None;
         for control in controls {
             match control {
@@ -302,31 +370,70 @@ impl<'o> Publisher<'o> {
             self.send_run(flight, run)?;
         }
         let source = flight.source.clone();
-        flight.deliveries.finish_group(Covered { sequence: last_sequence, source, commit_unix_us });
+        let covered = Covered { sequence: last_sequence, source, commit_unix_us };
+        match &mut flight.transactions {
+            Some(transactions) => transactions.collect(covered, ends_group),
+            None => flight.deliveries.finish_group(covered),
+        }
         Ok(())
     }
 
     fn send_run(&mut self, flight: &mut Flight<'_>, run: &Run) -> Result<(), Break> {
-        let plan = self.plan(run.schema)?;
+        let publication = self.publication(flight, run.stream, run.schema)?;
         let target = self.target(flight, run.stream)?;
         for change in run.changes() {
             let change = change.map_err(EncodeError::from)?;
-            self.encoder
-                .messages(&plan, &change, |message| flight.take(target, &change, &message))?;
+            let is_large = change.encoded.len() > flight.targets[target].message_bytes / 2;
+            if publication.is_letters && is_large {
+                let mut letter = Vec::new();
+                without_original(&change, &mut letter).map_err(EncodeError::from)?;
+                let letter = ChangeView::parse(&letter).map_err(EncodeError::from)?;
+                self.send_change(flight, target, &publication, &letter)?;
+            } else {
+                self.send_change(flight, target, &publication, &change)?;
+            }
         }
         Ok(())
     }
 
-    fn plan(&mut self, id: u32) -> Result<Arc<Plan>, KafkaError> {
-        if let Some(plan) = self.plans.get(&id) {
-            return Ok(Arc::clone(plan));
+    fn send_change(
+        &mut self,
+        flight: &mut Flight<'_>,
+        target: usize,
+        publication: &Publication,
+        change: &ChangeView<'_>,
+    ) -> Result<(), Break> {
+        if !self.oversized.is_empty() {
+            self.bury(flight, change)?;
         }
-        let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
-        let schema = TableSchema::from_proto(&schema)
-            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })?;
-        let plan = Arc::new(Plan::new(&self.options.pipeline, &schema));
-        self.plans.insert(id, Arc::clone(&plan));
-        Ok(plan)
+        let oversized = &self.oversized;
+        let mut messages = 0;
+        self.encoder.messages(&publication.plan, change, |message| {
+            let index = messages;
+            messages += 1;
+            if !oversized.is_empty() && oversized.is_refused(change.sequence, index) {
+                return Ok(());
+            }
+            flight.take(target, change, &message, index, publication)
+        })
+    }
+
+    /// What is published of a schema on a stream, waiting until its format is ready.
+    fn publication(
+        &mut self,
+        flight: &mut Flight<'_>,
+        stream: u32,
+        schema: u32,
+    ) -> Result<Arc<Publication>, Break> {
+        loop {
+            match self.publications.step(self.log, stream, schema)? {
+                Ok(publication) => return Ok(publication),
+                Err(reason) => self.status.waiting(reason),
+            }
+            self.check(flight)?;
+            flight.producer.poll(LOOK_WAIT);
+            self.settle(flight)?;
+        }
     }
 
     /// Index of a stream's topic, waiting until it can be written.
@@ -339,11 +446,12 @@ impl<'o> Publisher<'o> {
             .stream_name(stream)
             .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
         loop {
-            match self.topics.step(&topic)? {
-                Ok(partitions) => {
+            match self.topics.step(&topic, self.log)? {
+                Ok(Ready { partitions, message_bytes }) => {
                     let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
                     let index = flight.targets.len();
-                    flight.targets.push(Target { topic, partitions, known });
+                    let message_bytes = self.message_bytes(message_bytes, flight.one_by_one);
+                    flight.targets.push(Target { topic, partitions, known, message_bytes });
                     flight.indexes.insert(stream, index);
                     return Ok(index);
                 }
@@ -355,8 +463,19 @@ impl<'o> Publisher<'o> {
         }
     }
 
+    /// Size beyond which a message is sent alone. `known`: what the topic takes.
+    fn message_bytes(&self, known: Option<usize>, one_by_one: bool) -> usize {
+        match (&self.options.oversize, known) {
+            (Oversize::Halt, _) => usize::MAX,
+            (Oversize::DeadLetter(_), Some(bytes)) => bytes.min(self.options.queue_bytes()),
+            // Something was refused, and what may be is not known.
+            (Oversize::DeadLetter(_), None) if one_by_one => 0,
+            (Oversize::DeadLetter(_), None) => COMMON_MESSAGE_BYTES.min(self.options.queue_bytes()),
+        }
+    }
+
     /// Whether to go on.
-    fn check(&self, flight: &Flight<'_>) -> Result<(), Break> {
+    pub(crate) fn check(&self, flight: &Flight<'_>) -> Result<(), Break> {
         if flight.broken().is_some() { Err(Break::Broken) } else { Ok(()) }
     }
 
@@ -370,6 +489,8 @@ impl<'o> Publisher<'o> {
         let error = match failure.code {
             // A batch may be too large where each of its messages is not.
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if !one_by_one => {
+                // What the topics take may have been changed.
+                self.topics.forget();
                 return Ok(Ended::Rebuild { one_by_one: true });
             }
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
@@ -391,6 +512,16 @@ impl<'o> Publisher<'o> {
             | Code::PolicyViolation
             | Code::UnsupportedCompressionType
             | Code::UnsupportedForMessageFormat => KafkaError::Refused { topic, after, reason },
+            Code::TransactionalIdAuthorizationFailed => {
+                KafkaError::TransactionsDenied { id: self.options.transactional_id() }
+            }
+            // A transaction that the brokers ended, or a broker that did not come back in time.
+            // Nothing is lost but time; who took over is looked at before the next producer.
+            code if is_of_a_transaction(code) || topics::passes(code) => {
+                self.status.waiting(reason);
+                self.fruitless = self.fruitless.min(MAX_FRUITLESS_REBUILDS - 1);
+                return Ok(Ended::Rebuild { one_by_one });
+            }
             _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
                 KafkaError::Refused { topic, after, reason }
             }
@@ -401,4 +532,20 @@ impl<'o> Publisher<'o> {
         };
         Err(error)
     }
+}
+
+/// Whether a code says no more than that the producer's transaction or epoch has ended.
+fn is_of_a_transaction(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Fenced
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::InvalidTransactionalState
+            | Code::InvalidProducerIdMapping
+            | Code::UnknownProducerId
+            | Code::ConcurrentTransactions
+            | Code::TransactionCoordinatorFenced
+    )
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
 use offtake_log::{Log, Pin};
+use offtake_proto::v1;
+use tokio::sync::watch;
 
 use crate::cursor::Cursor;
 use crate::session::Publisher;
@@ -76,16 +78,16 @@ impl KafkaSink {
             }
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
-        let pin = Arc::new(log.pin(PIN, cursor.sequence()));
+        let pin = Arc::new(log.pin(PIN, cursor.least_sequence()));
+        crate::watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
         let thread = {
             let (log, status, stop, pin) =
                 (log.clone(), Arc::clone(&status), Arc::clone(&stop), Arc::clone(&pin));
             std::thread::Builder::new()
                 .name("kafka-sink".to_owned())
                 .spawn(move || {
-                    let mut publisher =
-                        Publisher::new(&options, &log, &status, &stop, cursor, &pin);
-                    match publisher.run() {
+                    let publisher = Publisher::new(&options, &log, &status, &stop, cursor, &pin);
+                    match publisher.and_then(|mut publisher| publisher.run()) {
                         Ok(()) => status.stopped(),
                         Err(error) => halt(&status, &error),
                     }
@@ -105,6 +107,17 @@ impl KafkaSink {
     /// sink had caught up with the log once counts.
     pub fn latency(&self) -> Arc<Histogram> {
         self.status.latency.told()
+    }
+
+    /// How long commits take, from the end of a transaction's data on.
+    pub fn commit_duration(&self) -> Arc<Histogram> {
+        Arc::clone(&self.status.commit_seconds)
+    }
+
+    /// The source's place up to which everything is published and the cursor that says so durable:
+    /// what a source may forget that is acknowledged by its sinks. `None`: not known yet.
+    pub fn published(&self) -> watch::Receiver<Option<v1::SourcePosition>> {
+        self.status.published.subscribe()
     }
 
     /// Stops: nothing new is sent, what is on its way is waited for until the deadline, the cursor

@@ -92,6 +92,9 @@ pub(crate) struct Assembler {
     open: Option<Open>,
     serial: u64,
     pub(crate) progress: Progress,
+    /// Just past the last commit or message outside of a transaction that came, captured or not.
+    /// After a start it is the end of what the log has.
+    previous_end: Lsn,
     /// Transactions that commit here or later wait.
     pub(crate) hold_at: Option<Lsn>,
     /// The end of a transaction without rows, or just past a message outside of one: an idle
@@ -116,6 +119,7 @@ impl Assembler {
             batch: Batch::new(),
             open: None,
             serial: 0,
+            previous_end: progress.end,
             progress,
             hold_at: None,
             passed: Lsn::ZERO,
@@ -270,9 +274,10 @@ impl Assembler {
             transaction: Transaction {
                 id,
                 commit,
-                previous_commit: self.progress.last_commit,
+                previous_commit: self.previous_end,
                 commit_unix_us: postgres_to_unix_us(time),
                 origin: String::new(),
+                begin: at,
             },
             index: None,
             rows: 0,
@@ -290,6 +295,7 @@ impl Assembler {
         if open.transaction.commit != commit {
             return Err(out_of_place(at, "a transaction ends at another place than it said"));
         }
+        self.previous_end = self.previous_end.max(end);
         if open.skip_all {
             return Ok(());
         }
@@ -319,7 +325,6 @@ impl Assembler {
             source_rows: open.rows,
         });
         self.progress.end = end;
-        self.progress.last_commit = commit;
         Ok(())
     }
 
@@ -408,6 +413,7 @@ impl Assembler {
             }
             self.passed = self.passed.max(Lsn(message.lsn.saturating_add(1)));
             self.message_passed = true;
+            self.previous_end = self.previous_end.max(lsn);
             (NO_TRANSACTION, 1)
         };
         let batch = &mut self.batch;

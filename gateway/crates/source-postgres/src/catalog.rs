@@ -89,6 +89,9 @@ pub struct Table {
     pub key_deferrable: bool,
     /// Names of the columns of the identity's index; empty: there is none.
     pub identity_index: Vec<String>,
+    /// Names of the columns of the first unique index, by its name, over columns that refuse NULL;
+    /// empty: there is none.
+    pub unique_key: Vec<String>,
 }
 
 /// A column of a table.
@@ -203,8 +206,19 @@ fn bare_table(row: &SqlRow) -> Table {
         key: Vec::new(),
         key_deferrable: false,
         identity_index: Vec::new(),
+        unique_key: Vec::new(),
     }
 }
+
+/// The unique index that serves as a key where a table has no primary key: of those that hold for
+/// every row (no predicate, no expression, no column that takes NULL) the first by name, as
+/// Debezium takes it.
+const UNIQUE_KEYS: &str = "SELECT DISTINCT ON (x.indrelid) x.indrelid, x.indexrelid \
+     FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid \
+     WHERE x.indisunique AND NOT x.indisprimary AND x.indisvalid AND x.indimmediate \
+     AND x.indpred IS NULL AND x.indexprs IS NULL \
+     AND NOT EXISTS (SELECT FROM pg_attribute n WHERE n.attrelid = x.indrelid \
+     AND n.attnum = ANY (x.indkey) AND NOT n.attnotnull) ORDER BY x.indrelid, c.relname";
 
 /// Fills in columns and keys, as they are now.
 pub(crate) async fn read_columns(
@@ -215,6 +229,7 @@ pub(crate) async fn read_columns(
         table.columns.clear();
         table.key.clear();
         table.identity_index.clear();
+        table.unique_key.clear();
     }
     if tables.is_empty() {
         return Ok(());
@@ -232,10 +247,12 @@ pub(crate) async fn read_columns(
     let columns = session.query("read the tables' columns", &columns).await?;
     let keys = format!(
         "SELECT i.indrelid, a.attname, i.indimmediate, i.indisprimary, \
-         i.indisreplident AND i.indisvalid FROM pg_index i, \
+         i.indisreplident AND i.indisvalid, i.indexrelid = u.indexrelid FROM pg_index i \
+         LEFT JOIN ({UNIQUE_KEYS}) u ON u.indrelid = i.indrelid, \
          unnest(i.indkey) WITH ORDINALITY AS k(attnum, place) \
          JOIN pg_attribute a ON a.attnum = k.attnum \
-         WHERE a.attrelid = i.indrelid AND (i.indisprimary OR i.indisreplident) \
+         WHERE a.attrelid = i.indrelid \
+         AND (i.indisprimary OR i.indisreplident OR i.indexrelid = u.indexrelid) \
          AND k.place <= i.indnkeyatts AND i.indrelid IN ({oids}) ORDER BY i.indrelid, k.place"
     );
     let keys = session.query("read the tables' keys", &keys).await?;
@@ -254,6 +271,9 @@ pub(crate) async fn read_columns(
             }
             if row.is_true(4) {
                 table.identity_index.push(row.text(1).to_owned());
+            }
+            if row.is_true(5) {
+                table.unique_key.push(row.text(1).to_owned());
             }
         }
     }
@@ -293,5 +313,6 @@ pub(crate) fn table(oid: u32, name: &str) -> Table {
         key: vec!["id".to_owned()],
         key_deferrable: false,
         identity_index: Vec::new(),
+        unique_key: Vec::new(),
     }
 }

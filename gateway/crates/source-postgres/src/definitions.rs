@@ -156,6 +156,7 @@ fn table_facts(table: &Table, is_published: impl Fn(&str) -> bool) -> TableFacts
             .collect(),
         primary_key: table.key.clone(),
         identity_index: table.identity_index.clone(),
+        unique_key: table.unique_key.clone(),
     }
 }
 

@@ -43,8 +43,6 @@ pub(crate) struct Progress {
     /// There is nothing for us before this place.
     pub(crate) idle: Lsn,
     pub(crate) partial: Option<PartialTransaction>,
-    /// Commit of the last whole transaction.
-    pub(crate) last_commit: Lsn,
 }
 
 impl Progress {
@@ -55,12 +53,7 @@ impl Progress {
             commit: lsn(partial.commit.as_ref()),
             next_row: partial.next_row,
         });
-        Progress {
-            end: lsn(position.end.as_ref()),
-            idle: lsn(position.idle.as_ref()),
-            partial,
-            last_commit: lsn(position.last_commit.as_ref()),
-        }
+        Progress { end: lsn(position.end.as_ref()), idle: lsn(position.idle.as_ref()), partial }
     }
 
     /// Where the stream starts: everything that commits before is done.

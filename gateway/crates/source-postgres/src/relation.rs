@@ -32,6 +32,9 @@ pub struct TableFacts {
     pub primary_key: Vec<String>,
     /// Names of the columns of the index that is the replica identity; empty where it is none.
     pub identity_index: Vec<String>,
+    /// Names of the columns of a unique index over columns that refuse NULL, the key of a table
+    /// that has no primary key; empty: there is none.
+    pub unique_key: Vec<String>,
 }
 
 /// A table's schema with the decoder of its rows.
@@ -179,8 +182,7 @@ fn announced<'d>(message: &pgoutput::Relation<'d>, facts: Option<&TableFacts>) -
             }
         })
         .collect();
-    let primary_key = facts.map_or(&[][..], |facts| &facts.primary_key);
-    let key = key(replica_identity, &columns, primary_key, &identity);
+    let key = key(replica_identity, &columns, facts, &identity);
     let namespace = qualified_namespace(message.namespace);
     Definition { namespace, table: message.name, replica_identity, columns, identity, key }
 }
@@ -200,18 +202,19 @@ fn described(facts: &TableFacts) -> Definition<'_> {
         table: &facts.table,
         replica_identity: facts.replica_identity,
         columns: facts.columns.clone(),
-        key: key(facts.replica_identity, &facts.columns, &facts.primary_key, &identity),
+        key: key(facts.replica_identity, &facts.columns, Some(facts), &identity),
         identity,
     }
 }
 
 /// Ordinals of the key's columns. The primary key's order is the catalogue's; which columns the
 /// identity has is the stream's, and it wins where the two tell of different times. Under FULL the
-/// stream marks every column, which is no key.
+/// stream marks every column, which is no key. A table without a primary key goes by a unique index
+/// as Debezium has it: its inserts, and under FULL all its changes, have a key then.
 fn key(
     replica_identity: ReplicaIdentity,
     columns: &[ColumnFacts],
-    primary_key: &[String],
+    facts: Option<&TableFacts>,
     identity: &[bool],
 ) -> Vec<u32> {
     let ordinal = |name: &String| {
@@ -219,8 +222,12 @@ fn key(
         u32::try_from(place).ok()
     };
     // None where a column of the key is not among those published.
-    let catalogued: Option<Vec<u32>> = primary_key.iter().map(ordinal).collect();
-    let catalogued = catalogued.filter(|key| !key.is_empty());
+    let ordinals = |names: &[String]| -> Option<Vec<u32>> {
+        names.iter().map(ordinal).collect::<Option<Vec<u32>>>().filter(|key| !key.is_empty())
+    };
+    let catalogued = facts.and_then(|facts| ordinals(&facts.primary_key));
+    let without_primary_key = facts.filter(|facts| facts.primary_key.is_empty());
+    let unique = without_primary_key.and_then(|facts| ordinals(&facts.unique_key));
     let marked: Vec<u32> =
         (0..).zip(identity).filter(|&(_, &is_key)| is_key).map(|(ordinal, _)| ordinal).collect();
     match replica_identity {
@@ -228,9 +235,10 @@ fn key(
             let same = |key: &Vec<u32>| {
                 key.len() == marked.len() && key.iter().all(|ordinal| marked.contains(ordinal))
             };
-            catalogued.filter(same).unwrap_or(marked)
+            let key = catalogued.filter(same).unwrap_or(marked);
+            if key.is_empty() { unique.unwrap_or_default() } else { key }
         }
         ReplicaIdentity::Index => catalogued.unwrap_or(marked),
-        _ => catalogued.unwrap_or_default(),
+        _ => catalogued.or(unique).unwrap_or_default(),
     }
 }

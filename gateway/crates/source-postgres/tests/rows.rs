@@ -136,6 +136,7 @@ fn facts(identity: ReplicaIdentity, key: &[&str], columns: Vec<ColumnFacts>) -> 
         columns,
         primary_key: key.iter().map(|&name| name.to_owned()).collect(),
         identity_index: Vec::new(),
+        unique_key: Vec::new(),
     }
 }
 
@@ -515,6 +516,30 @@ fn the_key_is_the_streams_where_the_catalogue_tells_of_another_time() {
         let bytes = relation_message(identity, &told_key);
         let relation = announce(&mut cache, &bytes, Some(&facts), &types);
         assert_eq!(relation.schema.key, expected, "{} {catalogued:?}", char::from(identity));
+    }
+}
+
+#[test]
+fn a_table_without_a_primary_key_goes_by_its_unique_index() {
+    let types = TypeCatalog::new();
+    let columns = || vec![column("id", INT8), column("code", TEXT)];
+    let unmarked = [(false, "id", INT8, -1), (false, "code", TEXT, -1)];
+    let marked = [(true, "id", INT8, -1), (true, "code", TEXT, -1)];
+    for (identity, told, primary, unique, expected) in [
+        (b'd', unmarked, &[][..], &["code", "id"][..], &[1_u32, 0][..]),
+        (b'n', unmarked, &[], &["code"], &[1]),
+        (b'f', marked, &[], &["code"], &[1]),
+        (b'f', marked, &["id"], &["code"], &[0]),
+        // A column of it is not published.
+        (b'f', marked, &[], &["hidden"], &[]),
+        // What the stream marks is in every old row, which a key must be.
+        (b'i', marked, &[], &["code"], &[0, 1]),
+    ] {
+        let mut facts = facts(ReplicaIdentity::Key, primary, columns());
+        facts.unique_key = unique.iter().map(|&name| name.to_owned()).collect();
+        let bytes = relation_message(identity, &told);
+        let relation = announce(&mut RelationCache::new("shop"), &bytes, Some(&facts), &types);
+        assert_eq!(relation.schema.key, expected, "{} {unique:?}", char::from(identity));
     }
 }
 

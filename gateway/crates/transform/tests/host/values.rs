@@ -169,7 +169,7 @@ fn a_plugin_that_does_not_subscribe_is_never_called() {
 }
 
 #[test]
-fn a_verdict_drops_rows_changes_operations_and_adds_headers() {
+fn a_verdict_drops_rows_changes_operations_adds_headers_and_chooses_partitions() {
     let guest = Guest::answering(|layout| {
         let drop = layout.u32s(&[1]);
         let ops = layout.list(&[&0_u32.to_le_bytes()[..], b"d\0\0\0"].concat(), 1);
@@ -177,7 +177,8 @@ fn a_verdict_drops_rows_changes_operations_and_adds_headers() {
         let add = layout.list(&header, 1);
         // rows, stream: none, partitions, add-headers, remove-headers
         let rows = layout.u32s(&[2]);
-        let route = [&rows[..], &[0; 12], &[0; 8], &add, &[0; 8]].concat();
+        let partitions = layout.u32s(&[7]);
+        let route = [&rows[..], &[0; 12], &partitions, &add, &[0; 8]].concat();
         let routes = layout.list(&route, 1);
         [drop, [0; 8], ops, routes, [0; 8], [0; 8], [0; 8]]
     });
@@ -194,6 +195,33 @@ fn a_verdict_drops_rows_changes_operations_and_adds_headers() {
     let headers: Vec<_> = batch.headers(batch.rows[2].headers).collect();
     assert_eq!(headers, [(&b"tier"[..], &b"gold"[..])]);
     assert_eq!(batch.headers(batch.rows[0].headers).count(), 0);
+    assert_eq!(batch.rows[2].headers.partition(), Some(7));
+    assert_eq!(batch.rows[0].headers.partition(), None);
+}
+
+/// A guest that gives these partitions to all rows.
+fn choosing(partitions: &'static [u32]) -> Guest {
+    Guest::answering(|layout| {
+        let partitions = layout.u32s(partitions);
+        let route = [&[0; 8][..], &[0; 12], &partitions, &[0; 8], &[0; 8]].concat();
+        let routes = layout.list(&route, 1);
+        [[0; 8], [0; 8], [0; 8], routes, [0; 8], [0; 8], [0; 8]]
+    })
+}
+
+#[test]
+fn partitions_are_one_for_all_rows_or_one_a_row() {
+    let chosen = |partitions| {
+        let mut batch = batch(&schema(), &customers(3));
+        let list = all(&batch);
+        instance(&choosing(partitions)).process(&mut batch, &list).map(|()| {
+            batch.rows.iter().map(|row| row.headers.partition().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(chosen(&[4]).unwrap(), [4, 4, 4]);
+    assert_eq!(chosen(&[4, 0, 9]).unwrap(), [4, 0, 9]);
+    let fault = chosen(&[4, 5]).unwrap_err();
+    assert!(fault.to_string().contains("2 partitions for 3 rows"), "{fault}");
 }
 
 fn missing_or(value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {

@@ -1,0 +1,99 @@
+//! Changes that a sink could not take, on their way into the dead-letter stream.
+//!
+//! What a dead letter looks like is the log's, and that there has to be one is the sink's. Here is
+//! decided how much of the row it holds: of a stream whose route has a plugin that protects, or
+//! that no route of this run writes, nothing but position, hash of the key and error.
+
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use offtake_change::wire::{ChangeView, WireError};
+use offtake_change::{Operation, TableSchema};
+use offtake_log::{DeadLetter, DeadLetterStream, LogWriter};
+use offtake_sink_kafka::DeadLetterRequest;
+use sha2::{Digest, Sha256};
+
+use super::chain::hexadecimal;
+use super::halt::Halt;
+
+/// Who could not take it.
+const ORIGIN: &str = "kafka";
+
+/// The pipeline's dead letters.
+pub struct DeadLetterDesk {
+    stream: DeadLetterStream,
+    /// Streams of which a dead letter may hold the row.
+    open: HashSet<String>,
+}
+
+impl DeadLetterDesk {
+    /// That of the pipeline of that name.
+    pub fn new(pipeline: &str) -> DeadLetterDesk {
+        DeadLetterDesk { stream: DeadLetterStream::new(pipeline), open: HashSet::new() }
+    }
+
+    /// No plugin of the stream's route protects anything.
+    pub fn open(&mut self, stream: &str) {
+        if !self.open.contains(stream) {
+            self.open.insert(stream.to_owned());
+        }
+    }
+
+    /// Adds the dead letter to the open group and gives its sequence.
+    ///
+    /// # Errors
+    /// The change cannot be read.
+    pub fn write(
+        &mut self,
+        writer: &mut LogWriter,
+        request: &DeadLetterRequest,
+    ) -> Result<u64, Halt> {
+        let change = ChangeView::parse(&request.change).map_err(damaged)?;
+        let key_hash = key_hash(&change, &request.schema).map_err(damaged)?;
+        let operation = [change.operation.letter()];
+        let letter = DeadLetter {
+            origin: ORIGIN,
+            sequence: request.sequence,
+            digest: None,
+            code: request.code,
+            error: &request.error,
+            position: change.lsn,
+            commit: change.transaction.map(|it| it.commit).unwrap_or_default(),
+            stream: &request.stream,
+            namespace: &request.schema.namespace,
+            table: &request.schema.table,
+            operation: std::str::from_utf8(&operation).unwrap_or_default(),
+            key_hash: key_hash.as_deref(),
+            change: self.open.contains(&*request.stream).then_some(&request.change),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Ok(self.stream.push(writer, &letter, i64::try_from(now).unwrap_or(i64::MAX)))
+    }
+}
+
+fn damaged(error: WireError) -> Halt {
+    Halt::new(
+        "DEAD_LETTER_DAMAGED",
+        format!("a change that is to become a dead letter cannot be read: {error}"),
+        "restore the log's folder from a copy, or start over with `offtake resync`",
+    )
+}
+
+/// SHA-256 over the key's columns as text, with a zero byte between two.
+fn key_hash(change: &ChangeView<'_>, schema: &TableSchema) -> Result<Option<String>, WireError> {
+    let row = match change.operation {
+        Operation::Delete => change.before,
+        _ => change.after,
+    };
+    let Some(row) = row.filter(|_| !schema.key.is_empty()) else { return Ok(None) };
+    let mut text = Vec::new();
+    for (index, &ordinal) in schema.key.iter().enumerate() {
+        if index > 0 {
+            text.push(0);
+        }
+        if let Some(value) = row.values().nth(ordinal as usize) {
+            value?.put_text(&mut text);
+        }
+    }
+    Ok(Some(hexadecimal(&Sha256::digest(&text))))
+}

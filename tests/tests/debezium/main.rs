@@ -1,0 +1,72 @@
+//! Debezium's messages, byte for byte: the real Debezium 3.6.3 and the gateway read one PostgreSQL
+//! at the same time, over every type, table shape and operation, and what they publish is compared.
+//!
+//! The engine writes through Kafka Connect's own converters into files; the gateway writes to a real
+//! broker and a consumer reads it. Only what must differ is taken out before (`compare.rs` says
+//! what). What may differ beside that is listed in `allowed.rs`, with the reasons of `DEBEZIUM.md`;
+//! anything else fails. A report goes to `target/tests/debezium-VERSION.md`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod allowed;
+mod compare;
+mod follower;
+mod json;
+mod report;
+mod run;
+mod sets;
+
+use offtake_tests::kafka::skipped;
+use offtake_tests::postgres::Version;
+
+use crate::report::Report;
+use crate::run::Run;
+use crate::sets::{SETS, Set};
+
+/// The sets that one is interested in, by name with commas between; left out: all.
+fn chosen() -> Option<String> {
+    std::env::var("OFFTAKE_DEBEZIUM_SETS").ok()
+}
+
+/// The sets with the values of `schemas.enable` they are compared with.
+fn runs(full: bool) -> Vec<Run> {
+    let chosen = chosen();
+    let wanted = |set: &&Set| {
+        chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == set.name))
+    };
+    let of_set = |set: &'static Set| {
+        let schemas = if full { &[false, true] } else { set.schemas };
+        schemas.iter().map(move |&schemas| Run { set, schemas })
+    };
+    SETS.iter().filter(wanted).flat_map(of_set).collect()
+}
+
+/// What differs under a version of PostgreSQL; empty: nothing.
+async fn compare(version: Version, runs: &[Run]) -> String {
+    let outcomes = match run::record(version, runs).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return format!("{version:?}: {error:?}\n"),
+    };
+    let report = Report::new(&outcomes, chosen().is_none());
+    report.write(&format!("{version:?}").to_lowercase()).unwrap();
+    println!("{version:?}\n{}", report.summary());
+    match report.is_clean() {
+        true => String::new(),
+        false => format!("{version:?}\n{}", report.problems()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_is_debeziums_byte_for_byte() {
+    if skipped("every_message_is_debeziums_byte_for_byte") {
+        return;
+    }
+    let full = std::env::var_os("OFFTAKE_TEST_FULL").is_some();
+    let mut problems = compare(Version::System, &runs(full)).await;
+    if full {
+        for version in [Version::V14, Version::V16, Version::V17, Version::V18] {
+            problems.push_str(&compare(version, &runs(false)).await);
+        }
+    }
+    assert!(problems.is_empty(), "what Debezium publishes differs:\n{problems}");
+}

@@ -1,0 +1,42 @@
+//! Killed at every hand-over of the protocol, under load.
+
+use offtake_tests::crash_points::KAFKA_EXACTLY_ONCE_CRASH_POINTS;
+use offtake_tests::kafka::{Kafka, skipped};
+use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::torture::{Plan, Torture};
+
+fn plan(kills: u32, crash_points: Vec<&'static str>) -> Plan<'static> {
+    let seed = std::env::var("TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(5);
+    Plan {
+        seed,
+        kills,
+        mutation: String::new(),
+        configuration: "[log]\ndir = \"data\"\n".to_owned(),
+        crash_points,
+        kafka: Some(Kafka::shared()),
+        exactly_once: true,
+        broker_faults: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_committed_records_gets_everything_once_over_kills_at_every_hand_over() {
+    if skipped("a_reader_of_committed_records_gets_everything_once_over_kills_at_every_hand_over") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::shared(Version::System);
+    let points = KAFKA_EXACTLY_ONCE_CRASH_POINTS.to_vec();
+    // Three of the start, each point once, and random ones.
+    let kills = 3 + points.len() + points.len().div_ceil(5);
+    let plan = plan(kills as u32, points.clone());
+    let torture = Torture::prepare(postgres, folder.path(), plan.clone()).await.unwrap();
+    let report = torture.run(postgres).await.unwrap_or_else(|error| panic!("{error:?}"));
+    println!("{}", report.line(&plan));
+    for point in points {
+        assert_eq!(report.kills.get(point), Some(&1), "{point}");
+    }
+    let kafka = report.kafka.unwrap();
+    assert!(kafka.records > 0 && kafka.tombstones > 0 && kafka.moved > 0, "{kafka:?}");
+    assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
+}
