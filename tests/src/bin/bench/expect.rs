@@ -29,7 +29,11 @@ fn lines(records: &[Record]) -> Vec<(bool, String)> {
     let avro = find(records, "drain", "Offtake, mask, Kafka, Avro");
     let snapshot = find(records, "snapshot", "Offtake, snapshot into the log");
     at_least("mask and gRPC, rate over the limit's", grpc.and_then(|r| r.ratio_to_limit), 0.8);
-    at_least("with gRPC and Kafka, rate over Debezium's", kafka.and_then(|r| r.ratio_to_debezium), 3.0);
+    at_least(
+        "with gRPC and Kafka, rate over Debezium's",
+        kafka.and_then(|r| r.ratio_to_debezium),
+        3.0,
+    );
     at_least("Kafka, rate over Debezium's", once.and_then(|r| r.ratio_to_debezium), 3.5);
     let of = |one: Option<&Record>, other: Option<&Record>| {
         Some(one?.changes_per_s? / other?.changes_per_s?)
@@ -68,9 +72,9 @@ fn lines(records: &[Record]) -> Vec<(bool, String)> {
 
 /// CPU a change over that of Debezium to Kafka, whichever of its settings takes less.
 fn cpu_over_debezium(records: &[Record], offtake: Option<&Record>) -> Option<f64> {
-    let peers = records.iter().filter(|record| {
-        record.work == "drain" && record.system.starts_with("Debezium to Kafka")
-    });
+    let peers = records
+        .iter()
+        .filter(|record| record.work == "drain" && record.system.starts_with("Debezium to Kafka"));
     let least = peers.filter_map(|record| record.cpu_s_per_million).reduce(f64::min)?;
     Some(offtake?.cpu_s_per_million? / least)
 }
