@@ -139,7 +139,7 @@ impl Publisher<'_> {
         for attempt in 1..=MAX_FENCES {
             let flight = self.flight(client::Kind { one_by_one: false, transactional: true })?;
             let committer = Committer::start(Arc::clone(&flight.producer))?;
-            match self.initialise(&committer, false) {
+            match self.initialise(&flight, &committer, false) {
                 Ok(None) => break,
                 Ok(Some(Ended::Stopped)) => return Ok(None),
                 // Not allowed any more: what is open is ended by the brokers in time.
@@ -163,7 +163,7 @@ impl Publisher<'_> {
         let mut flight = self.flight(client::Kind { one_by_one, transactional: true })?;
         let committer = Committer::start(Arc::clone(&flight.producer))?;
         crash_point("kafka.before_init");
-        if let Some(ended) = self.initialise(&committer, one_by_one)? {
+        if let Some(ended) = self.initialise(&flight, &committer, one_by_one)? {
             return Ok(ended);
         }
         crash_point("kafka.after_init");
@@ -214,6 +214,7 @@ impl Publisher<'_> {
     /// Shuts out every earlier producer and ends what it left open. `Some`: the session ends.
     fn initialise(
         &mut self,
+        flight: &Flight<'_>,
         committer: &Committer,
         one_by_one: bool,
     ) -> Result<Option<Ended>, KafkaError> {
@@ -223,6 +224,8 @@ impl Publisher<'_> {
             if self.stop.is_asked() {
                 return Ok(Some(Ended::Stopped));
             }
+            // The library asks for its token and tells why nobody answers only when it is polled.
+            flight.producer.poll(Duration::ZERO);
             let Some(answer) = committer.answer(LOOK) else { continue };
             let Err(error) = answer.result else { return Ok(None) };
             let code = failure(&error).code;
