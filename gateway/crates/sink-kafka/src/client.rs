@@ -1,5 +1,7 @@
 //! The client library's settings: what order, completeness and bounded memory rest on.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
@@ -28,6 +30,12 @@ const MESSAGE_MAX_BYTES: &str = "104857600";
 /// fifth left out of account. A commit that took clearly less was not repeated, see
 /// [`crate::transaction`].
 const TRANSACTIONAL_RETRY_MS: &str = "500";
+/// The most, after several times.
+const TRANSACTIONAL_RETRY_MAX_MS: &str = "1000";
+
+/// How long a transactional producer waits for an answer, where nothing is said: a broker that hangs
+/// is given up well before the transaction is.
+const TRANSACTIONAL_SOCKET: Duration = Duration::from_secs(10);
 
 /// The settings of every client of these options.
 pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
@@ -72,16 +80,16 @@ pub(crate) fn producer(
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);
     default("batch.size", BATCH_BYTES);
-    if kind.transactional {
-        default("retry.backoff.ms", TRANSACTIONAL_RETRY_MS);
-        default("retry.backoff.max.ms", "1000");
-    }
     config.set("enable.idempotence", "true").set("acks", "all");
     if kind.transactional {
         let timeout = options.transaction_timeout();
         config
             .set("transactional.id", options.transactional_id())
             .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("socket.timeout.ms", socket_timeout_ms(options))
+            // Not the user's: by them a commit that was asked for once is told from others.
+            .set("retry.backoff.ms", TRANSACTIONAL_RETRY_MS)
+            .set("retry.backoff.max.ms", TRANSACTIONAL_RETRY_MAX_MS)
             .set("message.timeout.ms", (timeout * 3 / 4).as_millis().to_string())
             // Lost connections and requests without an answer are told in the log, at that level.
             .set_log_level(RDKafkaLogLevel::Info);
@@ -92,6 +100,15 @@ pub(crate) fn producer(
         config.set("batch.num.messages", "1");
     }
     BaseProducer::from_config_and_context(&config, context).map_err(|error| refused(&error))
+}
+
+/// How long a transactional producer waits for an answer: the library wants it to be no longer than
+/// a transaction may last.
+fn socket_timeout_ms(options: &KafkaOptions) -> String {
+    match options.properties.get("socket.timeout.ms") {
+        Some(asked) => asked.clone(),
+        None => TRANSACTIONAL_SOCKET.min(options.transaction_timeout()).as_millis().to_string(),
+    }
 }
 
 /// Has the library send what it holds, however little, during the next millisecond, and waits for

@@ -22,6 +22,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
 use crate::context::{Failure, SinkContext, says_nothing};
+use crate::copies::Copies;
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
 use crate::delivery::Mode;
@@ -91,6 +92,7 @@ pub(crate) struct Publisher<'o> {
     pub(crate) mode: Option<Mode>,
     /// What this process can claim to be the only publisher by.
     pub(crate) ownership: Ownership,
+    pub(crate) copies: Copies,
     /// The last source transaction of which was said that it is cut.
     pub(crate) cut: Option<Arc<str>>,
 }
@@ -119,6 +121,7 @@ impl<'o> Publisher<'o> {
             asked: Instant::now(),
             mode: None,
             ownership: Ownership::default(),
+            copies: Copies::default(),
             cut: None,
         }
     }
@@ -196,6 +199,7 @@ impl<'o> Publisher<'o> {
             handed_over: 0,
             source: None,
             headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            held: ReadGroup::default(),
             alone: None,
             text: Vec::new(),
         })
@@ -364,16 +368,20 @@ impl<'o> Publisher<'o> {
         flight: &mut Flight<'_>,
         group: ReadGroup,
     ) -> Result<(), Break> {
+        let Some(group) = flight.whole_group(group) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         let mut commit_unix_us = None;
+        flight.headers.forget_ends();
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
+                    flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.map(|transaction| transaction.commit_unix_us);
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
+                Control::SnapshotProgress(progress) => self.copies.saw(&progress),
                 _ => {}
             }
         }

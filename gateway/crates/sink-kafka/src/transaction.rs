@@ -70,6 +70,8 @@ pub(crate) struct Closing {
     since: Instant,
     /// It ends inside a source transaction.
     is_cut: bool,
+    /// It ends inside the copy of a table.
+    is_in_snapshot: bool,
 }
 
 #[derive(Debug)]
@@ -165,7 +167,8 @@ impl Transactions {
     }
 
     /// Whether what is collected is to be committed now. `caught_up`: there is no more in the log.
-    pub(crate) fn is_due(&self, caught_up: bool) -> bool {
+    /// `is_urgent`: also without a message.
+    pub(crate) fn is_due(&self, caught_up: bool, is_urgent: bool) -> bool {
         let collected = &self.collected;
         let Some(since) = collected.since else { return false };
         if self.is_closing() || !collected.at_group_end {
@@ -175,7 +178,8 @@ impl Transactions {
         let rested = self.closed_at.is_none_or(|closed| closed.elapsed() >= self.interval);
         if collected.messages == 0 {
             // Only the source's place has moved.
-            return collected.at_boundary && age >= POSITION_INTERVAL && caught_up;
+            let is_time = is_urgent || age >= POSITION_INTERVAL;
+            return collected.at_boundary && is_time && caught_up;
         }
         if !collected.at_boundary {
             return collected.bytes >= CUT_BYTES || age >= self.cut_after;
@@ -189,6 +193,10 @@ impl Transactions {
     /// For how long nothing is due, if no more comes; `None`: nothing is collected.
     pub(crate) fn until_due(&self) -> Option<Duration> {
         let since = self.collected.since?;
+        if !self.collected.at_boundary {
+            // The log wakes who waits for the rest of a source transaction.
+            return Some(Duration::MAX);
+        }
         if self.collected.messages == 0 {
             return Some(POSITION_INTERVAL.saturating_sub(since.elapsed()));
         }
@@ -219,7 +227,7 @@ impl Transactions {
     }
 
     /// What is committed next, said with its cursor. Everything of it must be handed over.
-    fn close(&mut self, record: v1::SinkCursor) {
+    fn close(&mut self, record: v1::SinkCursor, is_in_snapshot: bool) {
         let collected = std::mem::take(&mut self.collected);
         let now = Instant::now();
         self.closed_at = Some(now);
@@ -228,6 +236,7 @@ impl Transactions {
             commits: collected.commits,
             since: now,
             is_cut: !collected.at_boundary && collected.messages > 0,
+            is_in_snapshot,
         });
     }
 }
@@ -273,10 +282,18 @@ impl Flight<'_> {
 
     /// Nothing more enters the open transaction; `record` is the cursor that it ends at. Everything
     /// that is encoded must be handed over.
-    pub(crate) fn close(&mut self, record: v1::SinkCursor) {
+    pub(crate) fn close(&mut self, record: v1::SinkCursor, is_in_snapshot: bool) {
         if let Some(transactions) = &mut self.transactions {
-            transactions.close(record);
+            transactions.close(record, is_in_snapshot);
         }
+    }
+
+    /// Whether a commit is held up by messages that are not acknowledged.
+    pub(crate) fn waits_for_reports(&self) -> bool {
+        let closing = self.transactions.as_ref().is_some_and(|transactions| {
+            matches!(transactions.phase, Phase::Draining(_) | Phase::Recording(_))
+        });
+        closing && self.producer.in_flight_count() > 0
     }
 
     /// Waits a moment for what the commit waits for.
@@ -335,7 +352,7 @@ impl Flight<'_> {
             payload: Some(value.as_slice()),
             key: Some(place.key.as_bytes()),
             timestamp: None,
-            headers: Some(cursor_topic::headers(&transactions.instance)),
+            headers: Some(cursor_topic::headers(&transactions.instance, closing.is_in_snapshot)),
             delivery_opaque: CURSOR_RECORD,
         });
         if let Err((error, _)) = sent {
