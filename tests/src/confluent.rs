@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,13 +45,17 @@ pub struct Message {
     /// The offset.
     pub offset: i64,
     /// The key; null where there is none.
+    #[serde(default)]
     pub key: Value,
     /// The id of the key's schema.
     pub key_id: Option<i32>,
     /// The value; null: a tombstone.
+    #[serde(default)]
     pub value: Value,
     /// The id of the value's schema.
     pub value_id: Option<i32>,
+    /// Why the client's deserialisers refuse the message.
+    pub error: Option<String>,
 }
 
 /// A message to write: a key as text and a value, null for a tombstone.
@@ -107,6 +111,27 @@ impl Confluent {
     /// # Errors
     /// A message cannot be read, or there are too few in time.
     pub fn consume(
+        &self,
+        topic: &str,
+        key: Form,
+        value: Form,
+        count: usize,
+    ) -> Result<Vec<Message>> {
+        let messages = self.try_consume(topic, key, value, count)?;
+        let refused = messages.iter().find_map(|message| {
+            Some((message.partition, message.offset, message.error.as_deref()?))
+        });
+        match refused {
+            Some((partition, offset, error)) => bail!("{topic}/{partition}, {offset}: {error}"),
+            None => Ok(messages),
+        }
+    }
+
+    /// The same, where a message that the client's deserialisers refuse comes with its error.
+    ///
+    /// # Errors
+    /// There are too few messages in time.
+    pub fn try_consume(
         &self,
         topic: &str,
         key: Form,

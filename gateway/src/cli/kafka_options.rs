@@ -2,11 +2,18 @@
 //!
 //! Word for word: what a rule means for a stream, and what is right for a broker, is the sink's.
 
-use offtake_config::{Config, Kafka, Oversize, Secret};
+use offtake_change::Operation;
+use offtake_config::{
+    Config, Kafka, KafkaOauth, Oversize, RegistryLogin, SchemaRegistry, Secret, SubjectNames,
+};
 use offtake_log::Selection;
+use offtake_sink_kafka::debezium::{
+    self, BinaryHandling, DecimalHandling, HstoreHandling, IntervalHandling, NameAdjustment,
+    SkippedOperations, TimePrecision, UnknownTypes,
+};
 use offtake_sink_kafka::{
-    Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders, RouteFormat,
-    StreamRule, TopicOptions,
+    Authentication, Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders, Oauth,
+    OauthOptions, RegistryOptions, RouteFormat, StreamRule, Subjects, TopicOptions,
 };
 
 /// The Kafka sink's options from the configuration; `None` without `[kafka]`. Dead letters need a
@@ -17,6 +24,7 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
     let cursor_path = config.log.dir.join("kafka.cursor");
     Some(KafkaOptions {
         properties: kafka.properties.iter().map(exposed).collect(),
+        oauth: kafka.oauth.as_ref().map(oauth),
         topics: topics(kafka),
         headers: MessageHeaders {
             position: kafka.headers.position,
@@ -24,7 +32,22 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
             event_id: kafka.headers.event_id,
         },
         delivery: delivery(kafka),
+        topic_prefix: kafka.debezium.topic_prefix.clone(),
+        debezium: debezium(&kafka.debezium),
+        registry: kafka.registry.as_ref().map(registry),
+        subjects: kafka.registry.as_ref().map(subjects).unwrap_or_default(),
         ..KafkaOptions::new(&config.name, kafka.brokers.clone(), cursor_path)
+    })
+}
+
+fn oauth(configured: &KafkaOauth) -> Oauth {
+    Oauth::new(OauthOptions {
+        token_url: configured.token_url.clone(),
+        client_id: configured.client_id.clone(),
+        client_secret: configured.client_secret.expose().to_owned(),
+        scope: configured.scope.clone(),
+        ca: configured.ca.clone(),
+        token_file: configured.token_file.clone(),
     })
 }
 
@@ -72,6 +95,95 @@ fn topics(kafka: &Kafka) -> TopicOptions {
     }
 }
 
+fn registry(registry: &SchemaRegistry) -> RegistryOptions {
+    RegistryOptions {
+        urls: registry.urls.clone(),
+        authentication: match &registry.login {
+            RegistryLogin::None => Authentication::None,
+            RegistryLogin::Basic { username, password } => Authentication::Basic {
+                username: username.expose().to_owned(),
+                password: password.expose().to_owned(),
+            },
+            RegistryLogin::Bearer(token) => {
+                Authentication::Bearer { token: token.expose().to_owned() }
+            }
+        },
+        ca: registry.ca.clone(),
+        certificate: registry.certificate.clone(),
+        key: registry.key.clone(),
+        timeout: registry.timeout,
+        auto_register: registry.auto_register,
+        normalize: registry.normalize,
+    }
+}
+
+fn subjects(registry: &SchemaRegistry) -> Subjects {
+    match registry.subject_names {
+        SubjectNames::TopicName => Subjects::TopicName,
+        SubjectNames::RecordName => Subjects::RecordName,
+        SubjectNames::TopicRecordName => Subjects::TopicRecordName,
+    }
+}
+
+fn debezium(configured: &offtake_config::Debezium) -> debezium::Options {
+    debezium::Options {
+        schemas: configured.schemas,
+        decimal: match configured.decimal {
+            offtake_config::Decimal::Precise => DecimalHandling::Precise,
+            offtake_config::Decimal::String => DecimalHandling::String,
+            offtake_config::Decimal::Double => DecimalHandling::Double,
+        },
+        time_precision: time_precision(configured.time_precision),
+        binary: match configured.binary {
+            offtake_config::Binary::Bytes => BinaryHandling::Bytes,
+            offtake_config::Binary::Base64 => BinaryHandling::Base64,
+            offtake_config::Binary::Base64UrlSafe => BinaryHandling::Base64UrlSafe,
+            offtake_config::Binary::Hex => BinaryHandling::Hex,
+        },
+        interval: match configured.interval {
+            offtake_config::Interval::Numeric => IntervalHandling::Numeric,
+            offtake_config::Interval::String => IntervalHandling::String,
+        },
+        hstore: match configured.hstore {
+            offtake_config::Hstore::Json => HstoreHandling::Json,
+            offtake_config::Hstore::Map => HstoreHandling::Map,
+        },
+        money_fraction_digits: configured.money_fraction_digits,
+        unavailable_value: configured.unavailable_value.clone(),
+        tombstones: configured.tombstones,
+        field_names: names(configured.field_names),
+        schema_names: names(configured.schema_names),
+        skipped_operations: skipped(configured.skipped_operations),
+        transactions: configured.transactions,
+        context_headers: configured.context_headers,
+        unknown_types: match configured.unknown_types {
+            offtake_config::UnknownTypes::Text => UnknownTypes::Text,
+            offtake_config::UnknownTypes::Omit => UnknownTypes::Omit,
+        },
+        ..debezium::Options::default()
+    }
+}
+
+fn time_precision(configured: offtake_config::TimePrecision) -> TimePrecision {
+    use offtake_config::TimePrecision as Configured;
+    match configured {
+        Configured::Adaptive => TimePrecision::Adaptive,
+        Configured::AdaptiveTimeMicroseconds => TimePrecision::AdaptiveTimeMicroseconds,
+        Configured::Connect => TimePrecision::Connect,
+        Configured::IsoString => TimePrecision::IsoString,
+        Configured::Microseconds => TimePrecision::Microseconds,
+        Configured::Nanoseconds => TimePrecision::Nanoseconds,
+    }
+}
+
+fn names(configured: offtake_config::NameAdjustment) -> NameAdjustment {
+    match configured {
+        offtake_config::NameAdjustment::None => NameAdjustment::None,
+        offtake_config::NameAdjustment::Avro => NameAdjustment::Avro,
+        offtake_config::NameAdjustment::AvroUnicode => NameAdjustment::AvroUnicode,
+    }
+}
+
 fn format(format: offtake_config::MessageFormat) -> MessageFormat {
     use offtake_config::MessageFormat as Configured;
     match format {
@@ -83,4 +195,16 @@ fn format(format: offtake_config::MessageFormat) -> MessageFormat {
         Configured::CloudEvents => MessageFormat::CloudEvents,
         Configured::Payload => MessageFormat::Payload,
     }
+}
+
+fn skipped(configured: offtake_config::SkippedOperations) -> SkippedOperations {
+    let offtake_config::SkippedOperations { create, update, delete, truncate } = configured;
+    let operations = [
+        (create, Operation::Create),
+        (update, Operation::Update),
+        (delete, Operation::Delete),
+        (truncate, Operation::Truncate),
+    ];
+    let skipped = operations.into_iter().filter(|(is_skipped, _)| *is_skipped);
+    skipped.fold(SkippedOperations::NONE, |all, (_, operation)| all.with(operation))
 }

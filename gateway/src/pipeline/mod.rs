@@ -8,6 +8,7 @@ mod build;
 mod chain;
 mod dead_letters;
 mod halt;
+mod inbox;
 mod protect;
 mod router;
 mod source;

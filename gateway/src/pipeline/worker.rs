@@ -24,6 +24,7 @@ use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 use super::chain::Chain;
 use super::dead_letters::DeadLetterDesk;
 use super::halt::Halt;
+use super::inbox::{Next, next};
 use super::router::{Router, Target};
 use super::state::{State, StateCell};
 
@@ -72,15 +73,6 @@ pub struct Worker {
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.
     early: tokio::sync::watch::Sender<u64>,
-}
-
-/// What the thread takes next.
-enum Next {
-    Event(SourceEvent),
-    /// A change that a sink could not take. It comes before further events: the sink waits for it,
-    /// and a full log may wait for the sink.
-    Letter(DeadLetterRequest),
-    Ended,
 }
 
 /// A transaction of which rows are in the log or the open group, but not its end.
@@ -562,31 +554,6 @@ impl Worker {
         let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
         Ok(self.plans.entry(key).or_insert(plan).targets.clone())
     }
-}
-
-/// Waits for what comes next; `letters` is `None` once nobody is left who could ask for one.
-fn next(
-    events: &flume::Receiver<SourceEvent>,
-    letters: &mut Option<flume::Receiver<DeadLetterRequest>>,
-) -> Next {
-    let event = |event: Result<SourceEvent, flume::RecvError>| match event {
-        Ok(event) => Some(Next::Event(event)),
-        Err(_) => Some(Next::Ended),
-    };
-    while let Some(requests) = &*letters {
-        if let Ok(request) = requests.try_recv() {
-            return Next::Letter(request);
-        }
-        let next = flume::Selector::new()
-            .recv(events, event)
-            .recv(requests, |request| request.ok().map(Next::Letter))
-            .wait();
-        match next {
-            Some(next) => return next,
-            None => *letters = None,
-        }
-    }
-    events.recv().map_or(Next::Ended, Next::Event)
 }
 
 /// Takes out the first row of a schema and everything after it.

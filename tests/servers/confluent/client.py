@@ -9,7 +9,6 @@ message. Knows nothing of Offtake. What JSON cannot hold is printed as {"bytes":
 import base64
 import datetime
 import decimal
-import importlib
 import json
 import os
 import sys
@@ -23,13 +22,20 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
-from confluent_kafka.serialization import MessageField, SerializationContext
-from google.protobuf import json_format
+from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
+from confluent_kafka.schema_registry.confluent import meta_pb2
+from confluent_kafka.schema_registry.confluent.type import decimal_pb2
+from google.protobuf import descriptor_pb2, json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 
+# Where protoc finds google/protobuf, and google/type.
 GOOGLE = os.path.join(os.path.dirname(protoc.__file__), "_proto")
+PACKAGES = os.path.dirname(os.path.dirname(protoc.__file__))
+META = "confluent/meta.proto"
 
 
 class Registry:
@@ -52,53 +58,63 @@ class Registry:
 
 
 class MessageClasses:
-    """Classes that protoc makes of schemas, as a consumer of Protobuf has them."""
+    """Classes of messages, made of schemas by protoc, as a consumer of Protobuf has them. Each schema
+    has a pool of its own, for several may define one name."""
 
     def __init__(self, registry):
         self.registry = registry
-        self.modules = {}
+        self.files = {}
 
     def of_schema(self, text, indexes):
-        return self.nested(self.module({"schema": text}, f"written{len(self.modules)}"), indexes)
+        return self.nested(self.file({"schema": text}), indexes)
 
     def of_frame(self, frame):
         number, indexes = int.from_bytes(frame[1:5], "big"), message_indexes(frame)
-        if number not in self.modules:
-            schema = self.registry.get(f"/schemas/ids/{number}")
-            self.modules[number] = self.module(schema, f"schema{number}")
-        return self.nested(self.modules[number], indexes)
+        if number not in self.files:
+            self.files[number] = self.file(self.registry.get(f"/schemas/ids/{number}"))
+        return self.nested(self.files[number], indexes)
 
-    def module(self, schema, name):
-        folder = tempfile.mkdtemp(prefix="protoc-")
-        arguments = ["protoc", "--python_out=" + folder]
+    def file(self, schema):
+        """The schema's file with all that it imports, in a pool."""
         described = descriptor(schema["schema"])
-        if described is not None:
-            described.name = name + ".proto"
-            path = os.path.join(folder, "descriptors")
-            with open(path, "wb") as out:
-                out.write(FileDescriptorSet(file=[described]).SerializeToString())
-            arguments += ["--descriptor_set_in=" + path, described.name]
-        else:
-            files = {}
-            self.registry.proto_files(schema, name + ".proto", files)
-            for file, text in files.items():
-                path = os.path.join(folder, file)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                with open(path, "w", encoding="utf-8") as out:
-                    out.write(text)
-            arguments += ["-I" + folder, "-I" + GOOGLE]
-            arguments += [os.path.join(folder, file) for file in files]
-        if protoc.main(arguments) != 0:
-            raise SystemExit(f"protoc refuses schema {name}")
-        sys.path.insert(0, folder)
-        return importlib.import_module(name + "_pb2")
+        files = [described] if described is not None else self.compiled(schema)
+        pool = DescriptorPool()
+        for file in files:
+            pool.Add(file)
+        return pool.FindFileByName(files[-1].name)
 
-    def nested(self, module, indexes):
-        types = list(module.DESCRIPTOR.message_types_by_name.values())
-        found = types[indexes[0]]
+    def compiled(self, schema):
+        texts = {}
+        self.registry.proto_files(schema, "schema.proto", texts)
+        folder = tempfile.mkdtemp(prefix="protoc-")
+        for name, text in texts.items():
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if "(confluent." in text and META not in text:
+                # Confluent's converters leave this import out; its own clients put it in.
+                text = text.replace(";", f';\nimport "{META}";', 1)
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+        known = FileDescriptorSet()
+        for file in (meta_pb2.DESCRIPTOR, decimal_pb2.DESCRIPTOR):
+            file.CopyToProto(known.file.add())
+        known.file.add().CopyFrom(FileDescriptorProto.FromString(descriptor_pb2.DESCRIPTOR.serialized_pb))
+        with open(os.path.join(folder, "known"), "wb") as out:
+            out.write(known.SerializeToString())
+        arguments = ["protoc", "-I" + folder, "-I" + GOOGLE, "-I" + PACKAGES]
+        arguments += ["--descriptor_set_in=" + os.path.join(folder, "known")]
+        arguments += ["--include_imports", "--descriptor_set_out=" + os.path.join(folder, "out")]
+        if protoc.main(arguments + [os.path.join(folder, "schema.proto")]) != 0:
+            raise SerializationError("protoc refuses the schema")
+        with open(os.path.join(folder, "out"), "rb") as found:
+            return list(FileDescriptorSet.FromString(found.read()).file)
+
+    def nested(self, file, indexes):
+        # A file's messages by name keep the order in which they are declared.
+        found = list(file.message_types_by_name.values())[indexes[0]]
         for index in indexes[1:]:
             found = found.nested_types[index]
-        return getattr_path(module, found.full_name[len(module.DESCRIPTOR.package):].lstrip("."))
+        return GetMessageClass(found)
 
 
 def descriptor(text):
@@ -107,12 +123,6 @@ def descriptor(text):
         return FileDescriptorProto.FromString(base64.b64decode(text, validate=True))
     except (ValueError, DecodeError):
         return None
-
-
-def getattr_path(found, path):
-    for name in path.split("."):
-        found = getattr(found, name)
-    return found
 
 
 def message_indexes(frame):
@@ -218,15 +228,13 @@ def consume(task, registry, client):
             ended.add(message.partition())
             continue
         seen += 1
-        (read_key, key_id), (read_value, value_id) = key.read(message.key()), value.read(message.value())
-        print(json.dumps({
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "key": read_key,
-            "key_id": key_id,
-            "value": read_value,
-            "value_id": value_id,
-        }))
+        read = {"partition": message.partition(), "offset": message.offset()}
+        try:
+            read["key"], read["key_id"] = key.read(message.key())
+            read["value"], read["value_id"] = value.read(message.value())
+        except Exception as error:  # Whatever the client's own code raises, as a user would see it.
+            read["error"] = f"{type(error).__name__}: {error}"
+        print(json.dumps(read))
     consumer.close()
 
 

@@ -1,6 +1,8 @@
 //! Confluent's Python client: first by itself, written and read, so that what it reads of Offtake's
 //! is a statement about Offtake; then frames of Offtake's around bytes of known schemas.
 
+use std::time::Duration;
+
 use offtake_registry::{Registry, RegistryOptions, SchemaType, write_frame, write_protobuf_frame};
 use offtake_tests::confluent::{Confluent, Form, Record};
 use offtake_tests::kafka::{Kafka, skipped};
@@ -22,7 +24,7 @@ fn client() -> Confluent {
 }
 
 /// A topic that nobody else uses.
-fn topic(hint: &str) -> String {
+pub(crate) fn topic(hint: &str) -> String {
     let topic = Kafka::shared().prefix(hint);
     Kafka::shared().create_topic(&topic, 2, &[]).unwrap();
     topic
@@ -69,12 +71,25 @@ fn the_client_reads_what_it_wrote_itself() {
     }
 }
 
+fn producer() -> BaseProducer {
+    let brokers = Kafka::shared().brokers();
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
 /// Writes one message to partition 0.
 fn send(topic: &str, key: &[u8], value: &[u8]) {
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", Kafka::shared().brokers()).create().unwrap();
+    let producer = producer();
     producer.send(BaseRecord::to(topic).partition(0).key(key).payload(value)).unwrap();
-    producer.flush(std::time::Duration::from_secs(10)).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+/// Writes messages to partition 0, in order.
+pub(crate) fn send_all(topic: &str, values: &[Vec<u8>]) {
+    let producer = producer();
+    for value in values {
+        producer.send(BaseRecord::to(topic).partition(0).key("k").payload(value)).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
 }
 
 #[test]

@@ -12,12 +12,11 @@ pub(crate) enum Names {
     Any,
 }
 
-/// A kind, the name of what it means, and the parameters that go with the name.
-type Logical = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-
 /// How deep structs, arrays and maps may stand in one another.
 const DEPTH: u32 = 4;
-/// Debezium's and Connect's logical types: kind, name, version, and a parameter with its value.
+/// Kind, name, and parameters with their values.
+type Logical = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// Debezium's and Connect's logical types.
 const LOGICAL: [Logical; 31] = [
     (
         "bytes",

@@ -4,13 +4,25 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use offtake_tests::postgres::servers_folder;
+use offtake_tests::debezium::Debezium;
 
 const CLASS: &str = "ConvertersOracle";
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/java/ConvertersOracle.java");
+
+/// The class path with our class, which is compiled once: no machine reads it meanwhile.
+fn class_path() -> Result<String> {
+    static CLASS_PATH: Mutex<Option<String>> = Mutex::new(None);
+    let mut known = CLASS_PATH.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(class_path) = &*known {
+        return Ok(class_path.clone());
+    }
+    let class_path = Debezium::get()?.compile(Path::new(SOURCE))?;
+    Ok(known.insert(class_path).clone())
+}
 
 /// The converter's answers to records, a line each. `libraries` come before the wheel's jars.
 pub(crate) fn ask(
@@ -18,8 +30,7 @@ pub(crate) fn ask(
     libraries: Option<&Path>,
     records: &[String],
 ) -> Result<Vec<String>> {
-    let classes = tempfile::tempdir()?;
-    let mut class_path = compile(classes.path())?;
+    let mut class_path = class_path()?;
     if let Some(libraries) = libraries {
         class_path = format!("{}/*:{class_path}", libraries.display());
     }
@@ -40,18 +51,4 @@ pub(crate) fn ask(
     ensure!(output.status.success(), "{CLASS} ended with {}", output.status);
     written?;
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
-}
-
-/// Compiles our class and gives the class path with it.
-fn compile(classes: &Path) -> Result<String> {
-    let jars = servers_folder()?.join("debezium/libs");
-    ensure!(jars.is_dir(), "{}: Debezium's jars are not there", jars.display());
-    let status = Command::new("javac")
-        .args(["-cp", &format!("{}/*", jars.display()), "-d"])
-        .arg(classes)
-        .arg(SOURCE)
-        .status()
-        .context("javac cannot be run; install a Java development kit of version 17 or later")?;
-    ensure!(status.success(), "javac ended with {status}");
-    Ok(format!("{}:{}/*", classes.display(), jars.display()))
 }

@@ -4,7 +4,7 @@
 //! The engine writes through Kafka Connect's own converters into files; the gateway writes to a real
 //! broker and a consumer reads it. Only what must differ is taken out before (`compare.rs` says
 //! what). What may differ beside that is listed in `allowed.rs`, with the reasons of `DEBEZIUM.md`;
-//! anything else fails. A report goes to `target/tests/debezium.md`.
+//! anything else fails. A report goes to `target/tests/debezium-VERSION.md`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,30 +21,29 @@ use offtake_tests::postgres::Version;
 
 use crate::report::Report;
 use crate::run::Run;
-use crate::sets::SETS;
+use crate::sets::{SETS, Set};
+
+/// The sets that one is interested in, by name with commas between; left out: all.
+fn chosen() -> Option<String> {
+    std::env::var("OFFTAKE_DEBEZIUM_SETS").ok()
+}
 
 /// The sets with the values of `schemas.enable` they are compared with.
 fn runs(full: bool) -> Vec<Run> {
-    // A word for one who looks into one set: its name.
-    let only = std::env::var("OFFTAKE_DEBEZIUM_SETS").ok();
-    let wanted =
-        |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
-    let sets = SETS.iter().filter(|set| wanted(set.name));
-    sets.flat_map(|set| {
+    let chosen = chosen();
+    let wanted = |set: &&Set| {
+        chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == set.name))
+    };
+    let of_set = |set: &'static Set| {
         let schemas = if full { &[false, true] } else { set.schemas };
         schemas.iter().map(move |&schemas| Run { set, schemas })
-    })
-    .collect()
+    };
+    SETS.iter().filter(wanted).flat_map(of_set).collect()
 }
 
-fn full() -> bool {
-    std::env::var_os("OFFTAKE_TEST_FULL").is_some()
-}
-
-async fn compare(version: Version) {
-    let runs = runs(full());
-    let outcomes = run::record(version, &runs).await.unwrap();
-    let report = Report::new(&outcomes);
+async fn compare(version: Version, runs: &[Run]) {
+    let outcomes = run::record(version, runs).await.unwrap();
+    let report = Report::new(&outcomes, chosen().is_none());
     report.write(&format!("{version:?}").to_lowercase()).unwrap();
     println!("{}", report.summary());
     assert!(report.is_clean(), "what Debezium publishes differs:\n{}", report.problems());
@@ -55,5 +54,11 @@ async fn every_message_is_debeziums_byte_for_byte() {
     if skipped("every_message_is_debeziums_byte_for_byte") {
         return;
     }
-    compare(Version::System).await;
+    let full = std::env::var_os("OFFTAKE_TEST_FULL").is_some();
+    compare(Version::System, &runs(full)).await;
+    if full {
+        for version in [Version::V14, Version::V16, Version::V17, Version::V18] {
+            compare(version, &runs(false)).await;
+        }
+    }
 }

@@ -176,7 +176,7 @@ impl Side {
             run.set.exclude.iter().map(|table| format!("\"public.{table}\"")).collect();
         let slot = prefix.replace('-', "_");
         let source = format!(
-            "url = \"{}\"\ntables = [\"public.*\"]\nexclude = [{}]\n\
+            "url = \"{}\"\ntables = [\"public.*\", '\"Odd Schema\".*']\nexclude = [{}]\n\
              slot = \"offtake_{slot}\"\npublication = \"offtake_{slot}\"",
             postgres.url(database),
             excluded.join(", ")

@@ -60,7 +60,7 @@ async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_ga
         // The first three faults.
         seed: 5,
         broker_faults: true,
-        ..plan(Brokers::Three(&cluster), 7, points)
+        ..plan(Brokers::Three(&cluster), 12, points)
     };
     let torture = Torture::prepare(postgres, folder.path(), plan.clone()).await.unwrap();
     let report = torture.run(postgres).await.unwrap_or_else(|error| {

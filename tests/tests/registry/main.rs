@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod evolution;
+mod golden;
 mod outage;
 mod proxy;
 mod security;

@@ -15,8 +15,11 @@ mod json;
 mod kafka;
 mod kafka_keys;
 mod kafka_model;
+mod kafka_oauth;
+mod kafka_properties;
 mod keys;
 mod model;
+mod oauth_keys;
 mod parse;
 mod reader;
 mod redact;
@@ -38,8 +41,8 @@ pub use kafka_model::{
     Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnknownTypes,
 };
 pub use model::{
-    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, LogConfig, OnHalt, Plugin,
-    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig, OnHalt,
+    Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};

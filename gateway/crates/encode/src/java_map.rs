@@ -12,22 +12,32 @@ pub(crate) const DEFAULT_CAPACITY: usize = 16;
 /// the map was made for; Java rounds it up to a power of two.
 pub(crate) fn order<'k>(keys: impl Iterator<Item = &'k str>, capacity: usize) -> Vec<usize> {
     let hashes: Vec<u32> = keys.map(spread_hash).collect();
-    let mut buckets = capacity.next_power_of_two();
-    // It doubles as soon as more than three quarters of it are taken.
-    while hashes.len() > buckets * 3 / 4 {
-        buckets *= 2;
-    }
-    let mask = u32::try_from(buckets - 1).unwrap_or(u32::MAX);
+    let mask = mask(hashes.len(), capacity);
     let mut indices: Vec<usize> = (0..hashes.len()).collect();
     indices.sort_by_key(|&index| hashes[index] & mask);
     indices
 }
 
-/// A text's hash as the map uses it: the upper half is folded into the lower.
-fn spread_hash(text: &str) -> u32 {
+/// What of a hash chooses the bucket in a map of so many entries that was made for `capacity`.
+pub(crate) fn mask(entries: usize, capacity: usize) -> u32 {
+    let mut buckets = capacity.next_power_of_two();
+    // It doubles as soon as more than three quarters of it are taken.
+    while entries > buckets * 3 / 4 {
+        buckets *= 2;
+    }
+    u32::try_from(buckets - 1).unwrap_or(u32::MAX)
+}
+
+/// A text's hash as the map uses it.
+pub(crate) fn spread_hash(text: &str) -> u32 {
     let hash = text
         .encode_utf16()
         .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+    spread(hash)
+}
+
+/// What the map makes of a hash: the upper half is folded into the lower.
+pub(crate) fn spread(hash: u32) -> u32 {
     hash ^ (hash >> 16)
 }
 

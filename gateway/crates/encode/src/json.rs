@@ -3,6 +3,12 @@
 
 use std::io::Write as _;
 
+pub(crate) mod format;
+pub(crate) mod schema;
+mod stretch;
+
+pub(crate) use stretch::Stretch;
+
 /// 0: as it is; `u`: as `\u00XX`; else: the letter after the backslash.
 const ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
@@ -21,63 +27,146 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
-/// Appends UTF-8 text as a JSON string. Only control characters, the quote and the backslash are
-/// escaped; everything else stays UTF-8.
+/// Appends UTF-8 text as a JSON string, as Jackson writes it to text: only control characters, the
+/// quote and the backslash are escaped, everything else stays UTF-8.
+#[inline]
 pub(crate) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+    put_quoted::<false>(out, text);
+}
+
+/// Appends UTF-8 text as a JSON string, as Jackson writes it to bytes: what takes two of Java's
+/// characters is escaped too, `\uD83D\uDE00`.
+#[inline]
+pub(crate) fn put_byte_string(out: &mut Vec<u8>, text: &[u8]) {
+    put_quoted::<true>(out, text);
+}
+
+#[inline]
+fn put_quoted<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    put_escaped(out, text);
+    put_inside::<PAIRS>(out, text);
     out.push(b'"');
 }
 
-/// Appends the inside of a JSON string.
+/// Appends the inside of a JSON string, as [`put_string`] does.
 pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    put_inside::<false>(out, text);
+}
+
+/// With `PAIRS`, characters beyond 16 bits are escaped.
+fn put_inside<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
-    while let Some(at) = first_special(rest) {
+    while let Some((at, len)) = first_special::<PAIRS>(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        let Some((&byte, after)) = special.split_first() else { return };
-        match ESCAPES[usize::from(byte)] {
-            b'u' => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 15)]);
+        // A block that has one special byte often has more.
+        let mut done = 0;
+        while done < len
+            && let Some((&byte, after)) = special.get(done..).and_then(<[u8]>::split_first)
+        {
+            done += 1;
+            if PAIRS && byte >= FIRST_OF_PAIR {
+                done += put_pair(out, byte, after);
+            } else {
+                put_escaped_byte(out, byte);
             }
-            letter => out.extend_from_slice(&[b'\\', letter]),
         }
-        rest = after;
+        rest = special.get(done..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
 }
 
-/// Where the first byte is that has to be escaped. Eight at a time: nearly all text has none.
-fn first_special(text: &[u8]) -> Option<usize> {
+/// First byte of a character beyond 16 bits.
+const FIRST_OF_PAIR: u8 = 0xf0;
+
+/// Appends such a character as its two halves; gives how many bytes follow its first.
+fn put_pair(out: &mut Vec<u8>, first: u8, after: &[u8]) -> usize {
+    let Some(&[second, third, fourth]) = after.first_chunk::<3>() else {
+        // The text is UTF-8, so this cannot be; what is there stays.
+        out.push(first);
+        return 0;
+    };
+    let six = |byte: u8| u32::from(byte & 0x3f);
+    let head = (u32::from(first & 7) << 18) | (six(second) << 12);
+    let above = (head | (six(third) << 6) | six(fourth)).wrapping_sub(0x1_0000) & 0xf_ffff;
+    for half in [0xd800 + (above >> 10), 0xdc00 + (above & 0x3ff)] {
+        out.extend_from_slice(b"\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(HEX[((half >> shift) & 15) as usize]);
+        }
+    }
+    3
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+fn put_escaped_byte(out: &mut Vec<u8>, byte: u8) {
+    match ESCAPES[usize::from(byte)] {
+        0 => out.push(byte),
+        b'u' => {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+        }
+        letter => out.extend_from_slice(&[b'\\', letter]),
+    }
+}
+
+/// Where the first block is that has a byte to be escaped, and its length. Thirty-two bytes at a
+/// time, which compiles to a few vector instructions: nearly all text has none.
+fn first_special<const PAIRS: bool>(text: &[u8]) -> Option<(usize, usize)> {
+    let (blocks, tail) = text.as_chunks::<32>();
+    for (index, block) in blocks.iter().enumerate() {
+        let special = block.iter().fold(false, |found, &byte| {
+            found
+                | (byte < 0x20)
+                | (byte == b'"')
+                | (byte == b'\\')
+                | (PAIRS && byte >= FIRST_OF_PAIR)
+        });
+        if special {
+            return Some((index * 32, 32));
+        }
+    }
+    let done = text.len() - tail.len();
+    let (words, bytes) = tail.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if has_special::<PAIRS>(u64::from_le_bytes(*word)) {
+            return Some((done + index * 8, 8));
+        }
+    }
+    let special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0 || (PAIRS && byte >= FIRST_OF_PAIR);
+    let at = bytes.iter().position(special)?;
+    Some((text.len() - bytes.len() + at, bytes.len()))
+}
+
+/// Whether a word has a byte that has to be escaped.
+fn has_special<const PAIRS: bool>(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     // The top bit of each byte of a word that is zero; of bytes after the first such too.
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let (words, tail) = text.as_chunks::<8>();
-    let special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0;
-    for (index, bytes) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*bytes);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        if (below_space | quote | backslash) & TOPS != 0 {
-            // A borrow may have marked a byte after a special one, never one without any before.
-            return bytes.iter().position(special).map(|at| index * 8 + at);
-        }
-    }
-    tail.iter().position(special).map(|at| words.len() * 8 + at)
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+    // The four highest bits of a byte, all in the place of the highest.
+    let pair = if PAIRS { word & (word << 1) & (word << 2) & (word << 3) } else { 0 };
+    (below_space | quote | backslash | pair) & TOPS != 0
 }
 
 /// Appends bytes as a JSON string of base64 with padding.
 pub(crate) fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    put_base64_inside(out, bytes);
+    out.push(b'"');
+}
+
+/// Appends bytes in base64 with padding.
+pub(crate) fn put_base64_inside(out: &mut Vec<u8>, bytes: &[u8]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let letter = |bits: u32| ALPHABET[(bits & 63) as usize];
-    out.reserve(bytes.len().div_ceil(3) * 4 + 2);
-    out.push(b'"');
+    out.reserve(bytes.len().div_ceil(3) * 4 + 1);
     let (groups, tail) = bytes.as_chunks::<3>();
     for &[first, second, third] in groups {
         let bits = u32::from_be_bytes([0, first, second, third]);
@@ -104,12 +193,62 @@ pub(crate) fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
         }
         _ => {}
     }
-    out.push(b'"');
 }
 
 /// Appends an integer.
 pub(crate) fn put_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends an integer. Eight digits at a time in one word: numbers are written far more often than
+/// anything else, and a copy of a length that is known costs a fraction of one that is not.
+#[inline]
+pub(crate) fn put_int64(out: &mut Vec<u8>, value: i64) {
+    const BLOCK: u64 = 100_000_000;
+    if value < 0 {
+        out.push(b'-');
+    }
+    let value = value.unsigned_abs();
+    if value < BLOCK {
+        put_first_digits(out, value);
+    } else if value < BLOCK * BLOCK {
+        put_first_digits(out, value / BLOCK);
+        put_eight_digits(out, value % BLOCK);
+    } else {
+        put_first_digits(out, value / (BLOCK * BLOCK));
+        put_eight_digits(out, value / BLOCK % BLOCK);
+        put_eight_digits(out, value % BLOCK);
+    }
+}
+
+/// Below 100,000,000, without leading zeros.
+#[inline]
+fn put_first_digits(out: &mut Vec<u8>, value: u64) {
+    let digits = eight_digits(value);
+    // Zero itself has one digit.
+    let zeros = (digits.trailing_zeros() / 8).min(7);
+    let text = (digits | ASCII_ZEROS) >> (8 * zeros);
+    let end = out.len() + 8 - zeros as usize;
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
+}
+
+#[inline]
+fn put_eight_digits(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&(eight_digits(value) | ASCII_ZEROS).to_le_bytes());
+}
+
+const ASCII_ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+
+/// The digits of a number below 100,000,000, the highest in the lowest byte: halves, then pairs,
+/// then single digits, all of a word at once.
+#[inline]
+fn eight_digits(value: u64) -> u64 {
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((pairs - tens * 10) << 8)
 }
 
 /// Appends a double as Java's `Double.toString` writes it since Java 19 (the shortest digits that
@@ -235,6 +374,16 @@ mod tests {
     }
 
     #[test]
+    fn what_java_has_in_two_characters_is_escaped_in_bytes() {
+        for length in 0..40 {
+            let before = "é".repeat(length);
+            let written = text(|out| put_byte_string(out, format!("{before}😀a𝄞\"").as_bytes()));
+            assert_eq!(written, format!("\"{before}\\uD83D\\uDE00a\\uD834\\uDD1E\\\"\""));
+        }
+        assert_eq!(text(|out| put_byte_string(out, "\u{10ffff}".as_bytes())), "\"\\uDBFF\\uDFFF\"");
+    }
+
+    #[test]
     fn base64_is_padded() {
         for (bytes, expected) in [
             (&b""[..], "\"\""),
@@ -275,7 +424,27 @@ mod tests {
         assert_eq!(text(|out| put_single(out, f32::MAX)), "3.4028235E38");
     }
 
+    #[test]
+    fn an_escape_may_stand_anywhere() {
+        for length in 0..80 {
+            for at in 0..length {
+                let mut plain = vec![b'a'; length];
+                plain[at] = b'"';
+                let written = text(|out| put_escaped(out, &plain));
+                let expected = format!("{}\\\"{}", "a".repeat(at), "a".repeat(length - at - 1));
+                assert_eq!(written, expected);
+            }
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn an_integer_has_its_digits(value: i64, shift in 0u32..64) {
+            for value in [value, value >> shift, 0, i64::MIN, i64::MAX] {
+                proptest::prop_assert_eq!(text(|out| put_int64(out, value)), value.to_string());
+            }
+        }
+
         #[test]
         fn a_number_reads_back_as_itself(double: f64, single: f32) {
             if double.is_finite() {

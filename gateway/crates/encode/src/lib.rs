@@ -1,12 +1,12 @@
 //! Encoders from changes to the formats that consumers read. Bytes only: nothing here knows a
 //! broker, a file or a runtime.
 //!
-//! [`debezium`] writes the JSON that Debezium's connector for PostgreSQL and Kafka Connect's
-//! `JsonConverter` (without schemas) write, so that existing consumers do not notice a difference;
-//! where there is one, `DEBEZIUM.md` beside this crate names it. [`avro`], [`json_schema`] and
-//! [`protobuf`] write what Confluent's converters make of the same data. [`flat`] is JSON without an
-//! envelope, [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that Java's producer would
-//! choose.
+//! [`debezium`] writes what Debezium's connector for PostgreSQL writes, so that existing consumers
+//! do not notice a difference; where there is one, `DEBEZIUM.md` beside this crate names it. Its
+//! messages are Kafka Connect's data ([`connect`]), which Connect's own JSON, [`avro`],
+//! [`json_schema`] and [`protobuf`] are four ways of writing. [`flat`] is JSON without an envelope and
+//! [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that
+//! Java's producer would choose.
 
 pub mod avro;
 mod calendar;
@@ -39,6 +39,24 @@ pub enum EncodeError {
         /// What it cannot hold.
         reason: &'static str,
     },
+    /// A value of a column that its schema cannot hold. Names the column, never the value.
+    #[error("a value of column {column:?} cannot be written as {format}: {reason}")]
+    Column {
+        /// The column.
+        column: Box<str>,
+        /// The format.
+        format: &'static str,
+        /// What it cannot hold.
+        reason: &'static str,
+    },
+    /// A key is to be made of a column that the table does not have.
+    #[error("the key of {table} is to have column {column:?}, which the table does not have")]
+    KeyColumn {
+        /// The table with its schema.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// A table whose schema the format has no way to write.
     #[error("a schema cannot be written as {format}: {reason}")]
     Schema {
@@ -55,7 +73,8 @@ impl EncodeError {
         match self {
             EncodeError::Damaged(_) => "ENCODE_CHANGE_DAMAGED",
             EncodeError::HeaderName => "ENCODE_HEADER_NAME",
-            EncodeError::Value { .. } => "ENCODE_VALUE",
+            EncodeError::Value { .. } | EncodeError::Column { .. } => "ENCODE_VALUE",
+            EncodeError::KeyColumn { .. } => "ENCODE_KEY_COLUMN",
             EncodeError::Schema { .. } => "ENCODE_SCHEMA",
         }
     }
@@ -67,8 +86,12 @@ impl EncodeError {
                 "the log was written by a later version or is damaged: run the version that wrote \
                  it, or restore the log's folder"
             }
-            EncodeError::Value { .. } => {
-                "choose another format for the stream, or let a plugin change or drop the column"
+            EncodeError::Value { .. } | EncodeError::Column { .. } => {
+                "choose another format for the stream or another mode for the type \
+                 ([kafka.debezium]), or let a plugin change or drop the column"
+            }
+            EncodeError::KeyColumn { .. } => {
+                "name columns that the table has in the `key` of its [[kafka.topic]]"
             }
             EncodeError::Schema { .. } => {
                 "choose another format for the stream, adjust names (field_names, schema_names), \

@@ -7,9 +7,13 @@ mod build;
 
 use build::{Value, change, change_with, column, list, schema, text};
 use offtake_change::wire::ChangeView;
-use offtake_change::{Column, Kind, Lsn, NO_TRANSACTION, Operation, Snapshot, Subject};
+use offtake_change::{
+    Column, Kind, Lsn, NO_TRANSACTION, Operation, Snapshot, Subject, TableSchema,
+};
 use offtake_encode::EncodeError;
-use offtake_encode::debezium::{Encoder, Options, Plan, SOURCE_VERSION};
+use offtake_encode::debezium::{
+    Encoder, Options, Plan, PlanOptions, SOURCE_VERSION, SkippedOperations,
+};
 
 /// A message with its bytes as text.
 #[derive(Debug, PartialEq)]
@@ -36,12 +40,26 @@ fn messages(encoder: &mut Encoder, plan: &Plan, encoded: &[u8]) -> Vec<Sent> {
     sent
 }
 
+/// A plan of the prefix `srv` with what is said of Debezium's options.
+fn plan_with(schema: &TableSchema, debezium: Options) -> Plan {
+    let options = PlanOptions { prefix: "srv".to_owned(), debezium, ..PlanOptions::default() };
+    Plan::new(&options, schema).unwrap()
+}
+
+fn plan(schema: &TableSchema) -> Plan {
+    plan_with(schema, Options::default())
+}
+
 fn cash_table() -> Plan {
+    plan(&cash_schema())
+}
+
+fn cash_schema() -> TableSchema {
     let columns = vec![
         column("pk", Kind::Integer, "int4", 23, -1),
         column("csh", Kind::Text, "money", 790, -1),
     ];
-    Plan::new("srv", &schema(columns, &[0]))
+    schema(columns, &[0])
 }
 
 fn source(snapshot: &str, lsn: &str) -> String {
@@ -83,17 +101,16 @@ fn an_update_writes_the_images_that_there_are() {
     let encoded = change(Operation::Update, None, Some(&after));
     assert_eq!(
         messages(&mut Encoder::default(), &cash_table(), &encoded),
-        [sent(
-            r#"{"pk":1}"#,
-            Some(envelope("null", r#"{"pk":1,"csh":"__debezium_unavailable_value"}"#, "u"))
-        )]
+        [sent(r#"{"pk":1}"#, Some(envelope("null", r#"{"pk":1,"csh":null}"#, "u")))]
     );
-    // Replica identity full: the same key before and after is no moved key.
+    // Replica identity full: the same key before and after is no moved key, and what the update left
+    // alone is what it was.
     let before = [Value::Integer(1), text("$0.01")];
     let encoded = change(Operation::Update, Some(&before), Some(&after));
     let all = messages(&mut Encoder::default(), &cash_table(), &encoded);
     assert_eq!(all.len(), 1);
-    assert!(all[0].value.as_ref().unwrap().starts_with(r#"{"before":{"pk":1,"csh":"AQ=="},"#));
+    let images = r#"{"before":{"pk":1,"csh":"AQ=="},"after":{"pk":1,"csh":"AQ=="},"#;
+    assert!(all[0].value.as_ref().unwrap().starts_with(images));
 }
 
 #[test]
@@ -104,9 +121,9 @@ fn a_delete_is_followed_by_a_tombstone() {
         messages(&mut Encoder::default(), &cash_table(), &encoded),
         [sent(r#"{"pk":1}"#, Some(delete.clone())), sent(r#"{"pk":1}"#, None)]
     );
-    let mut without = Encoder::new(Options { tombstones: false, ..Options::default() });
+    let without = Options { tombstones: false, ..Options::default() };
     assert_eq!(
-        messages(&mut without, &cash_table(), &encoded),
+        messages(&mut Encoder::default(), &plan_with(&cash_schema(), without), &encoded),
         [sent(r#"{"pk":1}"#, Some(delete))]
     );
 }
@@ -181,20 +198,22 @@ fn the_source_names_commit_and_origin_where_they_are_known() {
 fn truncates_are_left_out_unless_they_are_wanted() {
     let encoded = change(Operation::Truncate, None, None);
     assert_eq!(messages(&mut Encoder::default(), &cash_table(), &encoded), []);
-    let mut wanted = Encoder::new(Options { truncates: true, ..Options::default() });
+    let skipped_operations = SkippedOperations::NONE;
+    let wanted = Options { skipped_operations, ..Options::default() };
     assert_eq!(
-        messages(&mut wanted, &cash_table(), &encoded),
+        messages(&mut Encoder::default(), &plan_with(&cash_schema(), wanted), &encoded),
         [Sent { key: None, value: Some(envelope("null", "null", "t")), header: None }]
     );
 }
 
 #[test]
-fn a_table_without_a_key_has_neither_key_nor_tombstone() {
-    let plan = Plan::new("srv", &schema(vec![column("a", Kind::Integer, "int4", 23, -1)], &[]));
+fn a_table_without_a_key_has_null_keys() {
+    let plan = plan(&schema(vec![column("a", Kind::Integer, "int4", 23, -1)], &[]));
     let encoded = change(Operation::Delete, Some(&[Value::Integer(1)]), None);
     let all = messages(&mut Encoder::default(), &plan, &encoded);
-    assert_eq!(all.len(), 1);
-    assert_eq!(all[0].key, None);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|sent| sent.key.is_none()));
+    assert_eq!(all[1].value, None);
 }
 
 #[test]
@@ -204,7 +223,7 @@ fn a_composite_key_is_in_key_order() {
         column("b", Kind::Integer, "int8", 20, -1),
         column("c", Kind::Text, "uuid", 2950, -1),
     ];
-    let plan = Plan::new("srv", &schema(columns, &[2, 0]));
+    let plan = plan(&schema(columns, &[2, 0]));
     let row = [text("x"), Value::Integer(1), text("u")];
     let encoded = change(Operation::Create, None, Some(&row));
     let all = messages(&mut Encoder::default(), &plan, &encoded);
@@ -223,7 +242,7 @@ fn a_logical_message_has_an_order_of_its_own() {
     message.subject = Subject::Message;
     message.namespace.clear();
     message.table.clear();
-    let plan = Plan::new("srv", &message);
+    let plan = plan(&message);
     let row = [text("foo"), Value::Bytes(b"bar".to_vec())];
     let encoded = change(Operation::Message, None, Some(&row));
     let source = source("false", "24962808").replace(
@@ -242,7 +261,7 @@ fn a_logical_message_has_an_order_of_its_own() {
 
 /// The JSON of one value of one column.
 fn written(column: Column, value: Value) -> String {
-    let plan = Plan::new("srv", &schema(vec![column], &[]));
+    let plan = plan(&schema(vec![column], &[]));
     let encoded = change(Operation::Create, None, Some(&[value]));
     let change = ChangeView::parse(&encoded).unwrap();
     let mut out = Vec::new();
@@ -297,7 +316,7 @@ fn every_type_has_the_peers_value() {
         (
             typed("hstore", 16_385, -1),
             r#""key4"=>"val4", "key5"=>NULL"#,
-            r#""{\"key4\":\"val4\",\"key5\":null}""#,
+            r#""{\"key5\":null,\"key4\":\"val4\"}""#,
         ),
         (typed("jsonb", 3802, -1), r#"{"bar": "baz"}"#, r#""{\"bar\": \"baz\"}""#),
         (typed("bpchar", 1042, 14), "cone      ", r#""cone      ""#),

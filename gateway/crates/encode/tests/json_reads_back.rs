@@ -8,7 +8,7 @@ mod build;
 use build::{Value, change, column, list, schema};
 use offtake_change::wire::ChangeView;
 use offtake_change::{Column, Kind, Operation};
-use offtake_encode::debezium::{Encoder, Plan};
+use offtake_encode::debezium::{Encoder, Plan, PlanOptions};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -30,7 +30,9 @@ fn value() -> impl Strategy<Value = (Column, Value, Option<Json>)> {
             (plain(Kind::Integer, "int8", 20), Value::Integer(value), Some(value.into()))
         }),
         any::<u64>().prop_map(move |value| {
-            (plain(Kind::Unsigned, "xid8", 5069), Value::Unsigned(value), Some(value.into()))
+            // Past 64 bits with a sign there is no Connect type: the digits.
+            let expected = i64::try_from(value).map_or(value.to_string().into(), Json::from);
+            (plain(Kind::Unsigned, "xid8", 5069), Value::Unsigned(value), Some(expected))
         }),
         any::<f64>().prop_map(move |value| {
             // Digits are compared in the writer's own test: serde_json reads approximately.
@@ -93,7 +95,8 @@ proptest! {
             values.push(value);
         }
         let key: Vec<u32> = (0..columns.len() as u32).rev().step_by(2).collect();
-        let plan = Plan::new("srv", &schema(columns, &key));
+        let options = PlanOptions { prefix: "srv".to_owned(), ..PlanOptions::default() };
+        let plan = Plan::new(&options, &schema(columns, &key)).unwrap();
         let before = with_before.then_some(values.as_slice());
         let encoded = change(Operation::Update, before, Some(&values));
         let change = ChangeView::parse(&encoded).unwrap();

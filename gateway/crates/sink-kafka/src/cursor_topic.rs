@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use offtake_encode::partition_of;
 use offtake_proto::v1;
 use prost::Message as _;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -85,11 +84,9 @@ impl<'o> CursorTopic<'o> {
             .set("fetch.wait.max.ms", "50")
             .set("allow.auto.create.topics", "false")
             .set("isolation.level", "read_committed");
-        let reader = BaseConsumer::from_config_and_context(&config, QuietContext)
-            .map_err(|error| client::refused(&error))?;
+        let reader = client::asking(options, &config)?;
         config.set("isolation.level", "read_uncommitted");
-        let inspector = BaseConsumer::from_config_and_context(&config, QuietContext)
-            .map_err(|error| client::refused(&error))?;
+        let inspector = client::asking(options, &config)?;
         Ok(CursorTopic {
             options,
             key: key(options),
@@ -136,8 +133,7 @@ impl<'o> CursorTopic<'o> {
     }
 
     fn create(&mut self) -> Step<Place> {
-        let admin = AdminClient::from_config_and_context(&client::base(self.options), QuietContext)
-            .map_err(|error| client::refused(&error))?;
+        let admin = client::admin(self.options)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

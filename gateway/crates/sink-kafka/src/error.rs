@@ -5,6 +5,7 @@
 
 use offtake_encode::EncodeError;
 use offtake_log::{LogError, ReadError};
+use offtake_registry::RegistryError;
 
 /// Why the sink halts or does not start. Texts never hold a key or a value.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,12 @@ pub enum KafkaError {
         /// What is not known.
         reason: String,
     },
+    /// The schema registry refuses, for good.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A format needs a registry, and none is named.
+    #[error("a stream's format needs a schema registry, and none is named")]
+    RegistryMissing,
     /// A change cannot be read.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -104,6 +111,12 @@ pub enum KafkaError {
     /// A topic is missing and is not to be created.
     #[error("topic {topic} does not exist")]
     TopicMissing {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic was deleted while it was written.
+    #[error("topic {topic} was there and is gone: somebody deleted it")]
+    TopicGone {
         /// The topic.
         topic: String,
     },
@@ -235,11 +248,14 @@ impl KafkaError {
             KafkaError::Log(error) => error.code(),
             KafkaError::Unannounced { .. } => "KAFKA_LOG_UNANNOUNCED",
             KafkaError::Schema { .. } => "KAFKA_SCHEMA_UNKNOWN",
+            KafkaError::Registry(error) => error.code(),
+            KafkaError::RegistryMissing => "KAFKA_REGISTRY_MISSING",
             KafkaError::Encode(error) => error.code(),
             KafkaError::MessageTooLarge { .. } => "KAFKA_MESSAGE_TOO_LARGE",
             KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
             KafkaError::ClusterDenied(_) => "KAFKA_CLUSTER_DENIED",
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
+            KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
             KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
@@ -277,6 +293,8 @@ impl KafkaError {
             }
             KafkaError::CursorFile(error) => error.next_step(),
             KafkaError::Log(error) => error.next_step(),
+            KafkaError::Registry(error) => error.next_step(),
+            KafkaError::RegistryMissing => "name it by `url` in [kafka.registry]",
             KafkaError::Encode(error) => error.next_step(),
             KafkaError::Unannounced { .. } => {
                 "restore the log folder from a copy, or start over with `offtake resync`"
@@ -297,6 +315,10 @@ impl KafkaError {
             }
             KafkaError::TopicMissing { .. } => {
                 "create the topic, or set create = true in [kafka.topics]"
+            }
+            KafkaError::TopicGone { .. } => {
+                "restart to have the topic made anew and filled from here on (what it held is \
+                 gone), or start over with `offtake resync` to have everything in it again"
             }
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"

@@ -84,11 +84,15 @@ impl Publisher<'_> {
     }
 
     /// Takes a step again and again until it is done. `None`: told to stop.
-    fn until<T>(&self, mut step: impl FnMut() -> Step<T>) -> Result<Option<T>, KafkaError> {
+    fn until<T>(&mut self, mut step: impl FnMut() -> Step<T>) -> Result<Option<T>, KafkaError> {
         while !self.stop.is_asked() {
             match step()? {
                 Ok(done) => return Ok(Some(done)),
-                Err(reason) => self.status.waiting(reason),
+                Err(reason) => {
+                    // Where nobody answers at all, that is what is to be said.
+                    let silent = self.topics.reachable()?.err();
+                    self.status.waiting(silent.unwrap_or(reason));
+                }
             }
             self.pause(LOOK_WAIT);
         }

@@ -18,7 +18,8 @@ use crate::deliveries::{Deliveries, Pending};
 use crate::handover::{self, Handover, Waiting};
 use crate::headers::HeaderWriter;
 use crate::oversize::Alone;
-use crate::partition::{PartitionBy, partition};
+use crate::partition::partition;
+use crate::publications::Publication;
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::transaction::{Closing, Transactions};
@@ -170,11 +171,13 @@ impl Flight<'_> {
         change: &ChangeView<'_>,
         message: &Message<'_>,
         index: u32,
-        by: Option<&PartitionBy>,
+        publication: &Publication,
     ) -> Result<(), Break> {
         let partitions = self.targets[target].partitions;
+        let by = publication.partition_by.as_ref();
         let partition = partition(change, message, partitions, by, &mut self.text)?;
-        let headers = self.headers.write(change, message, index)?;
+        let context = publication.plan.context_headers();
+        let headers = self.headers.write(change, message, index, context)?;
         let bytes = handover::size(message) + headers.bytes;
         let may_be_refused = bytes > self.targets[target].message_bytes;
         if may_be_refused || self.handover.is_full(target, partition, message) {

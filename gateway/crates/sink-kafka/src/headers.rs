@@ -84,7 +84,8 @@ impl HeaderWriter {
         }
     }
 
-    /// The headers of a change's message; `index`: its place among the messages of the change.
+    /// The headers of a change's message. `index`: its place among the messages of the change;
+    /// `context`: those that every message of the table has.
     ///
     /// # Errors
     /// The change's headers are damaged.
@@ -93,6 +94,7 @@ impl HeaderWriter {
         change: &ChangeView<'_>,
         message: &Message<'_>,
         index: u32,
+        context: &[(&'static str, Box<[u8]>)],
     ) -> Result<Written, EncodeError> {
         let mut written = Written::default();
         for header in change.headers() {
@@ -102,6 +104,9 @@ impl HeaderWriter {
         }
         if let Some((key, value)) = message.key_change {
             written.insert(key, value);
+        }
+        for (name, value) in context {
+            written.insert(name, value);
         }
         if self.wanted.position {
             self.position(&mut written, POSITION, change.lsn);
@@ -192,7 +197,7 @@ mod tests {
     fn written(wanted: MessageHeaders, encoded: &[u8], index: u32) -> Vec<(String, String)> {
         let change = ChangeView::parse(encoded).unwrap();
         let message = Message { key: None, value: None, key_change: Some(("moved", b"k")) };
-        let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index);
+        let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index, &[]);
         let headers = headers.unwrap();
         let list = headers.headers.unwrap();
         let read: Vec<(String, String)> = list
@@ -234,7 +239,7 @@ mod tests {
         let message = Message { key: None, value: None, key_change: None };
         let mut writer = HeaderWriter::new(wanted, [0; 16]);
         let last = |writer: &mut HeaderWriter| {
-            let headers = writer.write(&view, &message, 0).unwrap().headers.unwrap();
+            let headers = writer.write(&view, &message, 0, &[]).unwrap().headers.unwrap();
             let names: Vec<&str> = headers.iter().map(|header| header.key).collect();
             assert_eq!(names[1..5], [COMMIT_POSITION, TRANSACTION, ORDER, SEQUENCE]);
             let last = headers.iter().find(|header| header.key == LAST);
@@ -255,6 +260,9 @@ mod tests {
         assert_eq!(last(&mut writer), None);
         let of_snapshot = change(false);
         let of_snapshot = ChangeView::parse(&of_snapshot).unwrap();
-        assert_eq!(writer.write(&of_snapshot, &message, 0).unwrap().headers.unwrap().count(), 1);
+        assert_eq!(
+            writer.write(&of_snapshot, &message, 0, &[]).unwrap().headers.unwrap().count(),
+            1
+        );
     }
 }

@@ -19,7 +19,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::dead_letters::Wanted;
 use crate::flight::{Break, Flight};
 use crate::session::{LOOK_WAIT, Publisher};
-use crate::{KafkaError, Oversize};
+use crate::{KafkaError, Oversize, publications};
 
 /// Moments of waiting between two questions whether the pipeline runs.
 const PIPELINE_PAUSES: u32 = 20;
@@ -134,7 +134,7 @@ impl Publisher<'_> {
         let wanted = Wanted {
             sequence: change.sequence,
             stream: Arc::clone(&refused.topic),
-            schema: self.schema(change.schema)?,
+            schema: publications::schema(self.log, change.schema)?,
             code: error.code(),
             error: format!("{error}: {} bytes before compression", refused.bytes),
             change: change.encoded,

@@ -10,13 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use offtake_change::TableSchema;
 use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
-use offtake_encode::debezium::{Encoder, Plan};
+use offtake_encode::debezium::Encoder;
 use offtake_log::{
-    Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection, dead_letter_stream,
-    without_original,
+    Control, Log, Pin, ReadError, ReadGroup, Reader, Run, Selection, without_original,
 };
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
@@ -31,11 +29,12 @@ use crate::flight::{Break, Broken, Flight, Target};
 use crate::handover::Handover;
 use crate::headers::HeaderWriter;
 use crate::oversize::{Oversized, is_too_large};
-use crate::partition::PartitionBy;
+use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::{self, Ready, Topics};
-use crate::{KafkaError, KafkaOptions, Oversize, client, table_rules};
+use crate::trouble::WaitReason;
+use crate::{KafkaError, KafkaOptions, Oversize, client};
 
 /// Waiting for the log, when everything is acknowledged.
 pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -63,15 +62,6 @@ pub(crate) enum Ended {
     },
 }
 
-/// A schema of a stream, prepared.
-struct Prepared {
-    plan: Plan,
-    /// Columns that decide the partition instead of the key.
-    partition_by: Option<PartitionBy>,
-    /// The stream is that of the dead letters.
-    is_letters: bool,
-}
-
 /// What outlives a producer.
 pub(crate) struct Publisher<'o> {
     pub(crate) options: &'o KafkaOptions,
@@ -82,8 +72,7 @@ pub(crate) struct Publisher<'o> {
     pub(crate) pin: &'o Pin,
     pub(crate) topics: Topics<'o>,
     encoder: Encoder,
-    /// By stream and schema.
-    plans: HashMap<(u32, u32), Arc<Prepared>>,
+    publications: Publications<'o>,
     /// Messages that were refused for their size.
     pub(crate) oversized: Oversized,
     pub(crate) fruitless: u32,
@@ -105,8 +94,9 @@ impl<'o> Publisher<'o> {
         stop: &'o Stop,
         cursor: Cursor,
         pin: &'o Pin,
-    ) -> Publisher<'o> {
-        Publisher {
+    ) -> Result<Publisher<'o>, KafkaError> {
+        let publications = Publications::new(options)?;
+        Ok(Publisher {
             options,
             log,
             status,
@@ -115,7 +105,7 @@ impl<'o> Publisher<'o> {
             pin,
             topics: Topics::new(options),
             encoder: Encoder::default(),
-            plans: HashMap::new(),
+            publications,
             oversized: Oversized::default(),
             fruitless: 0,
             asked: Instant::now(),
@@ -123,7 +113,7 @@ impl<'o> Publisher<'o> {
             ownership: Ownership::default(),
             copies: Copies::default(),
             cut: None,
-        }
+        })
     }
 
     /// Publishes until it is stopped, building new producers as needed.
@@ -398,18 +388,18 @@ impl<'o> Publisher<'o> {
     }
 
     fn send_run(&mut self, flight: &mut Flight<'_>, run: &Run) -> Result<(), Break> {
-        let prepared = self.prepare(run.stream, run.schema)?;
+        let publication = self.publication(flight, run.stream, run.schema)?;
         let target = self.target(flight, run.stream)?;
         for change in run.changes() {
             let change = change.map_err(EncodeError::from)?;
             let is_large = change.encoded.len() > flight.targets[target].message_bytes / 2;
-            if prepared.is_letters && is_large {
+            if publication.is_letters && is_large {
                 let mut letter = Vec::new();
                 without_original(&change, &mut letter).map_err(EncodeError::from)?;
                 let letter = ChangeView::parse(&letter).map_err(EncodeError::from)?;
-                self.send_change(flight, target, &prepared, &letter)?;
+                self.send_change(flight, target, &publication, &letter)?;
             } else {
-                self.send_change(flight, target, &prepared, &change)?;
+                self.send_change(flight, target, &publication, &change)?;
             }
         }
         Ok(())
@@ -419,49 +409,40 @@ impl<'o> Publisher<'o> {
         &mut self,
         flight: &mut Flight<'_>,
         target: usize,
-        prepared: &Prepared,
+        publication: &Publication,
         change: &ChangeView<'_>,
     ) -> Result<(), Break> {
         if !self.oversized.is_empty() {
             self.bury(flight, change)?;
         }
-        let (oversized, by) = (&self.oversized, prepared.partition_by.as_ref());
+        let oversized = &self.oversized;
         let mut messages = 0;
-        self.encoder.messages(&prepared.plan, change, |message| {
+        self.encoder.messages(&publication.plan, change, |message| {
             let index = messages;
             messages += 1;
             if !oversized.is_empty() && oversized.is_refused(change.sequence, index) {
                 return Ok(());
             }
-            flight.take(target, change, &message, index, by)
+            flight.take(target, change, &message, index, publication)
         })
     }
 
-    /// A schema by its log-wide id.
-    pub(crate) fn schema(&self, id: u32) -> Result<TableSchema, KafkaError> {
-        let schema = self.log.schema(id).ok_or(KafkaError::Unannounced { what: "schema", id })?;
-        TableSchema::from_proto(&schema)
-            .map_err(|error| KafkaError::Schema { id, reason: error.to_string() })
-    }
-
-    fn prepare(&mut self, stream: u32, id: u32) -> Result<Arc<Prepared>, KafkaError> {
-        if let Some(prepared) = self.plans.get(&(stream, id)) {
-            return Ok(Arc::clone(prepared));
+    /// What is published of a schema on a stream, waiting until its format is ready.
+    fn publication(
+        &mut self,
+        flight: &mut Flight<'_>,
+        stream: u32,
+        schema: u32,
+    ) -> Result<Arc<Publication>, Break> {
+        loop {
+            match self.publications.step(self.log, stream, schema)? {
+                Ok(publication) => return Ok(publication),
+                Err(reason) => self.status.waiting(reason),
+            }
+            self.check(flight)?;
+            flight.producer.poll(LOOK_WAIT);
+            self.settle(flight)?;
         }
-        let schema = self.schema(id)?;
-        let name = self
-            .log
-            .stream_name(stream)
-            .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
-        let topics = &self.options.topics;
-        let is_letters = *name == *dead_letter_stream(&self.options.pipeline);
-        let rule = if is_letters { topics.rule_of_dead_letters(&name) } else { topics.rule(&name) };
-        let partition_by = PartitionBy::new(&schema, &rule.partition_by)?;
-        let schema = table_rules::keyed(schema, &rule)?;
-        let plan = Plan::new(&self.options.pipeline, &schema);
-        let prepared = Arc::new(Prepared { plan, partition_by, is_letters });
-        self.plans.insert((stream, id), Arc::clone(&prepared));
-        Ok(prepared)
     }
 
     /// Index of a stream's topic, waiting until it can be written.
@@ -546,15 +527,15 @@ impl<'o> Publisher<'o> {
             // A transaction that the brokers ended, or a broker that did not come back in time.
             // Nothing is lost but time; who took over is looked at before the next producer.
             code if is_of_a_transaction(code) || topics::passes(code) => {
-                self.status.waiting(reason);
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 self.fruitless = self.fruitless.min(MAX_FRUITLESS_REBUILDS - 1);
                 return Ok(Ended::Rebuild { one_by_one });
             }
             _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
                 KafkaError::Refused { topic, after, reason }
             }
-            _ => {
-                self.status.waiting(reason);
+            code => {
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 return Ok(Ended::Rebuild { one_by_one });
             }
         };

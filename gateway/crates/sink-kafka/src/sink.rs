@@ -79,15 +79,15 @@ impl KafkaSink {
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
         let pin = Arc::new(log.pin(PIN, cursor.least_sequence()));
+        crate::watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
         let thread = {
             let (log, status, stop, pin) =
                 (log.clone(), Arc::clone(&status), Arc::clone(&stop), Arc::clone(&pin));
             std::thread::Builder::new()
                 .name("kafka-sink".to_owned())
                 .spawn(move || {
-                    let mut publisher =
-                        Publisher::new(&options, &log, &status, &stop, cursor, &pin);
-                    match publisher.run() {
+                    let publisher = Publisher::new(&options, &log, &status, &stop, cursor, &pin);
+                    match publisher.and_then(|mut publisher| publisher.run()) {
                         Ok(()) => status.stopped(),
                         Err(error) => halt(&status, &error),
                     }

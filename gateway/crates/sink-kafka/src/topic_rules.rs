@@ -5,29 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use offtake_encode::debezium::MessageFormat;
 use offtake_log::Selection;
 
 use crate::KafkaError;
-
-/// How a stream's changes are written as messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MessageFormat {
-    /// Debezium's envelope as JSON.
-    #[default]
-    DebeziumJson,
-    /// A row as flat JSON.
-    Json,
-    /// Debezium's envelope as Avro, with a schema registry.
-    Avro,
-    /// Debezium's envelope as Protobuf, with a schema registry.
-    Protobuf,
-    /// Debezium's envelope as JSON under a JSON Schema, with a schema registry.
-    JsonSchema,
-    /// CloudEvents.
-    CloudEvents,
-    /// The payload of an opaque change, verbatim.
-    Payload,
-}
 
 /// What differs for some streams. The first that matches a stream counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -29,10 +29,12 @@ use crate::cursor_topic::{self, Place};
 use crate::deliveries::Covered;
 use crate::flight::{Break, Flight};
 
-/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction.
-const FULL_BYTES: usize = 8 << 20;
+/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction:
+/// about what is sent in an interval when much waits in the log. A commit takes some 10 ms, in which
+/// nothing is sent, and what is given up is read again from the log, so larger is better than smaller.
+const FULL_BYTES: usize = 32 << 20;
 /// Messages at which it is closed there.
-const FULL_MESSAGES: usize = 20_000;
+const FULL_MESSAGES: usize = 100_000;
 /// Bytes at which it is closed inside a source transaction.
 const CUT_BYTES: usize = 64 << 20;
 /// Time after which it is closed inside a source transaction, but never more than a third of the time

@@ -143,6 +143,9 @@ impl Publisher<'_> {
         self.cursor.committed(closing.record, self.log);
         self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         self.pin.advance(self.cursor.sequence());
+        if !self.oversized.is_empty() {
+            self.oversized.forget(self.cursor.sequence());
+        }
         if moved {
             self.fruitless = 0;
         }

@@ -336,8 +336,11 @@ impl Copy {
             self.any_row = true;
         }
         self.status.snapshot_rows(rows - counted);
+        // A row that is first and last of its table is its last, but the first of all stays that:
+        // so it is in Debezium.
         if rows > 0
             && let Some(last) = self.batch.rows.last_mut()
+            && last.snapshot != Marker::First
         {
             last.snapshot = Marker::LastInTable;
         }

@@ -311,3 +311,43 @@ fn decimal_parameters(schema: &Schema) -> Result<(i64, i64), EncodeError> {
         _ => Err(names::refused("a decimal's scale or precision is no number".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connect::Field;
+
+    fn pair(first: Schema, second: Schema) -> Schema {
+        let field = |name: &str, schema| Field { name: name.to_owned(), schema: Arc::new(schema) };
+        Schema::new(Kind::Struct(vec![field("a", first), field("b", second)])).named("x.Pair", 1)
+    }
+
+    fn inner(kind: Kind) -> Schema {
+        let field = Field { name: "i".to_owned(), schema: Arc::new(Schema::new(kind)) };
+        Schema::new(Kind::Struct(vec![field])).named("x.Inner", 1)
+    }
+
+    // The converter fails here: it counts documentation as a difference.
+    #[test]
+    fn one_record_with_two_documentations_is_defined_once() {
+        let documented = Schema { doc: Some("other".to_owned()), ..inner(Kind::Int32) };
+        let text = schema_text(&pair(inner(Kind::Int32), documented)).unwrap();
+        assert_eq!(text.matches("\"Inner\"").count(), 2, "{text}");
+        assert!(text.contains(r#"{"name":"b","type":"Inner"}"#), "{text}");
+    }
+
+    #[test]
+    fn one_name_for_records_with_different_fields_is_refused() {
+        let error = schema_text(&pair(inner(Kind::Int32), inner(Kind::Int64))).unwrap_err();
+        assert_eq!(error.code(), "ENCODE_SCHEMA");
+        assert!(error.to_string().contains("\"x.Inner\""), "{error}");
+    }
+
+    #[test]
+    fn a_decimal_without_a_scale_is_refused() {
+        let error = schema_text(&Schema::new(Kind::Bytes).named(DECIMAL, 1)).unwrap_err();
+        assert!(error.to_string().contains("scale"), "{error}");
+    }
+}

@@ -116,7 +116,7 @@ impl Plan {
     /// the format [`Attributes`], then [`put_data`] or [`put_data_bytes`].
     pub fn put_begin(&self, out: &mut Vec<u8>, identity: &Identity<'_>) {
         out.extend_from_slice(b"{\"id\":\"");
-        self.put_id(out, identity, |out, text| put_escaped(out, text));
+        self.put_id(out, identity, put_escaped);
         out.extend_from_slice(&self.between);
         put_moment(out, identity.unix_millis.saturating_mul(1000), 3);
         out.extend_from_slice(&self.after_time);

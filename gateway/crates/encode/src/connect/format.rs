@@ -35,7 +35,7 @@ pub struct Mark(pub usize);
 /// its `end` with the children between. Integers of all widths come as `i64`, in range. Text is
 /// UTF-8. Connect's `Decimal` is bytes: unscaled, big endian, two's complement; a format that writes
 /// it otherwise looks at the schema in `prepare`.
-pub trait Format {
+pub trait Format: Clone + std::fmt::Debug {
     /// What is prepared of a place.
     type Prepared: Clone + std::fmt::Debug;
 

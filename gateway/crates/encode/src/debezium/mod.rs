@@ -1,26 +1,50 @@
-//! Changes as Debezium's connector for PostgreSQL 3.6 publishes them with its defaults, through
-//! Kafka Connect's `JsonConverter` without schemas.
+//! Changes as Debezium's connector for PostgreSQL 3.6 publishes them, through any of the converters
+//! that its users put behind it.
 //!
-//! A [`Plan`] prepares what is the same for all changes of a table schema, an [`Encoder`] holds the
-//! buffers that are used again. JSON is written straight from the encoded change. Consumers can
-//! rely on the field order; what differs from the peer on purpose is in `DEBEZIUM.md`.
+//! A [`Plan`] prepares what is the same for all changes of a table schema: the Connect schemas of
+//! keys and values, and what the chosen [`Format`](crate::connect::Format) has to know of every
+//! place in them. An [`Encoder`] holds the buffers that are used again and walks the encoded change
+//! once, straight into the message. Consumers can rely on the field order; what differs from the
+//! peer on purpose is in `DEBEZIUM.md`.
 
+mod convert;
 mod decimal;
+mod default;
 mod envelope;
+mod events;
+mod header;
+mod hstore;
+mod interval;
+mod names;
+mod options;
+mod order;
+mod placeholder;
 mod plan;
+mod records;
+mod row;
+mod rowless;
+mod schemas;
+mod source;
 mod structured;
 mod temporal;
 mod types;
 mod value;
 
-pub use plan::Plan;
-pub use types::UNAVAILABLE_VALUE;
+pub use options::{
+    BinaryHandling, DecimalHandling, HstoreHandling, IntervalHandling, NameAdjustment, Options,
+    SkippedOperations, TimePrecision, UNAVAILABLE_VALUE, UnfitValues, UnknownTypes,
+};
+pub use order::Counts;
+pub use plan::{MessageFormat, Plan, PlanOptions};
+pub use records::{HeartbeatRecords, TransactionRecords};
 
+use offtake_change::Operation;
 use offtake_change::wire::{ChangeView, RowRef};
-use offtake_change::{Operation, Subject};
 
 use crate::EncodeError;
-use envelope::Envelope;
+use envelope::{Envelope, Order};
+use plan::{Formatted, Writer};
+use value::Scratch;
 
 /// What stands in `source.version`: this product's version, where Debezium puts its own. Consumers
 /// that branch on it would otherwise be told a release whose quirks they do not get.
@@ -30,22 +54,6 @@ pub const SOURCE_VERSION: &str = concat!("offtake-", env!("CARGO_PKG_VERSION"));
 pub const NEW_KEY_HEADER: &str = "__debezium.newkey";
 /// Header of the create that a moved key ends with: the old key.
 pub const OLD_KEY_HEADER: &str = "__debezium.oldkey";
-
-/// Choices that Debezium leaves to its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// A null value after each delete, so that a compacted topic forgets the key
-    /// (`tombstones.on.delete`).
-    pub tombstones: bool,
-    /// Publish truncates too (`skipped.operations` without `t`).
-    pub truncates: bool,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { tombstones: true, truncates: false }
-    }
-}
 
 /// A message to publish.
 #[derive(Clone, Copy, Debug)]
@@ -61,151 +69,202 @@ pub struct Message<'a> {
 /// Writes messages. Keeps its buffers, so that a change allocates nothing.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    options: Options,
+    buffers: Buffers,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
     key: Vec<u8>,
     new_key: Vec<u8>,
     value: Vec<u8>,
-    scratch: Vec<u8>,
+    header: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Runs an expression over the plan's table in whatever format it is.
+macro_rules! with_table {
+    ($plan:expr, $table:ident => $run:expr) => {
+        match &$plan.formatted {
+            Formatted::Json($table) => $run,
+            Formatted::Avro($table) => $run,
+            Formatted::Protobuf($table) => $run,
+            Formatted::JsonSchema($table) => $run,
+            Formatted::Flat($table) => $run,
+            Formatted::CloudEvents(boxed) => {
+                let $table = &**boxed;
+                $run
+            }
+            Formatted::Payload($table) => $run,
+        }
+    };
 }
 
 impl Encoder {
-    /// An encoder with the given choices.
-    pub fn new(options: Options) -> Encoder {
-        Encoder { options, ..Encoder::default() }
-    }
-
-    /// Appends a change's envelope under its own operation.
+    /// Appends a change's value under its own operation.
     ///
     /// # Errors
-    /// A damaged change.
+    /// A damaged change, or a value that the format cannot hold.
     pub fn value(
         &mut self,
         plan: &Plan,
         change: &ChangeView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        put_value(out, plan, change, &own(change), &mut self.scratch)
+        let envelope = Envelope {
+            operation: change.operation,
+            before: change.before,
+            after: change.after,
+            old: change.before,
+            order: Order { total: change.order, in_collection: change.order_in_table },
+        };
+        let scratch = &mut self.buffers.scratch;
+        with_table!(plan, table => table.put_value(out, change, &envelope, scratch))
     }
 
     /// Appends a change's key; `false`, and nothing appended, where it has none.
     ///
     /// # Errors
-    /// A damaged change.
+    /// A damaged change, or a value that the format cannot hold.
     pub fn key(
         &mut self,
         plan: &Plan,
         change: &ChangeView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
-        put_key(out, plan, change, change.after.or(change.before), &mut self.scratch)
+        let (image, scratch) = (change.after.or(change.before), &mut self.buffers.scratch);
+        with_table!(plan, table => table.put_key(out, change, image, scratch))
+    }
+
+    /// The counts of the transaction that is being encoded. They are kept where the plan's options
+    /// ask for transactions; a sink that sends a transaction once more clears them first.
+    pub fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
     }
 
     /// Gives the messages of one change to `emit`, in order: one; with its tombstone after a
-    /// delete; delete, tombstone and create where the key moved; none for a truncate.
+    /// delete; delete, tombstone and create where the key moved; none for an operation that is
+    /// skipped.
     ///
     /// # Errors
-    /// A damaged change, or what `emit` answers: then the rest is not emitted.
+    /// A damaged change, a value that the format cannot hold, or what `emit` answers: then the rest
+    /// is not emitted.
     pub fn messages<E: From<EncodeError>>(
         &mut self,
         plan: &Plan,
         change: &ChangeView<'_>,
+        emit: impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Definitions have no counterpart in the peer's data topics.
+        if change.operation == Operation::Define {
+            return Ok(());
+        }
+        with_table!(plan, table => self.table_messages(plan, table, change, emit))
+    }
+
+    fn table_messages<W: Writer, E: From<EncodeError>>(
+        &mut self,
+        plan: &Plan,
+        table: &W,
+        change: &ChangeView<'_>,
         mut emit: impl FnMut(Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.key.clear();
-        self.value.clear();
-        match change.operation {
-            Operation::Truncate if !self.options.truncates => return Ok(()),
-            // Statements have no counterpart in the peer's data topics.
-            Operation::Define => return Ok(()),
-            _ => {}
-        }
         if change.operation == Operation::Update
             && let (Some(before), Some(after)) = (change.before, change.after)
-            && value::key_changed(plan, before, after).map_err(EncodeError::from)?
+            && let Some(key) = &plan.header
+            && row::key_changed(&key.row, before, after).map_err(EncodeError::from)?
         {
-            return self.moved_key(plan, change, before, after, emit);
+            return self.moved_key(plan, table, change, before, after, emit);
+        }
+        if plan.skipped.contains(change.operation) {
+            return Ok(());
         }
         let image = match change.operation {
             Operation::Delete => change.before,
             _ => change.after,
         };
-        let has_key = put_key(&mut self.key, plan, change, image, &mut self.scratch)?;
-        put_value(&mut self.value, plan, change, &own(change), &mut self.scratch)?;
-        let key = has_key.then_some(self.key.as_slice());
-        emit(Message { key, value: Some(&self.value), key_change: None })?;
-        if change.operation == Operation::Delete && has_key && self.options.tombstones {
+        let order = self.count(plan, change);
+        let Buffers { key, value, scratch, .. } = &mut self.buffers;
+        key.clear();
+        value.clear();
+        let has_key = table.put_key(key, change, image, scratch)?;
+        let envelope = Envelope {
+            operation: change.operation,
+            before: change.before,
+            after: change.after,
+            old: change.before,
+            order,
+        };
+        table.put_value(value, change, &envelope, scratch)?;
+        let key = has_key.then_some(key.as_slice());
+        emit(Message { key, value: Some(value), key_change: None })?;
+        if change.operation == Operation::Delete && plan.tombstones {
             emit(Message { key, value: None, key_change: None })?;
         }
         Ok(())
     }
 
-    fn moved_key<E: From<EncodeError>>(
+    fn moved_key<W: Writer, E: From<EncodeError>>(
         &mut self,
         plan: &Plan,
+        table: &W,
         change: &ChangeView<'_>,
         before: RowRef<'_>,
         after: RowRef<'_>,
         mut emit: impl FnMut(Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.new_key.clear();
-        put_key(&mut self.key, plan, change, Some(before), &mut self.scratch)?;
-        put_key(&mut self.new_key, plan, change, Some(after), &mut self.scratch)?;
-        let delete = Envelope { operation: Operation::Delete, before: Some(before), after: None };
-        put_value(&mut self.value, plan, change, &delete, &mut self.scratch)?;
-        let key = Some(self.key.as_slice());
-        let key_change = Some((NEW_KEY_HEADER, self.new_key.as_slice()));
-        emit(Message { key, value: Some(&self.value), key_change })?;
-        if self.options.tombstones {
-            emit(Message { key, value: None, key_change })?;
+        let Buffers { key, new_key, scratch, .. } = &mut self.buffers;
+        key.clear();
+        new_key.clear();
+        table.put_key(key, change, Some(before), scratch)?;
+        table.put_key(new_key, change, Some(after), scratch)?;
+        if !plan.skipped.contains(Operation::Delete) {
+            let order = self.count(plan, change);
+            let Buffers { key, value, header, scratch, .. } = &mut self.buffers;
+            put_header(plan, header, after, scratch)?;
+            let (operation, before) = (Operation::Delete, Some(before));
+            let delete = Envelope { operation, before, after: None, old: None, order };
+            value.clear();
+            table.put_value(value, change, &delete, scratch)?;
+            let (key, key_change) = (Some(key.as_slice()), Some((NEW_KEY_HEADER, &header[..])));
+            emit(Message { key, value: Some(value), key_change })?;
+            if plan.tombstones {
+                emit(Message { key, value: None, key_change })?;
+            }
         }
-        self.value.clear();
-        let create = Envelope { operation: Operation::Create, before: None, after: Some(after) };
-        put_value(&mut self.value, plan, change, &create, &mut self.scratch)?;
-        emit(Message {
-            key: Some(&self.new_key),
-            value: Some(&self.value),
-            key_change: Some((OLD_KEY_HEADER, self.key.as_slice())),
-        })
+        if plan.skipped.contains(Operation::Create) {
+            return Ok(());
+        }
+        let order = self.count(plan, change);
+        let Buffers { new_key, value, header, scratch, .. } = &mut self.buffers;
+        put_header(plan, header, before, scratch)?;
+        let (operation, after) = (Operation::Create, Some(after));
+        let create = Envelope { operation, before: None, after, old: Some(before), order };
+        value.clear();
+        table.put_value(value, change, &create, scratch)?;
+        let key_change = Some((OLD_KEY_HEADER, &header[..]));
+        emit(Message { key: Some(new_key), value: Some(value), key_change })
+    }
+
+    /// The change's place in its transaction, where that is wanted.
+    fn count(&mut self, plan: &Plan, change: &ChangeView<'_>) -> Order {
+        match (&plan.collection, change.transaction) {
+            (Some(collection), Some(transaction)) => self.counts.next(transaction.id, collection),
+            _ => Order::default(),
+        }
     }
 }
 
-fn own<'a>(change: &ChangeView<'a>) -> Envelope<'a> {
-    Envelope { operation: change.operation, before: change.before, after: change.after }
-}
-
-fn put_value(
-    out: &mut Vec<u8>,
+/// The key of a row as it stands in a header.
+fn put_header(
     plan: &Plan,
-    change: &ChangeView<'_>,
-    envelope: &Envelope<'_>,
-    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+    row: RowRef<'_>,
+    scratch: &mut Scratch,
 ) -> Result<(), EncodeError> {
-    if plan.opaque {
-        out.extend_from_slice(change.payload);
-    } else if plan.subject == Subject::Message {
-        envelope::put_message(out, plan, change)?;
-    } else {
-        envelope::put_envelope(out, plan, change, envelope, scratch)?;
-    }
-    Ok(())
-}
-
-fn put_key(
-    out: &mut Vec<u8>,
-    plan: &Plan,
-    change: &ChangeView<'_>,
-    image: Option<RowRef<'_>>,
-    scratch: &mut Vec<u8>,
-) -> Result<bool, EncodeError> {
-    if plan.subject == Subject::Message {
-        envelope::put_message_key(out, change)?;
-        return Ok(true);
-    }
-    match image {
-        Some(row) if plan.has_key() => {
-            value::put_key(out, plan, row, scratch)?;
-            Ok(true)
-        }
-        _ => Ok(false),
+    out.clear();
+    match &plan.header {
+        Some(key) => key.put(out, row, scratch),
+        None => Ok(()),
     }
 }

@@ -1,97 +1,198 @@
-//! Which of Debezium's encodings a column has: from its logical type, else from PostgreSQL's own.
+//! PostgreSQL's types as Debezium knows them, told from a column of the log.
+//!
+//! A column names its type several times (OID, native, logical, a domain's base); the first name
+//! that is known decides. What Debezium has no encoding for is [`Type::Unknown`].
+//! Source: `PostgresValueConverter`, pgjdbc's `TypeInfoCache`.
 
 use offtake_change::{Column, Kind};
 
-/// Debezium's default stand-in for a large value that an update left alone
-/// (`unavailable.value.placeholder`).
-pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
-
-/// How a column's text is written. Values of other kinds than text say by their kind how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// By the value's kind alone; text as a string.
-    Plain,
-    /// `numeric(p,s)`.
-    Decimal {
-        scale: i32,
-    },
-    /// `numeric`.
-    VariableDecimal,
+/// A type of PostgreSQL that Debezium tells from others.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Type {
+    Boolean,
+    Int16,
+    Int32,
+    Int64,
+    /// `oid`: 64 bits, and without a default of its own.
+    Oid,
+    Float32,
+    Float64,
+    /// `text`, `varchar`, `char(n)`, and types whose text has no name of its own (`inet`, ranges).
+    Text,
+    /// As `Text`, for types whose defaults Debezium does not read.
+    PlainText,
+    Json,
+    Xml,
+    Uuid,
+    Ltree,
+    Tsvector,
+    /// The labels in the enum's order.
+    Enum(Vec<String>),
+    /// Precision and scale; `None`: the column has neither.
+    Numeric(Option<(i32, i32)>),
     Money,
+    Bytes,
     Date,
-    Time {
-        millis: bool,
-    },
-    ZonedTime,
-    Timestamp {
-        millis: bool,
-    },
-    ZonedTimestamp {
-        digits: u8,
-    },
+    /// Digits of the fraction of a second, as of the following ones.
+    Time(u8),
+    TimeTz,
+    Timestamp(u8),
+    TimestampTz(u8),
     Interval,
-    /// `bit(1)`.
+    /// `bit(1)` and `varbit(1)`.
     Bit,
-    Bits,
+    /// Longer bit strings, with their length in bits.
+    Bits(i32),
     Point,
-    HStore,
-    List(Box<Encoding>),
+    Geometry,
+    Geography,
+    Hstore,
+    /// pgvector's types.
+    Vector,
+    HalfVector,
+    SparseVector,
+    Array(Box<Type>),
+    /// Debezium leaves the column out. The kind that its values have here.
+    Unknown(Kind),
 }
 
-/// The encoding of a column.
-pub(super) fn encoding(column: &Column) -> Encoding {
+/// What pgjdbc gives as the length of a type without one.
+const UNKNOWN_LENGTH: i32 = i32::MAX;
+
+/// The type of a column.
+pub(super) fn of(column: &Column) -> Type {
     match column.kind {
-        Kind::List => {
-            Encoding::List(Box::new(column.element.as_deref().map_or(Encoding::Plain, encoding)))
-        }
-        Kind::Text => of_text(column),
-        _ => Encoding::Plain,
+        Kind::List => match column.element.as_deref() {
+            Some(element) => of_array(element),
+            None => Type::Unknown(Kind::List),
+        },
+        _ => of_scalar(column),
     }
 }
 
-fn of_text(column: &Column) -> Encoding {
-    // A domain has its base type's encoding. The OID names a built-in type most surely.
-    let names = [
-        column.logical.as_str(),
-        by_oid(column.type_id),
-        column.domain_base.as_str(),
-        column.native.as_str(),
-    ];
-    names.into_iter().find_map(|name| named(name, column)).unwrap_or(Encoding::Plain)
+/// Debezium has no arrays of some types that it has alone.
+fn of_array(element: &Column) -> Type {
+    let inner = of(element);
+    let is_name = matches!(base_name(&element.native).0.as_str(), "name");
+    match inner {
+        Type::Money | Type::Interval | Type::Xml | Type::Point | Type::Array(_) => {
+            Type::Unknown(Kind::List)
+        }
+        // The peer's schema is a single bit string's, and its values are always null.
+        Type::Bit | Type::Bits(_) | Type::Unknown(_) => Type::Unknown(Kind::List),
+        _ if is_name || !element.domain_base.is_empty() => Type::Unknown(Kind::List),
+        inner => Type::Array(Box::new(inner)),
+    }
 }
 
-fn named(name: &str, column: &Column) -> Option<Encoding> {
-    let (base, modifiers) = split_modifiers(name);
-    let modifier = Modifier { column, written: modifiers };
-    Some(match base.as_str() {
-        "numeric" | "decimal" => match modifier.scale() {
-            Some(scale) => Encoding::Decimal { scale },
-            None => Encoding::VariableDecimal,
-        },
-        "money" => Encoding::Money,
-        "date" => Encoding::Date,
-        "time" | "time without time zone" => Encoding::Time { millis: modifier.digits() <= 3 },
-        "timetz" | "time with time zone" => Encoding::ZonedTime,
-        "timestamp" | "timestamp without time zone" => {
-            Encoding::Timestamp { millis: modifier.digits() <= 3 }
-        }
-        "timestamptz" | "timestamp with time zone" => {
-            Encoding::ZonedTimestamp { digits: modifier.digits() }
-        }
-        "interval" => Encoding::Interval,
-        "bit" if modifier.length() == 1 => Encoding::Bit,
-        "bit" | "varbit" | "bit varying" => Encoding::Bits,
-        "point" => Encoding::Point,
-        "hstore" => Encoding::HStore,
-        _ => return None,
+fn of_scalar(column: &Column) -> Type {
+    match column.logical.as_str() {
+        "enum" => return Type::Enum(column.labels.clone()),
+        "composite" => return Type::Unknown(column.kind),
+        _ => {}
+    }
+    // A domain has its base's encoding. The OID names a built-in type most surely.
+    let names = [by_oid(column.type_id), &column.domain_base, &column.native, &column.logical];
+    let known = names.into_iter().find_map(|name| named(name, column));
+    known.unwrap_or(match column.kind {
+        // Plugins add columns that PostgreSQL never had.
+        Kind::Boolean => Type::Boolean,
+        Kind::Integer => Type::Int64,
+        Kind::Single => Type::Float32,
+        Kind::Number => Type::Float64,
+        Kind::Bytes => Type::Bytes,
+        kind => Type::Unknown(kind),
     })
+}
+
+fn named(name: &str, column: &Column) -> Option<Type> {
+    let (base, written) = base_name(name);
+    let modifier = Modifier { column, written };
+    let found = match base.as_str() {
+        "bool" | "boolean" => Type::Boolean,
+        "int2" | "smallint" => Type::Int16,
+        "int4" | "integer" => Type::Int32,
+        "int8" | "bigint" => Type::Int64,
+        "oid" => Type::Oid,
+        "float4" | "real" => Type::Float32,
+        "float8" | "double precision" => Type::Float64,
+        "text" | "varchar" | "character varying" | "bpchar" | "character" => Type::Text,
+        // `"char"`, and the logical name of `char(n)`.
+        "char" => Type::PlainText,
+        "name" | "citext" | "isbn" | "inet" | "cidr" | "macaddr" | "macaddr8" | "tsrange"
+        | "tstzrange" | "daterange" | "int4range" | "int8range" | "numrange" => Type::PlainText,
+        "json" | "jsonb" => Type::Json,
+        "xml" => Type::Xml,
+        "uuid" => Type::Uuid,
+        "ltree" => Type::Ltree,
+        "tsvector" => Type::Tsvector,
+        "numeric" | "decimal" => Type::Numeric(modifier.numeric()),
+        "money" => Type::Money,
+        "bytea" | "bytes" => Type::Bytes,
+        "date" => Type::Date,
+        "time" | "time without time zone" => Type::Time(modifier.digits()),
+        "timetz" | "time with time zone" => Type::TimeTz,
+        "timestamp" | "timestamp without time zone" => Type::Timestamp(modifier.digits()),
+        "timestamptz" | "timestamp with time zone" => Type::TimestampTz(modifier.digits()),
+        "interval" => Type::Interval,
+        "bit" => modifier.bits(1),
+        "varbit" | "bit varying" => modifier.bits(UNKNOWN_LENGTH),
+        "point" => Type::Point,
+        "geometry" => Type::Geometry,
+        "geography" => Type::Geography,
+        "hstore" => Type::Hstore,
+        "vector" => Type::Vector,
+        "halfvec" => Type::HalfVector,
+        "sparsevec" => Type::SparseVector,
+        _ => return None,
+    };
+    // A type of a user may bear the name of a built-in one; only extensions' types have a schema.
+    let of_extension = matches!(
+        found,
+        Type::Ltree
+            | Type::Geometry
+            | Type::Geography
+            | Type::Hstore
+            | Type::Vector
+            | Type::HalfVector
+            | Type::SparseVector
+    ) || matches!(base.as_str(), "citext" | "isbn");
+    (of_extension || !is_qualified(name)).then_some(found).filter(|found| found.takes(column.kind))
+}
+
+impl Type {
+    /// Whether values of a kind can be of the type: a plugin may have turned a number into text.
+    fn takes(&self, kind: Kind) -> bool {
+        match self {
+            Type::Boolean => kind == Kind::Boolean,
+            Type::Int16 | Type::Int32 | Type::Int64 | Type::Oid => kind == Kind::Integer,
+            Type::Float32 => kind == Kind::Single,
+            Type::Float64 => kind == Kind::Number,
+            Type::Bytes => kind == Kind::Bytes,
+            Type::Array(_) => kind == Kind::List,
+            _ => kind == Kind::Text,
+        }
+    }
 }
 
 /// PostgreSQL's built-in types that have an encoding of their own (`pg_type.dat`).
 fn by_oid(oid: u32) -> &'static str {
     match oid {
+        16 => "bool",
+        17 => "bytea",
+        20 => "int8",
+        21 => "int2",
+        23 => "int4",
+        25 => "text",
+        26 => "oid",
+        114 => "json",
+        142 => "xml",
         600 => "point",
+        700 => "float4",
+        701 => "float8",
         790 => "money",
+        1042 => "bpchar",
+        1043 => "varchar",
         1082 => "date",
         1083 => "time",
         1114 => "timestamp",
@@ -101,19 +202,28 @@ fn by_oid(oid: u32) -> &'static str {
         1560 => "bit",
         1562 => "varbit",
         1700 => "numeric",
+        2950 => "uuid",
+        3614 => "tsvector",
+        3802 => "jsonb",
         _ => "",
     }
 }
 
+fn is_qualified(name: &str) -> bool {
+    let name = name.split('(').next().unwrap_or_default();
+    name.contains('.') && !name.starts_with("pg_catalog.")
+}
+
 /// `pg_catalog.timestamp(3) without time zone` as `timestamp without time zone` and `3`.
-fn split_modifiers(name: &str) -> (String, Option<&str>) {
-    let name = name.rsplit_once('.').map_or(name, |(_, name)| name).trim_matches('"');
-    match name.split_once('(') {
-        Some((base, rest)) => {
+fn base_name(name: &str) -> (String, Option<&str>) {
+    let (head, rest) = name.split_once('(').map_or((name, None), |(head, rest)| (head, Some(rest)));
+    let head = head.rsplit_once('.').map_or(head, |(_, head)| head).trim_matches('"');
+    match rest {
+        Some(rest) => {
             let (modifiers, tail) = rest.split_once(')').unwrap_or((rest, ""));
-            (format!("{}{}", base.trim_end(), tail), Some(modifiers))
+            (format!("{}{tail}", head.trim_end()), Some(modifiers))
         }
-        None => (name.to_owned(), None),
+        None => (head.to_owned(), None),
     }
 }
 
@@ -128,14 +238,19 @@ impl Modifier<'_> {
         self.written?.split(',').nth(index)?.trim().parse().ok()
     }
 
-    /// The scale of a numeric; `None`: the type has none.
-    fn scale(&self) -> Option<i32> {
+    /// Precision and scale of a numeric; `None`: the type has none.
+    fn numeric(&self) -> Option<(i32, i32)> {
         let modifier = self.column.type_modifier;
         if modifier >= 4 {
-            // Eleven bits, signed since PostgreSQL 15.
-            return Some((((modifier - 4) & 0x7ff) ^ 0x400) - 0x400);
+            let packed = modifier - 4;
+            // Eleven bits. Signed since PostgreSQL 15, which the peer does not know: it makes -2 a
+            // scale of 2046, and so does this. The values are right either way.
+            return Some((packed >> 16 & 0xffff, packed & 0xffff));
         }
-        self.written(0).map(|_| self.written(1).unwrap_or(0))
+        // Of a plugin's column, whose logical name has them.
+        let (_, logical) = base_name(&self.column.logical);
+        let modifiers = Modifier { column: self.column, written: self.written.or(logical) };
+        modifiers.written(0).map(|precision| (precision, modifiers.written(1).unwrap_or(0)))
     }
 
     /// Digits of a fraction of a second.
@@ -148,48 +263,12 @@ impl Modifier<'_> {
             .unwrap_or(6)
     }
 
-    /// Bits of a bit string; `bit` alone is `bit(1)`.
-    fn length(&self) -> i32 {
+    /// A bit string, whose length is `otherwise` where none is told.
+    fn bits(&self, otherwise: i32) -> Type {
         let modifier = self.column.type_modifier;
-        if modifier > 0 { modifier } else { self.written(0).unwrap_or(1) }
+        let length = if modifier > 0 { modifier } else { self.written(0).unwrap_or(otherwise) };
+        if length > 1 { Type::Bits(length) } else { Type::Bit }
     }
-}
-
-/// What stands for a large value that an update left alone, as JSON (`UnchangedToastedPlaceholder`).
-pub(super) fn placeholder(column: &Column) -> Vec<u8> {
-    let bytes = UNAVAILABLE_VALUE.as_bytes();
-    let mut out = Vec::new();
-    let element = match (column.kind, column.element.as_deref()) {
-        (Kind::Bytes, _) => {
-            crate::json::put_base64(&mut out, bytes);
-            return out;
-        }
-        (Kind::List, Some(element)) => element,
-        _ => {
-            crate::json::put_string(&mut out, bytes);
-            return out;
-        }
-    };
-    out.push(b'[');
-    match element.kind {
-        Kind::Bytes => crate::json::put_base64(&mut out, bytes),
-        // The placeholder's bytes, one an element.
-        Kind::Integer | Kind::Unsigned => {
-            for (index, byte) in bytes.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                crate::json::put_integer(&mut out, *byte);
-            }
-        }
-        // java.util.UUID.nameUUIDFromBytes of the placeholder.
-        _ if element.logical == "uuid" || element.native == "uuid" => {
-            out.extend_from_slice(b"\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\"");
-        }
-        _ => crate::json::put_string(&mut out, bytes),
-    }
-    out.push(b']');
-    out
 }
 
 #[cfg(test)]
@@ -205,51 +284,46 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_found_by_any_of_a_columns_names() {
+    fn the_type_is_found_by_any_of_a_columns_names() {
         let twelve_two = ((12 << 16) | 2) + 4;
         for (column, expected) in [
-            (column("decimal(12,2)", "numeric", 1700, twelve_two), Encoding::Decimal { scale: 2 }),
-            (column("decimal(12,2)", "", 0, -1), Encoding::Decimal { scale: 2 }),
-            (column("decimal", "numeric", 1700, -1), Encoding::VariableDecimal),
-            (column("text", "numeric(5)", 0, -1), Encoding::Decimal { scale: 0 }),
-            (
-                column("timestamp", "timestamp without time zone", 1114, -1),
-                Encoding::Timestamp { millis: false },
-            ),
-            (
-                column("timestamp", "timestamp(3) without time zone", 1114, 3),
-                Encoding::Timestamp { millis: true },
-            ),
-            (
-                column("", "timestamp(3) without time zone", 0, -1),
-                Encoding::Timestamp { millis: true },
-            ),
-            (
-                column("timestamptz", "timestamptz", 1184, -1),
-                Encoding::ZonedTimestamp { digits: 6 },
-            ),
-            (
-                column("timestamptz", "timestamptz(0)", 1184, 0),
-                Encoding::ZonedTimestamp { digits: 0 },
-            ),
-            (column("bit", "bit", 1560, 1), Encoding::Bit),
-            (column("bit", "bit(2)", 1560, 2), Encoding::Bits),
-            (column("text", "public.hstore", 16_400, -1), Encoding::HStore),
-            (column("text", "text", 25, -1), Encoding::Plain),
-            (column("inet", "inet", 869, -1), Encoding::Plain),
+            (column("decimal(12,2)", "numeric", 1700, twelve_two), Type::Numeric(Some((12, 2)))),
+            (column("decimal(12,2)", "", 0, -1), Type::Numeric(Some((12, 2)))),
+            (column("decimal", "numeric", 1700, -1), Type::Numeric(None)),
+            (column("text", "numeric(5)", 0, -1), Type::Numeric(Some((5, 0)))),
+            (column("timestamp", "timestamp without time zone", 1114, -1), Type::Timestamp(6)),
+            (column("timestamp", "timestamp(3) without time zone", 1114, 3), Type::Timestamp(3)),
+            (column("", "timestamp(3) without time zone", 0, -1), Type::Timestamp(3)),
+            (column("timestamptz", "timestamptz", 1184, -1), Type::TimestampTz(6)),
+            (column("timestamptz", "timestamptz(0)", 1184, 0), Type::TimestampTz(0)),
+            (column("bit", "bit", 1560, 1), Type::Bit),
+            (column("bit", "bit(2)", 1560, 2), Type::Bits(2)),
+            (column("varbit", "varbit", 1562, -1), Type::Bits(i32::MAX)),
+            (column("hstore", "public.hstore", 16_400, -1), Type::Hstore),
+            (column("text", "text", 25, -1), Type::Text),
+            (column("char(3)", "bpchar", 1042, 7), Type::Text),
+            (column("inet", "inet", 869, -1), Type::PlainText),
+            (column("int4multirange", "int4multirange", 4451, -1), Type::Unknown(Kind::Text)),
+            (column("composite", "public.money", 16_401, -1), Type::Unknown(Kind::Text)),
         ] {
-            assert_eq!(encoding(&column), expected, "{column:?}");
+            assert_eq!(of(&column), expected, "{column:?}");
         }
-        // numeric(3,-2), PostgreSQL 15.
+        // numeric(3,-2), PostgreSQL 15, as the peer reads it.
         let negative = ((3 << 16) | (-2 & 0x7ff)) + 4;
         let column = column("decimal", "numeric", 1700, negative);
-        assert_eq!(encoding(&column), Encoding::Decimal { scale: -2 });
+        assert_eq!(of(&column), Type::Numeric(Some((3, 2046))));
     }
 
     #[test]
     fn a_domain_has_its_base_types_encoding() {
         let mut column = column("text", "public.price", 16_500, -1);
         column.domain_base = "numeric(10,3)".to_owned();
-        assert_eq!(encoding(&column), Encoding::Decimal { scale: 3 });
+        assert_eq!(of(&column), Type::Numeric(Some((10, 3))));
+    }
+
+    #[test]
+    fn a_number_that_a_plugin_made_text_is_no_number() {
+        let column = column("text", "int4", 23, -1);
+        assert_eq!(of(&column), Type::Text);
     }
 }

@@ -6,7 +6,6 @@
 
 mod schema;
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 pub use schema::schema_text;
@@ -38,7 +37,7 @@ impl Format for JsonSchema {
             if index > 0 {
                 name.push(b',');
             }
-            put_text(&mut name, field.as_bytes());
+            json::put_byte_string(&mut name, field.as_bytes());
             name.push(b':');
         }
         let mut null = name.clone();
@@ -78,7 +77,7 @@ impl Format for JsonSchema {
 
     fn text(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
         out.extend_from_slice(&at.name);
-        put_text(out, value);
+        json::put_byte_string(out, value);
     }
 
     fn bytes(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
@@ -140,31 +139,6 @@ impl Format for JsonSchema {
 
     fn end_map(out: &mut Vec<u8>, at: &Prepared, _: Mark) {
         out.push(if at.entries { b']' } else { b'}' });
-    }
-}
-
-/// Appends text as Jackson writes it into bytes: characters of four bytes become two escapes, the
-/// halves of UTF-16. (Into text, as the schema is written, it does not.)
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    const FOUR_BYTES: u8 = 0xf0;
-    let start = out.len();
-    json::put_string(out, text);
-    if text.iter().all(|&byte| byte < FOUR_BYTES) {
-        return;
-    }
-    let written = out.split_off(start);
-    // Whoever made the text of the change checked that it is UTF-8.
-    for letter in String::from_utf8_lossy(&written).chars() {
-        let mut units = [0; 2];
-        match letter.encode_utf16(&mut units) {
-            [_] => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            halves => {
-                for unit in halves {
-                    // Writing to a buffer in memory does not fail.
-                    let _ = write!(out, "\\u{unit:04X}");
-                }
-            }
-        }
     }
 }
 
