@@ -29,6 +29,7 @@ if [ "$need" = test ] || [ "$need" = bench ]; then
     has npm || want npm
     has openssl || want openssl
     [ "${SKIP_KAFKA:-}" = 1 ] || has mvn || want maven
+    [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" = 1 ] || has kcat || want kcat
     # Debezium's engine, and the classes that drive it.
     if [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" != 1 ]; then
         has javac || want default-jdk-headless

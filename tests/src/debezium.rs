@@ -62,7 +62,8 @@ impl Debezium {
         Ok(format!("{}:{}", classes.display(), self.class_path()))
     }
 
-    fn libraries(&self) -> PathBuf {
+    /// The folder of the jars.
+    pub(crate) fn libraries(&self) -> PathBuf {
         self.folder.join("libs")
     }
 }

@@ -156,6 +156,7 @@ impl Fixture {
             .args(arguments)
             .arg("-c")
             .arg(self.gateway.config())
+            .envs(self.gateway.environment.iter().cloned())
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .output()?;

@@ -20,6 +20,8 @@ pub struct Gateway {
     pub grpc: SocketAddr,
     /// Admin.
     pub admin: SocketAddr,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
     process: Option<Child>,
     starts: u32,
 }
@@ -55,8 +57,14 @@ impl Gateway {
     pub fn new(folder: &Path, name: &str, source: &str, rest: &str) -> Result<Gateway> {
         let (grpc, admin) = (free_address(), free_address());
         std::fs::create_dir_all(folder)?;
-        let gateway =
-            Gateway { folder: folder.to_path_buf(), grpc, admin, process: None, starts: 0 };
+        let gateway = Gateway {
+            folder: folder.to_path_buf(),
+            grpc,
+            admin,
+            environment: Vec::new(),
+            process: None,
+            starts: 0,
+        };
         let text = format!(
             "name = \"{name}\"\n\n[source]\ntype = \"postgres\"\n{source}\n{rest}\n\n\
              [grpc]\nlisten = \"{grpc}\"\n\n[admin]\nlisten = \"{admin}\"\n"
@@ -83,6 +91,7 @@ impl Gateway {
     pub fn command(&self, arguments: &[&str]) -> Result<(ExitStatus, String, String)> {
         let mut command = Command::new(binary());
         command.args(arguments).arg("-c").arg(self.config()).current_dir(&self.folder);
+        command.envs(self.environment.iter().cloned());
         let output = command.stdin(Stdio::null()).output()?;
         Ok((
             output.status,
@@ -108,6 +117,7 @@ impl Gateway {
             .args(["run", "-c"])
             .arg(self.config())
             .args(arguments)
+            .envs(self.environment.iter().cloned())
             .env("OFFTAKE_FAILPOINTS", switches)
             .env("OFFTAKE_LOG", std::env::var("OFFTAKE_LOG").unwrap_or("info".to_owned()))
             .current_dir(&self.folder)

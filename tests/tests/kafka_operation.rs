@@ -15,8 +15,14 @@ use offtake_tests::workload::{self, Workload};
 use tokio::task::block_in_place;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long Kafka is away.
-const OUTAGE: Duration = Duration::from_secs(60);
+/// How long Kafka is away: a minute, in the full run ten.
+fn outage() -> Duration {
+    let full = std::env::var_os("OFFTAKE_TEST_FULL").is_some();
+    Duration::from_secs(if full { 600 } else { 60 })
+}
+
+/// Resident memory that the gateway may come to meanwhile.
+const MEMORY_LIMIT: u64 = 300 << 20;
 /// Producers that the sink may begin while a broker comes and goes.
 const SESSIONS: usize = 10;
 
@@ -62,6 +68,8 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     let section = section(&kafka, "topics = { partitions = 3 }");
     let mut fixture =
         Fixture::new(postgres, "outage", workload::TABLES, SOURCE, &section).await.unwrap();
+    // What ten minutes write has to stay until Kafka is back.
+    fixture.gateway.edit("64MiB", "4GiB").unwrap();
     fixture.start().unwrap();
     let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
     let load = Workload::start(&postgres.url(&fixture.database), 17, 2, Duration::from_millis(10));
@@ -71,7 +79,7 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     kafka.stop().unwrap();
     let stopped = Instant::now();
     let (mut advances, mut confirmed) = (0, 0);
-    while stopped.elapsed() < OUTAGE {
+    while stopped.elapsed() < outage() {
         let now = slot_advances(&fixture, "while Kafka is stopped").await;
         advances += u32::from(now > confirmed);
         confirmed = now;
@@ -80,7 +88,10 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     }
     let status = fixture.gateway.status().unwrap();
     assert_eq!(status["kafka"]["state"], "WAITING", "{status:#}");
+    assert_eq!(status["kafka"]["code"], "KAFKA_UNREACHABLE", "{status:#}");
     assert!(status["kafka"]["last_error"].is_string(), "{status:#}");
+    let peak = fixture.gateway.peak_memory_bytes().unwrap();
+    assert!(peak < MEMORY_LIMIT, "{peak} bytes resident");
     let behind = status["kafka"]["lag_changes"].as_u64().unwrap();
     assert!(behind > 0 && advances > 3, "{advances} advances, {behind} changes behind");
 
@@ -101,7 +112,7 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     println!(
         "{} s without Kafka: {advances} times all of the slot was confirmed, {behind} changes \
          behind in the end, caught up {:.2} s after it was back; {figures:?}",
-        OUTAGE.as_secs(),
+        outage().as_secs(),
         catch_up.as_secs_f64()
     );
     fixture.stop().unwrap();

@@ -7,6 +7,9 @@ use std::fmt::Write;
 
 use offtake_change::BOUNDS_SECONDS;
 
+use offtake_sink_kafka::WaitReason;
+
+use super::kafka;
 use super::status::{HistogramView, Status};
 
 /// Renders the page in Prometheus's text format.
@@ -26,10 +29,12 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// Announces a metric.
     pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
+    /// One of its samples.
     pub(super) fn sample(
         &mut self,
         name: &str,
@@ -60,6 +65,7 @@ impl Page {
         self.sample(&format!("{name}_count"), &[], cumulative);
     }
 
+    /// A metric with one sample.
     pub(super) fn one(
         &mut self,
         name: &str,
@@ -257,6 +263,20 @@ fn sinks(page: &mut Page, status: &Status) {
             "1 when the sink has halted.",
             u8::from(kafka.halted.is_some()),
         );
+        page.family("offtake_kafka_waiting", "gauge", "1 for the code of what the sink waits for.");
+        let waits_for = kafka.waits.as_ref().map(|waits| waits.code.as_ref());
+        for reason in WaitReason::ALL {
+            let code = reason.code();
+            let waits = u8::from(waits_for == Some(code));
+            page.sample("offtake_kafka_waiting", &[("code", code)], waits);
+        }
+        page.one(
+            "offtake_kafka_producers_replaced_total",
+            "counter",
+            "Times that the producer was built anew after an error.",
+            kafka.producers_replaced,
+        );
+        kafka::metrics(page, &kafka.client);
         kafka.delivery.write(page);
     }
     page.one(

@@ -5,6 +5,7 @@
 mod connection;
 mod delivery;
 mod http;
+mod kafka;
 mod metrics;
 mod status;
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::connection::Connection;
 use super::delivery::DeliveryView;
+use super::kafka::KafkaClientView;
 use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
@@ -204,10 +205,17 @@ pub struct KafkaView {
     pub acknowledged: u64,
     /// Bytes of keys and values handed to the client.
     pub bytes: u64,
+    /// Code, cause and next step of what it waits for, when it does, under the same names.
+    #[serde(flatten)]
+    pub waits: Option<Halt>,
     /// Changes that became dead letters since the process began.
     pub dead_letters: u64,
     /// Why it waits, when it does.
     pub last_error: Option<String>,
+    /// Times that the producer was built anew after an error.
+    pub producers_replaced: u64,
+    /// What the client says of itself and of the brokers.
+    pub client: KafkaClientView,
     /// At least once or exactly once, and how that goes.
     #[serde(flatten)]
     pub delivery: DeliveryView,
@@ -402,8 +410,15 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
         KafkaState::Halted(halted) => Some(Halt::new(halted.code, halted.cause, halted.next_step)),
         _ => None,
     };
+    let waits = status.waits_for.map(|reason| {
+        let cause = status.last_error.clone().unwrap_or_default();
+        Halt::new(reason.code(), cause, reason.next_step())
+    });
     KafkaView {
         state: name,
+        waits,
+        producers_replaced: status.rebuilds,
+        client: status.client.into(),
         halted,
         sequence: status.cursor,
         lag_changes: status.lag,
@@ -433,6 +448,9 @@ fn lag_seconds(behind: bool, last_commit_unix_us: i64) -> f64 {
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     ((now - last_commit_unix_us) as f64 / 1e6).max(0.0)
 }
+
+#[cfg(test)]
+use super::kafka::KafkaBrokerView;
 
 #[cfg(test)]
 impl Status {
@@ -483,6 +501,13 @@ impl Status {
                 dead_letters: 0,
                 last_error: None,
                 halted: None,
+                waits: None,
+                producers_replaced: 0,
+                client: KafkaClientView {
+                    transaction_state: "Init".to_owned(),
+                    brokers: vec![KafkaBrokerView::default()],
+                    ..KafkaClientView::default()
+                },
                 delivery: DeliveryView {
                     delivery: Some("exactly_once"),
                     eos: "guarded",
@@ -509,6 +534,8 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
+    use offtake_sink_kafka::{ClientStatistics, WaitReason};
+
     use super::*;
 
     #[test]
@@ -523,6 +550,8 @@ mod tests {
             dead_letters: 0,
             last_error: None,
             rebuilds: 0,
+            waits_for: None,
+            client: ClientStatistics::default(),
             delivery: None,
             level: offtake_sink_kafka::TransactionLevel::Off,
             transactions: offtake_sink_kafka::TransactionCounts::default(),
@@ -540,6 +569,14 @@ mod tests {
         assert_eq!(json["next_step"], "create it");
         let json = serde_json::to_value(kafka_view(status(KafkaState::Running))).unwrap();
         assert!(json.get("code").is_none(), "{json}");
+        let waiting = KafkaStatus {
+            last_error: Some("refused".to_owned()),
+            waits_for: Some(WaitReason::Login),
+            ..status(KafkaState::Waiting)
+        };
+        let json = serde_json::to_value(kafka_view(waiting)).unwrap();
+        assert_eq!((&json["code"], &json["cause"]), (&"KAFKA_LOGIN".into(), &"refused".into()));
+        assert!(json["next_step"].is_string());
     }
 
     #[test]

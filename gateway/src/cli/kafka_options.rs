@@ -4,16 +4,16 @@
 
 use offtake_change::Operation;
 use offtake_config::{
-    Config, Kafka, Oversize, RegistryLogin, SchemaRegistry, Secret, SubjectNames,
+    Config, Kafka, KafkaOauth, Oversize, RegistryLogin, SchemaRegistry, Secret, SubjectNames,
 };
 use offtake_log::Selection;
 use offtake_sink_kafka::debezium::{
     self, BinaryHandling, DecimalHandling, HstoreHandling, IntervalHandling, NameAdjustment,
-    SkippedOperations, TimePrecision, UnknownTypes,
+    SkippedOperations, TimePrecision, UnfitValues, UnknownTypes,
 };
 use offtake_sink_kafka::{
-    Authentication, Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders,
-    RegistryOptions, RouteFormat, StreamRule, Subjects, TopicOptions,
+    Authentication, Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders, Oauth,
+    OauthOptions, RegistryOptions, RouteFormat, StreamRule, Subjects, TopicOptions,
 };
 
 /// The Kafka sink's options from the configuration; `None` without `[kafka]`. Dead letters need a
@@ -24,6 +24,7 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
     let cursor_path = config.log.dir.join("kafka.cursor");
     Some(KafkaOptions {
         properties: kafka.properties.iter().map(exposed).collect(),
+        oauth: kafka.oauth.as_ref().map(oauth),
         topics: topics(kafka),
         headers: MessageHeaders {
             position: kafka.headers.position,
@@ -36,6 +37,17 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
         registry: kafka.registry.as_ref().map(registry),
         subjects: kafka.registry.as_ref().map(subjects).unwrap_or_default(),
         ..KafkaOptions::new(&config.name, kafka.brokers.clone(), cursor_path)
+    })
+}
+
+fn oauth(configured: &KafkaOauth) -> Oauth {
+    Oauth::new(OauthOptions {
+        token_url: configured.token_url.clone(),
+        client_id: configured.client_id.clone(),
+        client_secret: configured.client_secret.expose().to_owned(),
+        scope: configured.scope.clone(),
+        ca: configured.ca.clone(),
+        token_file: configured.token_file.clone(),
     })
 }
 
@@ -148,7 +160,11 @@ fn debezium(configured: &offtake_config::Debezium) -> debezium::Options {
             offtake_config::UnknownTypes::Text => UnknownTypes::Text,
             offtake_config::UnknownTypes::Omit => UnknownTypes::Omit,
         },
-        ..debezium::Options::default()
+        unfit_values: match configured.unfit_values {
+            offtake_config::UnfitValues::Keep => UnfitValues::Keep,
+            offtake_config::UnfitValues::Null => UnfitValues::Null,
+        },
+        replace_null_with_default: configured.replace_null_with_default,
     }
 }
 

@@ -223,9 +223,25 @@ fn sinks(out: &mut String, status: &Value) {
             count(&kafka["lag_changes"], "change"),
             count(&kafka["acknowledged"], "record"),
         );
-        if kafka["state"] == "HALTED" {
+        let throttle = kafka["client"]["throttle_ms"].as_u64().unwrap_or_default();
+        if throttle > 0 {
+            let _ = writeln!(out, "        held back by the brokers' quota, up to {throttle} ms");
+        }
+        if !kafka["code"].is_null() {
             halt(out, "        ", kafka);
-        } else if !kafka["last_error"].is_null() {
+        }
+        if let Some(delivery) = kafka["delivery"].as_str() {
+            let _ = writeln!(
+                out,
+                "        delivers {} (transactions {}): {} committed, {} aborted, {} cut",
+                delivery.replace('_', " "),
+                text(kafka, "eos"),
+                text(&kafka["transactions"], "committed"),
+                text(&kafka["transactions"], "aborted"),
+                text(&kafka["transactions"], "cut"),
+            );
+        }
+        if kafka["state"] != "HALTED" && !kafka["last_error"].is_null() {
             let _ = writeln!(out, "        waits because of {}", text(kafka, "last_error"));
         }
     }
@@ -341,5 +357,12 @@ mod tests {
         let text = readable(&status, false);
         assert!(text.contains("KAFKA_TOPIC: it is not there"), "{text}");
         assert!(text.contains("next: create it") && text.contains("1 record "), "{text}");
+        status["kafka"] = json!({
+            "state": "WAITING", "code": "KAFKA_NO_LEADER", "cause": "partition 1 has no leader",
+            "next_step": "start the brokers", "client": {"throttle_ms": 850},
+        });
+        let text = readable(&status, false);
+        assert!(text.contains("KAFKA_NO_LEADER: partition 1 has no leader"), "{text}");
+        assert!(text.contains("quota, up to 850 ms"), "{text}");
     }
 }

@@ -7,7 +7,10 @@
 
 mod clients;
 mod cluster;
+pub mod connect;
 mod node;
+pub mod security;
+pub mod tokens;
 
 use std::ops::Deref;
 use std::sync::OnceLock;

@@ -30,6 +30,15 @@ const FOLDER_PREFIX: &str = "kafka-run-";
 /// down for a while must find its own free again.
 const PORTS: std::ops::Range<u16> = 10_240..32_768;
 
+/// Where Kafka's programs log to, and what.
+pub(super) const LOGGING: &str = "rootLogger.level=WARN\n\
+                   rootLogger.appenderRefs=out\n\
+                   rootLogger.appenderRef.out.ref=OUT\n\
+                   appender.out.type=Console\n\
+                   appender.out.name=OUT\n\
+                   appender.out.layout.type=PatternLayout\n\
+                   appender.out.layout.pattern=%d %p %c{1} %m%n\n";
+
 /// A broker's process, or where it was.
 #[derive(Debug)]
 pub struct Node {
@@ -293,7 +302,7 @@ pub(super) fn libraries() -> Result<PathBuf> {
 }
 
 /// A small Java machine with Kafka's classes that ends with this process, however that ends.
-fn java(libs: &Path, folder: &Path, heap: &str) -> Command {
+pub(super) fn java(libs: &Path, folder: &Path, heap: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     command.arg(format!("-Xms{heap}")).arg(format!("-Xmx{heap}"));
@@ -357,14 +366,7 @@ fn write_settings(folder: &Path, plan: &Plan) -> Result<()> {
         properties = plan.properties,
     );
     fs::write(folder.join("server.properties"), settings)?;
-    let logging = "rootLogger.level=WARN\n\
-                   rootLogger.appenderRefs=out\n\
-                   rootLogger.appenderRef.out.ref=OUT\n\
-                   appender.out.type=Console\n\
-                   appender.out.name=OUT\n\
-                   appender.out.layout.type=PatternLayout\n\
-                   appender.out.layout.pattern=%d %p %c{1} %m%n\n";
-    fs::write(folder.join("log4j2.properties"), logging)?;
+    fs::write(folder.join("log4j2.properties"), LOGGING)?;
     Ok(())
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn bench_with(kafka: &Kafka, hint: &str, change: impl FnOnce(&mut Log
     let cursor = folder.path().join("kafka.cursor");
     let options = KafkaOptions {
         topics: TopicOptions { partitions: 3, replication: 1, ..TopicOptions::default() },
+        oauth: None,
         delivery: at_least_once(),
         ..KafkaOptions::new(&pipeline, vec![kafka.brokers().to_owned()], cursor)
     };

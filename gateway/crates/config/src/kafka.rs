@@ -1,7 +1,7 @@
 //! `[kafka]`: brokers, topics and the properties that are passed to librdkafka.
 //!
-//! A property that would break what the gateway promises is refused with the reason; all others
-//! are librdkafka's to judge.
+//! Which properties may be passed is said by `kafka_properties`; their values are librdkafka's to
+//! judge.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,6 +13,8 @@ use toml::de::DeValue;
 use crate::debezium::debezium;
 use crate::delivery;
 use crate::kafka_model::{MessageFormat, MessageHeaders, Oversize, RouteFormat};
+use crate::kafka_oauth::oauth;
+use crate::kafka_properties;
 use crate::model::{Kafka, Topics};
 use crate::reader::{At, Section, kind_of};
 use crate::redact;
@@ -27,31 +29,6 @@ pub(crate) const PARTITIONS: RangeInclusive<i32> = 1..=10_000;
 /// Copies that a topic can be given.
 pub(crate) const REPLICATION: RangeInclusive<i32> = 1..=100;
 
-/// Properties that are not the user's, and why.
-const REFUSED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "it is `brokers` in [kafka]"),
-    ("metadata.broker.list", "it is `brokers` in [kafka]"),
-    ("acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("request.required.acks", "a change counts as delivered only when every in-sync copy has it"),
-    ("enable.idempotence", "without it retries may double or reorder changes"),
-    ("enable.gapless.guarantee", "a gap would be a lost change"),
-    ("max.in.flight", "the order of changes depends on it"),
-    ("max.in.flight.requests.per.connection", "the order of changes depends on it"),
-    ("retries", "a change is tried until it is delivered"),
-    ("message.send.max.retries", "a change is tried until it is delivered"),
-    ("message.timeout.ms", "a change that expired would be lost"),
-    ("delivery.timeout.ms", "a change that expired would be lost"),
-    ("partitioner", "it is Java's murmur2, so that other clients agree on partitions"),
-    ("sticky.partitioning.linger.ms", "changes without a key would leave their order"),
-    ("queuing.strategy", "`lifo` would reverse the order of changes"),
-    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("delivery.report.only.error", "positions move by delivery reports"),
-    ("allow.auto.create.topics", "topics are created as [kafka.topics] says"),
-    ("isolation.level", "the sink reads its own cursor with it"),
-    ("plugin.library.paths", "it would load foreign code into the gateway"),
-    ("builtin.features", "it is the library's own"),
-];
-
 /// `[kafka]`, when it is there. `routes`: the streams of every route, in the order of the file.
 pub(crate) fn kafka(
     top: &Section<'_, '_>,
@@ -60,12 +37,14 @@ pub(crate) fn kafka(
 ) -> Option<Kafka> {
     let section = top.section("kafka", "kafka");
     let rules = topic_rules::rules(&section, routes);
+    let properties = properties(&section);
     let kafka = Kafka {
+        oauth: oauth(&section, &properties),
         registry: registry::registry(&section, &rules, routes),
         delivery: delivery::delivery(&section),
         topics: topics(&section),
         brokers: brokers(&section),
-        properties: properties(&section),
+        properties,
         rules,
         route_formats: route_formats(routes),
         format: section
@@ -150,13 +129,8 @@ fn brokers(section: &Section<'_, '_>) -> Vec<String> {
 fn properties(section: &Section<'_, '_>) -> BTreeMap<String, Secret> {
     let mut properties = BTreeMap::new();
     for (name, value, span) in flat(section, "properties") {
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name.value) {
-            section.context.error(
-                "CONFIG_KAFKA_PROPERTY",
-                &name.span,
-                format!("the property `{}` is not yours to set: {why}", name.value),
-                Some("remove it".to_owned()),
-            );
+        if let Some((message, help)) = kafka_properties::wrong(&name.value, &value) {
+            section.context.error("CONFIG_KAFKA_PROPERTY", &name.span, message, Some(help));
             continue;
         }
         let raw = At { value, span };

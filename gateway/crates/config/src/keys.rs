@@ -4,7 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
-use crate::{kafka_keys, registry_keys};
+use crate::{kafka_keys, oauth_keys, registry_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,13 @@ pub(crate) const SECTIONS: &[Section] = &[
         path: "kafka",
         header: "[kafka]",
         text: "The Kafka sink. Leave the table out and no Kafka is needed.",
+    },
+    Section {
+        path: "kafka.oauth",
+        header: "[kafka.oauth]",
+        text: "Where the token comes from that SASL's OAUTHBEARER shows to the brokers. It sets \
+               `sasl.mechanisms`, and `security.protocol` to `sasl_ssl` unless that is among the \
+               properties. A token is fetched anew before it expires.",
     },
     Section {
         path: "kafka.topics",
@@ -476,10 +483,11 @@ const KEYS: &[Key] = &[
     },
     Key {
         default: Some("{}"),
-        range: "keys of librdkafka's CONFIGURATION.md but those that would break a guarantee",
+        range: "names of librdkafka's CONFIGURATION.md but those that would break a guarantee",
         example: "{ \"security.protocol\" = \"SASL_SSL\", \"sasl.password\" = \"${env:KAFKA_PW}\" }",
         text: "Passed to librdkafka as they are; references are replaced. Refused with the reason \
-               are those that decide on order, acknowledgement and partitioning.",
+               are those that decide on order, acknowledgement and partitioning, those of consumers, \
+               and names that librdkafka does not know.",
         ..key("kafka", "properties", Kind::Free)
     },
     Key {
@@ -566,7 +574,7 @@ const fn insecure(section: &'static str) -> Key {
 
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS)
+    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS).chain(oauth_keys::KEYS)
 }
 
 /// The keys of one table.

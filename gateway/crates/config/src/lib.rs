@@ -15,8 +15,11 @@ mod json;
 mod kafka;
 mod kafka_keys;
 mod kafka_model;
+mod kafka_oauth;
+mod kafka_properties;
 mod keys;
 mod model;
+mod oauth_keys;
 mod parse;
 mod reader;
 mod redact;
@@ -35,11 +38,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
 pub use kafka_model::{
     Binary, Debezium, Decimal, Hstore, Interval, MessageFormat, MessageHeaders, NameAdjustment,
-    Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnknownTypes,
+    Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
 };
 pub use model::{
-    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, LogConfig, OnHalt, Plugin,
-    PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig, OnHalt,
+    Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};

@@ -185,6 +185,8 @@ pub struct Kafka {
     pub properties: BTreeMap<String, Secret>,
     /// How missing topics are created.
     pub topics: Topics,
+    /// Where tokens come from, when `[kafka.oauth]` is there.
+    pub oauth: Option<KafkaOauth>,
     /// At least once or exactly once.
     pub delivery: KafkaDelivery,
     /// What differs for some streams, in the order of the file.
@@ -201,6 +203,23 @@ pub struct Kafka {
     pub debezium: Debezium,
     /// The schema registry; there when a format needs one.
     pub registry: Option<SchemaRegistry>,
+}
+
+/// Where the tokens of SASL's OAUTHBEARER come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaOauth {
+    /// The token endpoint; `None`: tokens come from the file.
+    pub token_url: Option<String>,
+    /// Who asks.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret,
+    /// What is asked for; empty: the endpoint's default.
+    pub scope: String,
+    /// Authorities that the endpoint's certificate is checked against; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// A file that something else keeps a fresh token in.
+    pub token_file: Option<PathBuf>,
 }
 
 /// How changes are delivered to Kafka.

@@ -9,7 +9,6 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
     TopicReplication,
 };
-use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::context::QuietContext;
@@ -34,8 +33,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(options: &KafkaOptions) -> Result<Admin, KafkaError> {
-        let client = AdminClient::from_config_and_context(&client::base(options), QuietContext)
-            .map_err(|error| client::refused(&error))?;
+        let client = client::admin(options)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use offtake_failpoint::crash_point;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
+use crate::KafkaOptions;
 use crate::deliveries::Pending;
+use crate::oauth::Oauth;
 use crate::status::StatusCell;
+use crate::trouble::WaitReason;
 
 /// Group of the cursor's own record, which counts as no message.
 pub(crate) const CURSOR_RECORD: usize = usize::MAX;
@@ -28,6 +32,9 @@ pub(crate) struct SinkContext {
     pub(crate) pending: Arc<Pending>,
     pub(crate) status: Arc<StatusCell>,
     failure: Mutex<Option<Failure>>,
+    oauth: Option<Oauth>,
+    /// Why a connection could not be made or was lost; told when it is the last one.
+    lost: Mutex<String>,
     /// A connection was lost or a request not answered, since this was last taken.
     disturbed: AtomicBool,
 }
@@ -38,8 +45,16 @@ impl SinkContext {
             pending,
             status,
             failure: Mutex::new(None),
+            oauth: None,
+            lost: Mutex::default(),
             disturbed: AtomicBool::new(false),
         }
+    }
+
+    /// With the source of its tokens.
+    pub(crate) fn with_oauth(mut self, oauth: Option<Oauth>) -> SinkContext {
+        self.oauth = oauth;
+        self
     }
 
     /// The first message that was given up, if one was.
@@ -76,6 +91,8 @@ pub(crate) fn says_nothing(code: RDKafkaErrorCode) -> bool {
 const DISTURBANCES: [&str; 2] = ["FAIL", "REQTMOUT"];
 
 impl ClientContext for SinkContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         if DISTURBANCES.contains(&facility) {
             self.disturbed.store(true, Ordering::Relaxed);
@@ -83,13 +100,37 @@ impl ClientContext for SinkContext {
         log_line(level, facility, text);
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.status.statistics.keep(statistics);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        token(self.oauth.as_ref())
+    }
 
     fn error(&self, error: ClientError, reason: &str) {
         self.disturbed.store(true, Ordering::Relaxed);
         // A fatal error is asked for by the session; everything else may pass.
         tracing::debug!(%error, reason, "kafka client reports an error");
-        self.status.waiting(reason.to_owned());
+        let code = error.rdkafka_error_code();
+        let why = WaitReason::of(code, reason);
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        match code {
+            Some(RDKafkaErrorCode::Fatal) => {}
+            Some(RDKafkaErrorCode::AllBrokersDown) if !lost.is_empty() => {
+                self.status.waiting_for(why, format!("{reason}: {lost}"));
+            }
+            // One broker of several may be away without holding anything up.
+            _ if why == WaitReason::Unreachable
+                && code != Some(RDKafkaErrorCode::AllBrokersDown) =>
+            {
+                reason.clone_into(&mut lost);
+            }
+            _ => self.status.waiting_for(why, reason.to_owned()),
+        }
     }
 }
 
@@ -114,16 +155,56 @@ impl ProducerContext for SinkContext {
     }
 }
 
+fn token(oauth: Option<&Oauth>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+    let oauth = oauth.ok_or("[kafka.oauth] does not say where a token comes from")?;
+    Ok(oauth.token()?)
+}
+
 /// A context for clients that only ask.
-pub(crate) struct QuietContext;
+pub(crate) struct QuietContext {
+    oauth: Option<Oauth>,
+    heard: Mutex<Option<(WaitReason, String)>>,
+}
+
+impl QuietContext {
+    pub(crate) fn new(options: &KafkaOptions) -> QuietContext {
+        QuietContext { oauth: options.oauth.clone(), heard: Mutex::default() }
+    }
+
+    /// The error that says most of those that were heard.
+    pub(crate) fn heard(&self) -> Option<(WaitReason, String)> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn hear(&self, reason: WaitReason, text: String) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = heard.as_ref().is_some_and(|(kept, _)| kept.is_specific());
+        if reason.is_specific() || !kept {
+            *heard = Some((reason, text));
+        }
+    }
+}
 
 impl ClientContext for QuietContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        token(self.oauth.as_ref())
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         log_line(level, facility, text);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client reports an error");
+        let code = error.rdkafka_error_code();
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.hear(WaitReason::of(code, reason), reason.to_owned());
+        }
     }
 }
 

@@ -9,13 +9,11 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::admin::{AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::admin::REQUEST_TIMEOUT;
-use crate::context::QuietContext;
 use crate::topics::passes;
 use crate::{KafkaError, KafkaOptions, client};
 
@@ -170,10 +168,9 @@ fn verified(options: &KafkaOptions) -> Result<Result<Verified, String>, KafkaErr
     let inspector = client::inspector(options)?;
     let metadata = match inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
         Ok(metadata) => metadata,
-        Err(error) => return Ok(Err(format!("no broker answers: {error}"))),
+        Err(error) => return Ok(Err(client::no_answer(&inspector, &error))),
     };
-    let admin = AdminClient::from_config_and_context(&client::base(options), QuietContext)
-        .map_err(|error| client::refused(&error))?;
+    let admin = client::admin(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -114,6 +114,12 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
     },
+    /// A topic was deleted while it was written.
+    #[error("topic {topic} was there and is gone: somebody deleted it")]
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
     /// A name that cannot be a topic's.
     #[error("{topic:?} cannot be the name of a topic")]
     TopicInvalid {
@@ -161,6 +167,12 @@ pub enum KafkaError {
         version: String,
         /// The oldest that does.
         least: &'static str,
+    },
+    /// No broker answers where one has to.
+    #[error("no broker answers: {reason}")]
+    Unreachable {
+        /// What the last attempt said.
+        reason: String,
     },
     /// Another gateway of this pipeline has begun to publish.
     #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
@@ -243,12 +255,14 @@ impl KafkaError {
             KafkaError::TopicDenied { .. } => "KAFKA_TOPIC_DENIED",
             KafkaError::ClusterDenied(_) => "KAFKA_CLUSTER_DENIED",
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
+            KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
             KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
             KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
             KafkaError::PartitionUnknown { .. } => "KAFKA_PARTITION_UNKNOWN",
             KafkaError::BrokerTooOld { .. } => "KAFKA_BROKER_TOO_OLD",
+            KafkaError::Unreachable { .. } => "KAFKA_UNREACHABLE",
             KafkaError::Fenced { .. } => "KAFKA_FENCED",
             KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
             KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
@@ -302,6 +316,10 @@ impl KafkaError {
             KafkaError::TopicMissing { .. } => {
                 "create the topic, or set create = true in [kafka.topics]"
             }
+            KafkaError::TopicGone { .. } => {
+                "restart to have the topic made anew and filled from here on (what it held is \
+                 gone), or start over with `offtake resync` to have everything in it again"
+            }
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
             }
@@ -322,6 +340,9 @@ impl KafkaError {
                  then start again"
             }
             KafkaError::BrokerTooOld { .. } => "use brokers of a later version",
+            KafkaError::Unreachable { .. } => {
+                "check brokers, security settings and the network, then do it again"
+            }
             KafkaError::Fenced { .. } => {
                 "stop one of the two; this one, started again, takes over and goes on where the \
                  other stopped. Two pipelines on one cluster need two names, or \

@@ -10,6 +10,7 @@ use offtake_registry::{RegistryOptions, Subjects};
 
 use crate::dead_letters::DeadLetters;
 use crate::delivery::DeliveryOptions;
+use crate::oauth::Oauth;
 use crate::{KafkaError, TopicOptions, topics};
 
 /// What becomes of a message that is larger than its topic takes.
@@ -45,6 +46,8 @@ pub struct KafkaOptions {
     pub properties: BTreeMap<String, String>,
     /// How topics are made that do not exist yet, and what their messages look like.
     pub topics: TopicOptions,
+    /// Where tokens for OAUTHBEARER come from; `None`: another mechanism, or none.
+    pub oauth: Option<Oauth>,
     /// What becomes of a message that is larger than its topic takes.
     pub oversize: Oversize,
     /// Headers that every message gets.
@@ -71,6 +74,7 @@ impl fmt::Debug for KafkaOptions {
             .field("brokers", &self.brokers)
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("topics", &self.topics)
+            .field("oauth", &self.oauth)
             .field("oversize", &self.oversize)
             .field("headers", &self.headers)
             .field("delivery", &self.delivery)
@@ -83,34 +87,22 @@ impl fmt::Debug for KafkaOptions {
     }
 }
 
-/// Properties that this sink sets itself, and why they are not the user's.
-const OWN: &[(&str, &str)] = &[
-    ("bootstrap.servers", "it is the brokers key"),
-    ("metadata.broker.list", "it is the brokers key"),
-    ("enable.idempotence", "order and completeness rest on it"),
-    ("enable.gapless.guarantee", "order and completeness rest on it"),
-    ("acks", "the cursor rests on acks=all"),
-    ("request.required.acks", "the cursor rests on acks=all"),
-    ("message.timeout.ms", "a message that is given up is a lost change"),
-    ("delivery.timeout.ms", "a message that is given up is a lost change"),
-    ("retries", "a message that is given up is a lost change"),
-    ("message.send.max.retries", "a message that is given up is a lost change"),
-    ("max.in.flight", "the idempotent producer bounds it"),
-    ("max.in.flight.requests.per.connection", "the idempotent producer bounds it"),
-    ("transactional.id", "it belongs to the pipeline and fences a second gateway"),
-    ("isolation.level", "the sink reads its own cursor with it"),
-    ("partitioner", "keys are placed as Java's producer places them"),
-];
+/// What may be said to the client library, one table for the configuration and for this crate.
+const PROPERTIES: &str = include_str!("../../config/src/kafka_properties.tsv");
+
+/// The table's rule for a property and the reason; a name that is not there is the library's to
+/// judge.
+fn rule(property: &str) -> Option<(&'static str, &'static str)> {
+    PROPERTIES.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+        let mut fields = line.splitn(3, '|').map(str::trim);
+        (fields.next()? == property).then_some((fields.next()?, fields.next()?))
+    })
+}
 
 /// The property that says after which time the brokers end a transaction that its producer does not.
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 /// That time where nothing is said.
 const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Less would end transactions of a gateway that only waits for a slow broker.
-const LEAST_TRANSACTION_TIMEOUT_MS: u64 = 5_000;
-/// More than the brokers' own default limit, `transaction.max.timeout.ms`, they refuse.
-const MOST_TRANSACTION_TIMEOUT_MS: u64 = 900_000;
-
 impl KafkaOptions {
     /// Options with everything at its default. `brokers`: `host:port` of some.
     pub fn new(
@@ -130,6 +122,7 @@ impl KafkaOptions {
             topics: TopicOptions::default(),
             oversize: Oversize::default(),
             headers: MessageHeaders::default(),
+            oauth: None,
             delivery: DeliveryOptions::default(),
             cursor_path: cursor_path.into(),
         }
@@ -158,19 +151,6 @@ impl KafkaOptions {
             .map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
     }
 
-    fn check_delivery(&self) -> Result<(), KafkaError> {
-        topics::check_name(&self.delivery.cursor_topic)?;
-        let Some(asked) = self.properties.get(TRANSACTION_TIMEOUT) else { return Ok(()) };
-        let range = LEAST_TRANSACTION_TIMEOUT_MS..=MOST_TRANSACTION_TIMEOUT_MS;
-        if asked.trim().parse().is_ok_and(|ms| range.contains(&ms)) {
-            return Ok(());
-        }
-        Err(KafkaError::Property {
-            property: TRANSACTION_TIMEOUT.to_owned(),
-            reason: "it is a number of milliseconds from 5000 to 900000".to_owned(),
-        })
-    }
-
     /// Refuses what cannot work, before anything is started.
     pub(crate) fn check(&self) -> Result<(), KafkaError> {
         let refuse = |property: &str, reason: &str| {
@@ -179,13 +159,24 @@ impl KafkaOptions {
         if self.brokers.iter().all(|broker| broker.trim().is_empty()) {
             return refuse("brokers", "none is named");
         }
-        for (name, reason) in OWN {
-            if self.properties.contains_key(*name) {
+        for (name, value) in &self.properties {
+            let mechanism = matches!(name.as_str(), "sasl.mechanism" | "sasl.mechanisms");
+            if mechanism && (value == "OAUTHBEARER") != self.oauth.is_some() {
+                return refuse(name, "OAUTHBEARER and [kafka.oauth] belong together");
+            }
+            let Some((rule, reason)) = rule(name) else { continue };
+            let bounds = rule.split_once("..").and_then(|(least, most)| {
+                Some(least.parse::<i64>().ok()?..=most.parse::<i64>().ok()?)
+            });
+            let within = |bounds: std::ops::RangeInclusive<i64>| {
+                value.trim().parse().is_ok_and(|number| bounds.contains(&number))
+            };
+            if rule == "refused" || bounds.is_some_and(|bounds| !within(bounds)) {
                 return refuse(name, reason);
             }
         }
         self.topics.check()?;
-        self.check_delivery()
+        topics::check_name(&self.delivery.cursor_topic)
     }
 }
 
@@ -205,6 +196,75 @@ mod tests {
         let error = wrong.check().unwrap_err();
         assert_eq!(error.code(), "KAFKA_PROPERTY");
         assert!(error.to_string().contains("acks"));
+        for (name, value) in [
+            ("transaction.timeout.ms", "1"),
+            ("queue.buffering.max.kbytes", "1048577"),
+            ("test.mock.num.brokers", "3"),
+            ("sasl.mechanisms", "OAUTHBEARER"),
+        ] {
+            let mut wrong = options();
+            wrong.properties.insert(name.to_owned(), value.to_owned());
+            assert!(wrong.check().unwrap_err().to_string().contains(name), "{name} = {value}");
+        }
+        let mut right = options();
+        right.properties.insert("transaction.timeout.ms".to_owned(), "30000".to_owned());
+        right.properties.insert("sasl.mechanisms".to_owned(), "SCRAM-SHA-512".to_owned());
+        assert!(right.check().is_ok());
+    }
+
+    /// The names that the library itself lists with their defaults; aliases are not among them.
+    #[allow(unsafe_code, reason = "the library's list is not offered otherwise; see SAFETY")]
+    fn names_of_the_library() -> Vec<String> {
+        use rdkafka::bindings as library;
+        let mut names = Vec::new();
+        // SAFETY: both configurations are new and destroyed once; the dump is an array of as many
+        // texts as is said, name and value in turn, and freed once, after the last look at it.
+        unsafe {
+            let (global, topic) =
+                (library::rd_kafka_conf_new(), library::rd_kafka_topic_conf_new());
+            let (mut globals, mut topics) = (0, 0);
+            let dumps = [
+                (library::rd_kafka_conf_dump(global, &mut globals), &globals),
+                (library::rd_kafka_topic_conf_dump(topic, &mut topics), &topics),
+            ];
+            for (dump, &count) in dumps {
+                let mut at = 0;
+                while at < count {
+                    let name = std::ffi::CStr::from_ptr(*dump.add(at));
+                    names.push(name.to_string_lossy().into_owned());
+                    at += 2;
+                }
+                library::rd_kafka_conf_dump_free(dump, count);
+            }
+            library::rd_kafka_conf_destroy(global);
+            library::rd_kafka_topic_conf_destroy(topic);
+        }
+        names
+    }
+
+    #[test]
+    fn the_table_of_properties_has_every_name_of_the_library() {
+        let names = names_of_the_library();
+        assert!(names.len() > 80, "the library lists {names:?}");
+        let missing: Vec<&String> = names.iter().filter(|name| rule(name).is_none()).collect();
+        assert!(missing.is_empty(), "kafka_properties.tsv lacks {missing:?}");
+    }
+
+    #[test]
+    fn the_library_takes_every_name_that_is_passed() {
+        let lines = PROPERTIES.lines().filter(|line| !line.starts_with('#'));
+        for line in lines {
+            let mut fields = line.split('|').map(str::trim);
+            let (name, rule) = (fields.next().unwrap(), fields.next().unwrap());
+            if rule == "refused" {
+                continue;
+            }
+            let mut config = rdkafka::ClientConfig::new();
+            config.set(name, "no value of anything");
+            let Err(error) = config.create_native_config() else { continue };
+            let text = error.to_string();
+            assert!(!text.contains("No such configuration property"), "{text}");
+        }
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! The look that `offtake check` takes at a cluster. Nothing is created.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offtake_change::TableSchema;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::Metadata;
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::context::QuietContext;
 use crate::topic_checks::{self, Facts};
 use crate::topic_rules::TopicRule;
 use crate::topics::{self, Look, look};
+use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client, table_rules};
+
+/// How long one question for the brokers waits before it is looked what was heard.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an item turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +145,7 @@ fn brokers(
     inspector: &BaseConsumer<QuietContext>,
     options: &KafkaOptions,
 ) -> (ProbeItem, Option<i32>) {
-    let mut answer = inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT);
-    if answer.is_err() {
-        answer = inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT);
-    }
-    match answer {
+    match ask(inspector) {
         Ok(metadata) => {
             let cluster = inspector
                 .client()
@@ -154,17 +155,32 @@ fn brokers(
             let item = ProbeItem::ok("brokers", format!("cluster {cluster}, {count} broker(s)"));
             (item, metadata.brokers().first().map(|broker| broker.id()))
         }
-        Err(error) => {
+        Err((reason, text)) => {
+            let next_step = reason.next_step();
             let item = ProbeItem {
                 name: "brokers".to_owned(),
                 outcome: ProbeOutcome::Error,
-                code: "KAFKA_UNREACHABLE",
-                text: format!("no broker of {} answers: {error}", options.brokers.join(", ")),
-                next_step: "check brokers, security settings and the network; the pipeline itself \
-                            would start and wait"
-                    .to_owned(),
+                code: reason.code(),
+                text: format!("no broker of {} answers: {text}", options.brokers.join(", ")),
+                next_step: format!("{next_step}; the pipeline itself would start and wait"),
             };
             (item, None)
+        }
+    }
+}
+
+/// Asks for the brokers until they answer, or what they said instead is plain.
+fn ask(inspector: &BaseConsumer<QuietContext>) -> Result<Metadata, (WaitReason, String)> {
+    let deadline = Instant::now() + 2 * REQUEST_TIMEOUT;
+    loop {
+        let error = match inspector.fetch_metadata(Some("offtake"), ASK_INTERVAL) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        let heard = client::heard(inspector);
+        let plain = heard.as_ref().is_some_and(|(reason, _)| reason.is_specific());
+        if plain || Instant::now() >= deadline {
+            return Err(heard.unwrap_or_else(|| (WaitReason::Unreachable, error.to_string())));
         }
     }
 }

@@ -79,6 +79,7 @@ impl KafkaSink {
         };
         status.cursor.store(cursor.sequence(), Ordering::Relaxed);
         let pin = Arc::new(log.pin(PIN, cursor.least_sequence()));
+        crate::watch::start(options.clone(), Arc::clone(&status), Arc::clone(&stop))?;
         let thread = {
             let (log, status, stop, pin) =
                 (log.clone(), Arc::clone(&status), Arc::clone(&stop), Arc::clone(&pin));

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
 use offtake_proto::v1;
@@ -10,6 +11,11 @@ use tokio::sync::watch;
 
 use crate::KafkaError;
 use crate::delivery::{Delivery, Mode, TransactionLevel};
+use crate::statistics::{ClientStatistics, Kept};
+use crate::trouble::WaitReason;
+
+/// For how long a cause that says much is kept over the broken connections that follow from it.
+const SPECIFIC_FOR: Duration = Duration::from_secs(30);
 
 /// What the sink is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +67,7 @@ impl From<&KafkaError> for Halted {
 }
 
 /// A picture of the sink at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KafkaStatus {
     /// What it is doing.
     pub state: KafkaState,
@@ -79,6 +85,10 @@ pub struct KafkaStatus {
     pub last_error: Option<String>,
     /// How often the producer was built anew after an error.
     pub rebuilds: u64,
+    /// Why it waits, while it does.
+    pub waits_for: Option<WaitReason>,
+    /// What the client library says of itself and of the brokers.
+    pub client: ClientStatistics,
     /// Changes that became dead letters, for their message was larger than the topic takes.
     pub dead_letters: u64,
     /// How often a change may be delivered; `None`: the brokers are still to be asked.
@@ -143,6 +153,9 @@ pub(crate) struct StatusCell {
     pub(crate) rebuilds: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
     pub(crate) latency: LiveLatency,
+    /// The client library's newest statistics, unread.
+    pub(crate) statistics: Kept,
+    client: Mutex<ClientStatistics>,
     pub(crate) committed: AtomicU64,
     pub(crate) aborted: AtomicU64,
     pub(crate) cut: AtomicU64,
@@ -158,6 +171,8 @@ pub(crate) struct StatusCell {
 struct Changing {
     state: KafkaState,
     last_error: Option<String>,
+    /// Why it waits, and since when that is known.
+    reason: Option<(WaitReason, Instant)>,
     mode: Option<Mode>,
 }
 
@@ -171,6 +186,8 @@ impl StatusCell {
             rebuilds: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             latency: LiveLatency::default(),
+            statistics: Kept::default(),
+            client: Mutex::default(),
             committed: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             cut: AtomicU64::new(0),
@@ -180,6 +197,7 @@ impl StatusCell {
             changing: Mutex::new(Changing {
                 state: KafkaState::Connecting,
                 last_error: None,
+                reason: None,
                 mode: None,
             }),
         }
@@ -207,16 +225,47 @@ impl StatusCell {
         }
         changing.state = KafkaState::Running;
         changing.last_error = None;
+        changing.reason = None;
     }
 
     /// Something that may pass. Kept until the next success.
     pub(crate) fn waiting(&self, error: String) {
+        self.waiting_for(WaitReason::of(None, &error), error);
+    }
+
+    /// The same where it is known what it is.
+    pub(crate) fn waiting_for(&self, reason: WaitReason, error: String) {
         let mut changing = self.changing();
-        if matches!(changing.state, KafkaState::Connecting | KafkaState::Running) {
-            tracing::warn!(reason = error, "kafka sink waits");
+        let kept = changing.reason.is_some_and(|(kept, since)| {
+            kept.is_specific() && !reason.is_specific() && since.elapsed() < SPECIFIC_FOR
+        });
+        let begins = matches!(changing.state, KafkaState::Connecting | KafkaState::Running);
+        let turns = !kept && changing.reason.is_none_or(|(before, _)| before != reason);
+        if begins {
             changing.state = KafkaState::Waiting;
         }
-        changing.last_error = Some(error);
+        if changing.state == KafkaState::Waiting && turns {
+            tracing::warn!(
+                code = reason.code(),
+                reason = error,
+                next_step = reason.next_step(),
+                "kafka sink waits"
+            );
+        }
+        if !kept {
+            changing.reason = Some((reason, Instant::now()));
+            changing.last_error = Some(error);
+        }
+    }
+
+    /// Whether nothing more is going to happen.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.changing().state, KafkaState::Halted(_) | KafkaState::Stopped)
+    }
+
+    /// Shows what the client library says of itself.
+    pub(crate) fn tell_client(&self, client: ClientStatistics) {
+        *self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = client;
     }
 
     pub(crate) fn halted(&self, error: &KafkaError) {
@@ -233,10 +282,12 @@ impl StatusCell {
     }
 
     pub(crate) fn snapshot(&self, durable: u64) -> KafkaStatus {
-        let (state, last_error, mode) = {
+        let (state, last_error, reason, mode) = {
             let changing = self.changing();
-            (changing.state.clone(), changing.last_error.clone(), changing.mode)
+            (changing.state.clone(), changing.last_error.clone(), changing.reason, changing.mode)
         };
+        let waits_for = reason.map(|(reason, _)| reason).filter(|_| state == KafkaState::Waiting);
+        let client = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let cursor = self.cursor.load(Ordering::Relaxed);
         KafkaStatus {
             state,
@@ -247,6 +298,8 @@ impl StatusCell {
             bytes: self.bytes.load(Ordering::Relaxed),
             last_error,
             rebuilds: self.rebuilds.load(Ordering::Relaxed),
+            waits_for,
+            client,
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             delivery: mode.map(|mode| mode.delivery),
             level: mode.map_or(TransactionLevel::Off, |mode| mode.level),

@@ -3,7 +3,7 @@
 //! When one is missing, all that the log names are asked for at once: five hundred tables are a few
 //! requests. What exists is never changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use offtake_log::Log;
@@ -21,6 +21,10 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(30);
 /// What a request adds to a message that is alone in it, and compression to what it does not make
 /// smaller, in bytes.
 const REQUEST_OVERHEAD: usize = 512;
+
+/// A topic that was there and is not found is gone after this time; a broker that has just started
+/// may not know it yet.
+const GONE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of a look at a topic.
 pub(crate) enum Look {
@@ -61,6 +65,9 @@ pub(crate) struct Topics<'o> {
     /// Asked for together with another; each is asked for so once.
     asked_for: BTreeSet<String>,
     refused_since: Option<Instant>,
+    /// Topics that were there: they are not made a second time.
+    known: HashSet<String>,
+    missing_since: Option<Instant>,
 }
 
 impl<'o> Topics<'o> {
@@ -73,6 +80,8 @@ impl<'o> Topics<'o> {
             message_bytes: HashMap::new(),
             asked_for: BTreeSet::new(),
             refused_since: None,
+            known: HashSet::new(),
+            missing_since: None,
         }
     }
 
@@ -94,9 +103,10 @@ impl<'o> Topics<'o> {
     /// # Errors
     /// The client cannot be set up.
     pub(crate) fn reachable(&mut self) -> Result<Result<(), String>, KafkaError> {
-        match self.inspector()?.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
+        let inspector = self.inspector()?;
+        match inspector.fetch_metadata(Some("offtake"), REQUEST_TIMEOUT) {
             Ok(_) => Ok(Ok(())),
-            Err(error) => Ok(Err(format!("no broker answers: {error}"))),
+            Err(error) => Ok(Err(client::no_answer(inspector, &error))),
         }
     }
 
@@ -105,6 +115,7 @@ impl<'o> Topics<'o> {
             Some(inspector) => inspector,
             None => client::inspector(self.options)?,
         };
+        client::serve(&inspector);
         Ok(self.inspector.insert(inspector))
     }
 
@@ -133,12 +144,15 @@ impl<'o> Topics<'o> {
         match look(self.inspector()?, topic)? {
             Look::Ready(found) => {
                 self.refused_since = None;
+                self.missing_since = None;
+                self.known.insert(topic.to_owned());
                 let message_bytes = self.message_bytes(topic, log)?;
                 let ready = Ready { partitions: found.partitions, message_bytes };
                 self.ready.insert(topic.to_owned(), ready);
                 Ok(Ok(ready))
             }
             Look::NotYet(reason) => Ok(Err(reason)),
+            Look::Missing if self.known.contains(topic) => self.gone(topic),
             Look::Missing => {
                 let rule = self.options.topics.rule(topic);
                 if !rule.create {
@@ -147,6 +161,15 @@ impl<'o> Topics<'o> {
                 self.create(topic, rule, log)
             }
         }
+    }
+
+    /// A topic that was there: a person deleted it, and decides whether there is another one.
+    fn gone(&mut self, topic: &str) -> Result<Result<Ready, String>, KafkaError> {
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < GONE_PATIENCE {
+            return Ok(Err(format!("topic {topic} is not found any more")));
+        }
+        Err(KafkaError::TopicGone { topic: topic.to_owned() })
     }
 
     /// What a topic takes, where that matters; asked for all of the log's streams at once.
