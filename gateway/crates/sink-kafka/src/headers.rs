@@ -244,7 +244,7 @@ mod tests {
         let wanted = MessageHeaders { transaction: true, ..MessageHeaders::default() };
         let encoded = change(true);
         let view = ChangeView::parse(&encoded).unwrap();
-        let message = Message { key: None, value: None, key_change: None };
+        let message = Message { key: None, value: None, key_change: None, attributes: &[] };
         let mut writer = HeaderWriter::new(wanted, [0; 16]);
         let last = |writer: &mut HeaderWriter| {
             let headers = writer.write(&view, &message, 0, &[]).unwrap().headers.unwrap();
