@@ -197,6 +197,7 @@ fn format(format: offtake_config::MessageFormat) -> MessageFormat {
         Configured::Protobuf => MessageFormat::Protobuf,
         Configured::JsonSchema => MessageFormat::JsonSchema,
         Configured::CloudEvents => MessageFormat::CloudEvents,
+        Configured::CloudEventsBinary => MessageFormat::CloudEventsBinary,
         Configured::Payload => MessageFormat::Payload,
     }
 }

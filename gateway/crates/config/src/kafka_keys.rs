@@ -3,8 +3,16 @@
 use crate::keys::{Key, Kind, key};
 
 /// The formats, by the words of [`crate::kafka_model::MessageFormat`].
-pub(crate) const FORMATS: &[&str] =
-    &["debezium_json", "json", "avro", "protobuf", "json_schema", "cloudevents", "payload"];
+pub(crate) const FORMATS: &[&str] = &[
+    "debezium_json",
+    "json",
+    "avro",
+    "protobuf",
+    "json_schema",
+    "cloudevents",
+    "cloudevents_binary",
+    "payload",
+];
 const NAME_ADJUSTMENTS: &[&str] = &["none", "avro", "avro_unicode"];
 
 /// The keys, in the order of the page.
@@ -16,7 +24,8 @@ pub(crate) const KEYS: &[Key] = &[
                [[route]] names one. `debezium_json`: what Debezium's connector and its JSON \
                converter write. `avro`, `protobuf`, `json_schema`: the same with Confluent's \
                converters and a schema registry. `json`: the row alone. `cloudevents`: CloudEvents \
-               1.0. `payload`: the bytes that a plugin put out, as they are.",
+               1.0 in structured mode; `cloudevents_binary`: with the attributes in headers. \
+               `payload`: the bytes that a plugin put out, as they are.",
         ..key("kafka", "format", Kind::Choice(FORMATS))
     },
     Key {

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use offtake_change::Lsn;
 use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
+use offtake_encode::cloudevents::Headers;
 use offtake_encode::debezium::Message;
 use offtake_proto::v1;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -108,6 +109,9 @@ impl HeaderWriter {
         for (name, value) in context {
             written.insert(name, value);
         }
+        for (name, value) in Headers::new(message.attributes) {
+            written.insert(name, value);
+        }
         if self.wanted.position {
             self.position(&mut written, POSITION, change.lsn);
         }
@@ -162,7 +166,7 @@ impl HeaderWriter {
 mod tests {
     use offtake_change::Batch;
     use offtake_change::{Image, NO_TRANSACTION, Operation, Row, Snapshot, Transaction};
-    use rdkafka::message::Headers;
+    use rdkafka::message::Headers as _;
 
     use super::*;
 
@@ -196,7 +200,10 @@ mod tests {
 
     fn written(wanted: MessageHeaders, encoded: &[u8], index: u32) -> Vec<(String, String)> {
         let change = ChangeView::parse(encoded).unwrap();
-        let message = Message { key: None, value: None, key_change: Some(("moved", b"k")) };
+        let key_change = Some(("moved", b"k".as_slice()));
+        // As the encoder writes an event's attribute in binary mode.
+        let attributes = b"\x05\0\0\0ce_id\x01\0\0\0i";
+        let message = Message { key: None, value: None, key_change, attributes };
         let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index, &[]);
         let headers = headers.unwrap();
         let list = headers.headers.unwrap();
@@ -219,6 +226,7 @@ mod tests {
         let expected = [
             ("tier", "gold".to_owned()),
             ("moved", "k".to_owned()),
+            ("ce_id", "i".to_owned()),
             ("offtake.position", "16/B374D800".to_owned()),
             ("offtake.commit_position", "16/B374D848".to_owned()),
             ("offtake.event_id", format!("{id}:42")),
@@ -228,7 +236,7 @@ mod tests {
         let of_snapshot = written(all, &change(false), 1);
         assert!(!of_snapshot.iter().any(|(name, _)| name == COMMIT_POSITION));
         assert_eq!(of_snapshot.last().unwrap().1, format!("{id}:42:1"), "ids are unique");
-        assert_eq!(written(MessageHeaders::default(), &change(true), 0).len(), 2);
+        assert_eq!(written(MessageHeaders::default(), &change(true), 0).len(), 3);
     }
 
     #[test]
@@ -236,7 +244,7 @@ mod tests {
         let wanted = MessageHeaders { transaction: true, ..MessageHeaders::default() };
         let encoded = change(true);
         let view = ChangeView::parse(&encoded).unwrap();
-        let message = Message { key: None, value: None, key_change: None };
+        let message = Message { key: None, value: None, key_change: None, attributes: &[] };
         let mut writer = HeaderWriter::new(wanted, [0; 16]);
         let last = |writer: &mut HeaderWriter| {
             let headers = writer.write(&view, &message, 0, &[]).unwrap().headers.unwrap();

@@ -154,6 +154,7 @@ pub(crate) fn schema_type(format: MessageFormat) -> Option<SchemaType> {
         MessageFormat::DebeziumJson
         | MessageFormat::Json
         | MessageFormat::CloudEvents
+        | MessageFormat::CloudEventsBinary
         | MessageFormat::Payload => return None,
     })
 }
