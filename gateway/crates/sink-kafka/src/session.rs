@@ -32,6 +32,7 @@ use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::{self, Ready, Topics};
+use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, Oversize, client};
 
 /// Waiting for the log, when everything is acknowledged.
@@ -354,6 +355,11 @@ impl<'o> Publisher<'o> {
         group: ReadGroup,
     ) -> Result<(), Break> {
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
+        // All schemas before anything of the group: while a registry is away, what came before it
+        // can still be committed.
+        for run in &runs {
+            self.publication(flight, run.stream, run.schema)?;
+        }
         let mut commit_unix_us = None;
         for control in controls {
             match control {
@@ -428,11 +434,14 @@ impl<'o> Publisher<'o> {
         loop {
             match self.publications.step(self.log, stream, schema)? {
                 Ok(publication) => return Ok(publication),
-                Err(reason) => self.status.waiting(reason),
+                Err(reason) => self.status.waiting_for(WaitReason::Registry, reason),
             }
             self.check(flight)?;
+            // What came before must not wait for the registry.
+            flight.hand_over_rest()?;
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
+            self.commit_meanwhile(flight)?;
         }
     }
 
