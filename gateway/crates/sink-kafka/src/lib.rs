@@ -29,6 +29,7 @@ mod delivery;
 mod error;
 mod fence;
 mod flight;
+mod format_checks;
 mod handover;
 mod headers;
 mod oauth;

@@ -360,6 +360,11 @@ impl<'o> Publisher<'o> {
     ) -> Result<(), Break> {
         let Some(group) = flight.whole_group(group) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
+        // All schemas before anything of the group: while a registry is away, what came before it
+        // can still be committed.
+        for run in &runs {
+            self.publication(flight, run.stream, run.schema)?;
+        }
         let mut commit_unix_us = None;
         flight.headers.forget_ends();
         for control in controls {
@@ -437,11 +442,14 @@ impl<'o> Publisher<'o> {
         loop {
             match self.publications.step(self.log, stream, schema)? {
                 Ok(publication) => return Ok(publication),
-                Err(reason) => self.status.waiting(reason),
+                Err(reason) => self.status.waiting_for(WaitReason::Registry, reason),
             }
             self.check(flight)?;
+            // What came before must not wait for the registry.
+            flight.hand_over_rest()?;
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
+            self.commit_meanwhile(flight)?;
         }
     }
 

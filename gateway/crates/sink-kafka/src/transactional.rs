@@ -59,6 +59,14 @@ impl Publisher<'_> {
         }
     }
 
+    /// Goes on with commits while nothing can be sent. Without transactions it does nothing.
+    pub(crate) fn commit_meanwhile(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
+        flight.step()?;
+        self.take_committed(flight)?;
+        self.close_if_due(flight, true)?;
+        Ok(())
+    }
+
     /// There is no more in the log for now.
     fn rest(&mut self, flight: &mut Flight<'_>, reader: &mut Reader) -> Result<(), Break> {
         if self.close_if_due(flight, true)? || flight.hand_over_rest()? {

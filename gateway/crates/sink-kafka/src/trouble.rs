@@ -33,13 +33,15 @@ pub enum WaitReason {
     NotInSync,
     /// The brokers answer, but acknowledge nothing.
     Silent,
+    /// The schema registry cannot be reached, or gives no answer for now.
+    Registry,
     /// Anything else; the text says it.
     Other,
 }
 
 impl WaitReason {
     /// All of them, for metrics.
-    pub const ALL: [WaitReason; 8] = [
+    pub const ALL: [WaitReason; 9] = [
         WaitReason::Unreachable,
         WaitReason::Login,
         WaitReason::Tls,
@@ -47,6 +49,7 @@ impl WaitReason {
         WaitReason::NoLeader,
         WaitReason::NotInSync,
         WaitReason::Silent,
+        WaitReason::Registry,
         WaitReason::Other,
     ];
 
@@ -60,6 +63,7 @@ impl WaitReason {
             WaitReason::NoLeader => "KAFKA_NO_LEADER",
             WaitReason::NotInSync => "KAFKA_NOT_IN_SYNC",
             WaitReason::Silent => "KAFKA_SILENT",
+            WaitReason::Registry => "KAFKA_REGISTRY",
             WaitReason::Other => "KAFKA_WAITING",
         }
     }
@@ -90,6 +94,10 @@ impl WaitReason {
                  min.insync.replicas; it goes on by itself"
             }
             WaitReason::Silent => "see the brokers' logs; it goes on by itself",
+            WaitReason::Registry => {
+                "start the schema registry, or check [kafka.registry] and the network; it goes on \
+                 by itself"
+            }
             WaitReason::Other => "it goes on by itself when the cause has passed",
         }
     }
