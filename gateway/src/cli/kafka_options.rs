@@ -9,7 +9,7 @@ use offtake_config::{
 use offtake_log::Selection;
 use offtake_sink_kafka::debezium::{
     self, BinaryHandling, DecimalHandling, HstoreHandling, IntervalHandling, NameAdjustment,
-    SkippedOperations, TimePrecision, UnknownTypes,
+    SkippedOperations, TimePrecision, UnfitValues, UnknownTypes,
 };
 use offtake_sink_kafka::{
     Authentication, Delivery, DeliveryOptions, KafkaOptions, MessageFormat, MessageHeaders, Oauth,
@@ -160,7 +160,11 @@ fn debezium(configured: &offtake_config::Debezium) -> debezium::Options {
             offtake_config::UnknownTypes::Text => UnknownTypes::Text,
             offtake_config::UnknownTypes::Omit => UnknownTypes::Omit,
         },
-        ..debezium::Options::default()
+        unfit_values: match configured.unfit_values {
+            offtake_config::UnfitValues::Keep => UnfitValues::Keep,
+            offtake_config::UnfitValues::Null => UnfitValues::Null,
+        },
+        replace_null_with_default: configured.replace_null_with_default,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::kafka_model::{
     Binary, Debezium, Decimal, Hstore, Interval, NameAdjustment, SkippedOperations, TimePrecision,
-    UnknownTypes,
+    UnfitValues, UnknownTypes,
 };
 use crate::reader::{At, Section};
 
@@ -62,6 +62,10 @@ pub(crate) fn debezium(kafka: &Section<'_, '_>, pipeline: &str) -> Debezium {
         unknown_types: section
             .one_of("unknown_types", &[("text", UnknownTypes::Text), ("omit", UnknownTypes::Omit)])
             .unwrap_or(UnknownTypes::Text),
+        unfit_values: section
+            .one_of("unfit_values", &[("keep", UnfitValues::Keep), ("null", UnfitValues::Null)])
+            .unwrap_or(UnfitValues::Keep),
+        replace_null_with_default: section.flag("replace_null_with_default").unwrap_or(true),
         tombstones: section.flag("tombstones").unwrap_or(true),
         field_names: section
             .one_of("field_names", NAME_ADJUSTMENTS)

@@ -184,6 +184,21 @@ pub(crate) const KEYS: &[Key] = &[
         ..debezium("unknown_types", Kind::Choice(&["text", "omit"]))
     },
     Key {
+        default: Some("\"keep\""),
+        example: "\"null\"",
+        text: "Values that their schema cannot hold, such as `NaN` in a `numeric` with `decimal = \
+               \"precise\"`. `keep`: as text in JSON without schemas; in every other format the \
+               sink halts and names the column. `null`: null, as Debezium does.",
+        ..debezium("unfit_values", Kind::Choice(&["keep", "null"]))
+    },
+    Key {
+        default: Some("true"),
+        example: "false",
+        text: "`replace.null.with.default` of the JSON converter: a null in a column that has a \
+               default shows the default.",
+        ..debezium("replace_null_with_default", Kind::Flag)
+    },
+    Key {
         default: Some("true"),
         example: "false",
         text: "`tombstones.on.delete`: a message without a value after each delete, so that a \

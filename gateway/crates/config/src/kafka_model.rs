@@ -120,6 +120,10 @@ pub struct Debezium {
     pub unavailable_value: String,
     /// What becomes of columns of types that Debezium does not know.
     pub unknown_types: UnknownTypes,
+    /// What becomes of values that their schema cannot hold.
+    pub unfit_values: UnfitValues,
+    /// `replace.null.with.default` of the JSON converter.
+    pub replace_null_with_default: bool,
     /// `tombstones.on.delete`.
     pub tombstones: bool,
     /// `field.name.adjustment.mode`.
@@ -202,6 +206,15 @@ pub enum UnknownTypes {
     Text,
     /// Left out, as Debezium does.
     Omit,
+}
+
+/// What becomes of values that their schema cannot hold, such as `NaN` in a `numeric`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnfitValues {
+    /// Kept as text where the format has room for it, else an error.
+    Keep,
+    /// Null, as Debezium does.
+    Null,
 }
 
 /// `field.name.adjustment.mode` and `schema.name.adjustment.mode`.

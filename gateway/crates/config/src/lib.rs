@@ -38,7 +38,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
 pub use kafka_model::{
     Binary, Debezium, Decimal, Hstore, Interval, MessageFormat, MessageHeaders, NameAdjustment,
-    Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnknownTypes,
+    Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
 };
 pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig, OnHalt,

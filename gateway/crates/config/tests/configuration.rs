@@ -10,7 +10,7 @@ use offtake_config::{
     Binary, Config, Debezium, Decimal, Diagnostics, Hstore, Interval, Kafka, MessageFormat,
     MessageHeaders, NameAdjustment, OnHalt, Oversize, PluginSource, RegistryLogin, RouteFormat,
     SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot, Source, SubjectNames,
-    TimePrecision, TopicRule, UnknownTypes, configuration_reference, load, parse,
+    TimePrecision, TopicRule, UnfitValues, UnknownTypes, configuration_reference, load, parse,
 };
 use proptest::prelude::*;
 
@@ -235,6 +235,8 @@ fn every_key_of_messages_and_topics_is_set(kafka: &Kafka) {
         money_fraction_digits: 4,
         unavailable_value: "hex:dead".to_owned(),
         unknown_types: UnknownTypes::Omit,
+        unfit_values: UnfitValues::Null,
+        replace_null_with_default: false,
         tombstones: false,
         field_names: NameAdjustment::Avro,
         schema_names: NameAdjustment::AvroUnicode,

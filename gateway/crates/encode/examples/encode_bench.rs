@@ -1,7 +1,8 @@
 //! Nanoseconds a change for each format, beside serde_json building and writing the same value.
 //!
-//! One row of twelve columns and about 870 bytes as JSON, inserted again and again. Run it with
-//! `cargo run --release -p offtake-encode --example encode_bench`. It prints and judges nothing.
+//! One row of twelve columns and about 850 bytes as JSON, inserted again and again. Run it with
+//! `cargo run --release -p offtake-encode --example encode_bench [ROUNDS [FORMAT]]`. It prints and
+//! judges nothing.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for a person to read")]
 
@@ -108,20 +109,23 @@ fn change() -> Vec<u8> {
 }
 
 /// The best of some repeats, in nanoseconds a round.
-fn measure(mut round: impl FnMut()) -> f64 {
+fn measure(rounds: u32, mut round: impl FnMut()) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..REPEATS {
         let begun = Instant::now();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             round();
         }
-        best = best.min(begun.elapsed().as_nanos() as f64 / f64::from(ROUNDS));
+        best = best.min(begun.elapsed().as_nanos() as f64 / f64::from(rounds));
     }
     best
 }
 
 fn main() {
     let (schema, encoded) = (schema(), change());
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let only = arguments.next();
     let sets = [
         ("debezium_json", MessageFormat::DebeziumJson, false),
         ("debezium_json, schemas = true", MessageFormat::DebeziumJson, true),
@@ -131,6 +135,9 @@ fn main() {
     ];
     let mut json = Vec::new();
     for (name, format, schemas) in sets {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         let options = PlanOptions {
             format,
             prefix: "shop".to_owned(),
@@ -140,7 +147,7 @@ fn main() {
         let plan = Plan::new(&options, &schema).unwrap();
         let mut encoder = Encoder::default();
         let mut bytes = 0;
-        let nanos = measure(|| {
+        let nanos = measure(rounds, || {
             let change = ChangeView::parse(black_box(&encoded)).unwrap();
             encoder
                 .messages(&plan, &change, |message| {
@@ -156,8 +163,11 @@ fn main() {
             encoder.value(&plan, &change, &mut json).unwrap();
         }
     }
+    if only.is_some() {
+        return;
+    }
     let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let nanos = measure(|| {
+    let nanos = measure(rounds, || {
         let value = black_box(&value).clone();
         black_box(serde_json::to_vec(&value).unwrap());
     });

@@ -55,26 +55,33 @@ pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// With `PAIRS`, characters beyond 16 bits are escaped.
+#[inline]
 fn put_inside<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8]) {
+    match first_special::<PAIRS>(text) {
+        None => out.extend_from_slice(text),
+        Some(at) => put_with_escapes::<PAIRS>(out, text, at),
+    }
+}
+
+fn put_with_escapes<const PAIRS: bool>(out: &mut Vec<u8>, text: &[u8], first: usize) {
     let mut rest = text;
-    while let Some((at, len)) = first_special::<PAIRS>(rest) {
+    let mut next = Some(first);
+    while let Some(at) = next {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        // A block that has one special byte often has more.
-        let mut done = 0;
-        while done < len
-            && let Some((&byte, after)) = special.get(done..).and_then(<[u8]>::split_first)
-        {
-            done += 1;
-            if PAIRS && byte >= FIRST_OF_PAIR {
-                done += put_pair(out, byte, after);
-            } else {
-                put_escaped_byte(out, byte);
-            }
-        }
-        rest = special.get(done..).unwrap_or_default();
+        let Some((&byte, after)) = special.split_first() else { break };
+        rest = if PAIRS && byte >= FIRST_OF_PAIR {
+            let taken = put_pair(out, byte, after);
+            after.get(taken..).unwrap_or_default()
+        } else {
+            put_escaped_byte(out, byte);
+            after
+        };
+        next = first_special::<PAIRS>(rest);
     }
-    out.extend_from_slice(rest);
+    if next.is_none() {
+        out.extend_from_slice(rest);
+    }
 }
 
 /// First byte of a character beyond 16 bits.
@@ -113,9 +120,10 @@ fn put_escaped_byte(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-/// Where the first block is that has a byte to be escaped, and its length. Thirty-two bytes at a
-/// time, which compiles to a few vector instructions: nearly all text has none.
-fn first_special<const PAIRS: bool>(text: &[u8]) -> Option<(usize, usize)> {
+/// Where the first byte is that has to be escaped. Thirty-two bytes at a time, which compiles to a
+/// few vector instructions, then eight: nearly all text has none.
+#[inline]
+fn first_special<const PAIRS: bool>(text: &[u8]) -> Option<usize> {
     let (blocks, tail) = text.as_chunks::<32>();
     for (index, block) in blocks.iter().enumerate() {
         let special = block.iter().fold(false, |found, &byte| {
@@ -126,33 +134,38 @@ fn first_special<const PAIRS: bool>(text: &[u8]) -> Option<(usize, usize)> {
                 | (PAIRS && byte >= FIRST_OF_PAIR)
         });
         if special {
-            return Some((index * 32, 32));
+            return first_in_words::<PAIRS>(block).map(|at| index * 32 + at);
         }
     }
-    let done = text.len() - tail.len();
-    let (words, bytes) = tail.as_chunks::<8>();
+    first_in_words::<PAIRS>(tail).map(|at| text.len() - tail.len() + at)
+}
+
+#[inline]
+fn first_in_words<const PAIRS: bool>(text: &[u8]) -> Option<usize> {
+    let (words, bytes) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        if has_special::<PAIRS>(u64::from_le_bytes(*word)) {
-            return Some((done + index * 8, 8));
+        let special = specials::<PAIRS>(u64::from_le_bytes(*word));
+        if special != 0 {
+            return Some(index * 8 + special.trailing_zeros() as usize / 8);
         }
     }
     let special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0 || (PAIRS && byte >= FIRST_OF_PAIR);
-    let at = bytes.iter().position(special)?;
-    Some((text.len() - bytes.len() + at, bytes.len()))
+    bytes.iter().position(special).map(|at| words.len() * 8 + at)
 }
 
-/// Whether a word has a byte that has to be escaped.
-fn has_special<const PAIRS: bool>(word: u64) -> bool {
+/// The top bit of each byte of a word that has to be escaped; after the first such, perhaps of
+/// others too, for a borrow may have marked them.
+#[inline]
+fn specials<const PAIRS: bool>(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The top bit of each byte of a word that is zero; of bytes after the first such too.
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let quote = zero(word ^ (ONES * u64::from(b'"')));
     let backslash = zero(word ^ (ONES * u64::from(b'\\')));
     // The four highest bits of a byte, all in the place of the highest.
     let pair = if PAIRS { word & (word << 1) & (word << 2) & (word << 3) } else { 0 };
-    (below_space | quote | backslash | pair) & TOPS != 0
+    (below_space | quote | backslash | pair) & TOPS
 }
 
 /// Appends bytes as a JSON string of base64 with padding.

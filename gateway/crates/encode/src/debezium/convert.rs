@@ -36,8 +36,10 @@ pub(super) enum Encoding {
     },
     MoneyText,
     MoneyDouble,
-    /// Days since 1970-01-01.
-    Date,
+    /// Days since 1970-01-01, as Debezium's type or as Connect's.
+    Date {
+        connect: bool,
+    },
     DateText,
     /// Time of day.
     Time(Unit),
@@ -62,6 +64,8 @@ pub(super) enum Encoding {
     FloatVector,
     SparseVector,
     List(Box<Encoding>),
+    /// There never is a value.
+    Never,
 }
 
 /// What a time counts.
@@ -129,7 +133,7 @@ pub(super) fn convert(kind: &Type, column: &Column, options: &Options) -> Option
         Type::HalfVector => vector("FloatVector", SchemaKind::Float32, Encoding::FloatVector),
         Type::SparseVector => sparse_vector(),
         Type::Array(element) => array(element, column, options)?,
-        Type::Unknown(_) if options.unknown_types == UnknownTypes::Omit => return None,
+        Type::Unknown(_) if options.unknown_types == UnknownTypes::Omit => return empty(column),
         Type::Unknown(kind) => unknown(*kind, column, options),
     })
 }
@@ -223,11 +227,13 @@ fn time(kind: &Type, precision: TimePrecision) -> Converted {
             text("io.debezium.time.IsoDate", Encoding::DateText, "1970-01-01Z")
         }
         (Type::Date, _) => {
-            let name = match precision {
-                Mode::Connect => "org.apache.kafka.connect.data.Date",
-                _ => "io.debezium.time.Date",
+            let connect = precision == Mode::Connect;
+            let name = match connect {
+                true => "org.apache.kafka.connect.data.Date",
+                false => "io.debezium.time.Date",
             };
-            converted(named(SchemaKind::Int32, name), Encoding::Date, Value::Integer(0))
+            let encoding = Encoding::Date { connect };
+            converted(named(SchemaKind::Int32, name), encoding, Value::Integer(0))
         }
         (_, Mode::IsoString) => text("io.debezium.time.IsoTime", Encoding::TimeText, "00:00:00Z"),
         (kind, _) => {
@@ -338,8 +344,7 @@ fn hstore(mode: HstoreHandling) -> Converted {
 }
 
 fn vector(name: &str, element: SchemaKind, encoding: Encoding) -> Converted {
-    let schema = Schema::new(SchemaKind::Array(Arc::new(Schema::new(element))));
-    let schema = schema.named(format!("io.debezium.data.{name}"), 1);
+    let schema = array_of(element).named(format!("io.debezium.data.{name}"), 1);
     converted(schema, encoding, Value::Array(Vec::new()))
 }
 
@@ -371,6 +376,30 @@ fn array(element: &Type, column: &Column, options: &Options) -> Option<Converted
     let schema = Schema::new(SchemaKind::Array(Arc::new(schema)));
     let encoding = Encoding::List(Box::new(inner.encoding));
     Some(converted(schema, encoding, Value::Array(Vec::new())))
+}
+
+/// Of a few types the peer has a schema and no values.
+fn empty(column: &Column) -> Option<Converted> {
+    let bits = column.element.as_deref().map(super::types::of);
+    let schema = match (bits, column.native.as_str()) {
+        (Some(Type::Bit), _) => Schema::new(SchemaKind::Boolean),
+        (Some(Type::Bits(length)), _) => Schema::new(SchemaKind::Bytes)
+            .named("io.debezium.data.Bits", 1)
+            .parameter("length", length.to_string()),
+        (_, "oidvector") => array_of(SchemaKind::Int64),
+        (_, "int2vector") => array_of(SchemaKind::Int16),
+        _ => return None,
+    };
+    let fallback = match &schema.kind {
+        SchemaKind::Boolean => Value::Boolean(false),
+        SchemaKind::Bytes => Value::Bytes(Vec::new()),
+        _ => Value::Array(Vec::new()),
+    };
+    Some(converted(schema, Encoding::Never, fallback))
+}
+
+fn array_of(element: SchemaKind) -> Schema {
+    Schema::new(SchemaKind::Array(Arc::new(Schema::new(element))))
 }
 
 /// A type that the peer leaves out: its text, or what else its values are here.

@@ -202,7 +202,7 @@ fn moment(written: &str, kind: &Type, encoding: &Encoding) -> Option<Value> {
     let text = whole.as_bytes();
     let mut out = Vec::new();
     match encoding {
-        Encoding::Date => return temporal::date(text).map(Value::Integer),
+        Encoding::Date { .. } => return temporal::date(text).map(Value::Integer),
         Encoding::Time(unit) => return temporal::time(text, *unit).map(Value::Integer),
         Encoding::Timestamp(Unit::Nanos) if whole.contains("infinity") => return None,
         Encoding::Timestamp(unit) => return temporal::timestamp(text, *unit).map(Value::Integer),

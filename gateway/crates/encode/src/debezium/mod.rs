@@ -7,6 +7,7 @@
 //! once, straight into the message. Consumers can rely on the field order; what differs from the
 //! peer on purpose is in `DEBEZIUM.md`.
 
+mod bounded;
 mod convert;
 mod decimal;
 mod default;

@@ -52,7 +52,7 @@ fn of_array(element: &Type, encoding: &Encoding, bytes: &[u8], text: String) -> 
             one(Value::Text(String::from_utf8_lossy(&out).into_owned()))
         }
         (Type::Int32 | Type::Int64, _) => Some(numbers()),
-        (Type::Date, Encoding::Date) => Some(numbers()),
+        (Type::Date, Encoding::Date { connect: false }) => Some(numbers()),
         (Type::Uuid, _) => one(Value::Text(name_uuid(bytes))),
         _ => None,
     }

@@ -67,6 +67,9 @@ pub struct PlanOptions {
     pub debezium: Options,
     /// Columns of the key instead of the table's (`message.key.columns`).
     pub key: Option<Vec<String>>,
+    /// The id of this run of the sink, for the header `__debezium.context.runId`; `None`: left out,
+    /// and a message that is sent once more is the same.
+    pub run_id: Option<String>,
     /// What stands before each key: a registry's magic byte, the schema's id, a message index.
     pub key_frame: Vec<u8>,
     /// What stands before each value, as `key_frame`.
@@ -214,8 +217,7 @@ impl Plan {
 }
 
 /// The headers of every message of a table. Those that name a task of Kafka Connect name the one
-/// that Offtake stands for; the peer's `runId` is another at each start and is left out, for a
-/// message that is sent once more is the same.
+/// that Offtake stands for.
 fn headers(options: &PlanOptions, schema: &TableSchema) -> Vec<(&'static str, Box<[u8]>)> {
     let mut headers: Vec<(&'static str, Box<[u8]>)> = Vec::new();
     let is_table = schema.subject == Subject::Table;
@@ -223,6 +225,9 @@ fn headers(options: &PlanOptions, schema: &TableSchema) -> Vec<(&'static str, Bo
         headers.push(("__debezium.context.connectorLogicalName", options.prefix.as_bytes().into()));
         headers.push(("__debezium.context.taskId", b"0".as_slice().into()));
         headers.push(("__debezium.context.connectorName", b"postgresql".as_slice().into()));
+        if let Some(run_id) = &options.run_id {
+            headers.push(("__debezium.context.runId", run_id.as_bytes().into()));
+        }
     }
     match options.format {
         MessageFormat::CloudEvents if is_table => {

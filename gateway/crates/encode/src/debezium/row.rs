@@ -225,7 +225,7 @@ fn put_unfit<F: Format>(
     if let Fault::Damaged(error) = fault {
         return Err(error.into());
     }
-    if plan.lenient {
+    if plan.lenient || column.encoding == Encoding::Never {
         out.extend_from_slice(&column.missing);
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use offtake_change::wire::WireError;
 use offtake_change::{ListRef, ValueRef};
 
+use super::bounded::put_bounded;
 use super::convert::{Encoding, Unit};
 use super::hstore::Entries;
 use super::options::BinaryHandling;
@@ -47,12 +48,16 @@ pub(super) fn put_value<F: Format>(
     match (encoding, *value) {
         (Encoding::Text, ValueRef::Text(text)) => F::text(out, &node.prepared, text),
         (Encoding::Scalar, ValueRef::Integer(value)) => return put_integer(out, node, value),
+        (Encoding::Never, _) => return Err(Fault::Unfit),
         (Encoding::Scalar, _) => return put_scalar(out, node, value),
         (Encoding::Bytes(mode), ValueRef::Bytes(bytes)) => {
             put_bytes(out, node, *mode, bytes, scratch);
         }
         (Encoding::List(element), ValueRef::List(list)) => {
             return put_list(out, node, element, list, scratch);
+        }
+        (Encoding::List(element), ValueRef::Text(text)) => {
+            return put_bounded(out, node, element, text, scratch);
         }
         (_, ValueRef::Text(text)) => return put_text(out, node, encoding, text, scratch),
         (_, ValueRef::Null | ValueRef::Absent | ValueRef::Unchanged) => {
@@ -124,7 +129,7 @@ fn put_text<F: Format>(
             let plain = decimal::plain_money(text, &mut plain).ok_or(Fault::Unfit)?;
             return put_plain_decimal(out, node, encoding, plain, bytes);
         }
-        Encoding::Date => {
+        Encoding::Date { .. } => {
             let days = temporal::date(text).filter(|&days| i32::try_from(days).is_ok());
             return put_integer(out, node, days.ok_or(Fault::Unfit)?);
         }
