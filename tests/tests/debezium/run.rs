@@ -30,7 +30,7 @@ const TABLES: &str = include_str!("sql/tables.sql");
 const CHANGES: &str = include_str!("sql/changes.sql");
 
 /// The stream of the table with odd characters has the name that Debezium's topic has.
-const ROUTES: &str = "[[route]]\ntables = ['\"Odd Schema\".*']\n\
+const ROUTES: &str = "[[route]]\ntables = ['\"Odd Schema\".\"Table.with \"\"quotes\"\" and-dashes\"']\n\
     stream = \"{name}.Odd_Schema.Table.with__quotes__and-dashes\"\n\
     [[route]]\ntables = [\"public.*\"]\n";
 
