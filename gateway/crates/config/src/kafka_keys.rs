@@ -33,7 +33,13 @@ pub(crate) const KEYS: &[Key] = &[
         text: "Headers that every message gets. `position`: `offtake.position`, where the row stands \
                in the source's log, and `offtake.commit_position`, where its commit does. \
                `event_id`: `offtake.event_id`, unique and the same however often the message is \
-               sent. `transaction`: what puts a source transaction together again.",
+               sent. `transaction` puts a source transaction together again over partitions and \
+               topics: `offtake.transaction` (its name in the database), \
+               `offtake.commit_position`, `offtake.order` (the row's place in it), \
+               `offtake.sequence` (the change's number in the log, the same on every message of a \
+               change), and on its last change `offtake.last`, how many changes it has: it is whole \
+               when that many different sequences are there. Changes of which nothing is published, \
+               such as a truncate that is skipped, count too.",
         ..key("kafka", "headers", Kind::Choices(&["position", "transaction", "event_id"]))
     },
     Key {

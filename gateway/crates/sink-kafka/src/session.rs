@@ -20,6 +20,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
 use crate::context::{Failure, SinkContext, says_nothing};
+use crate::copies::Copies;
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
 use crate::delivery::Mode;
@@ -32,6 +33,7 @@ use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::{self, Ready, Topics};
+use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, Oversize, client};
 
 /// Waiting for the log, when everything is acknowledged.
@@ -79,6 +81,7 @@ pub(crate) struct Publisher<'o> {
     pub(crate) mode: Option<Mode>,
     /// What this process can claim to be the only publisher by.
     pub(crate) ownership: Ownership,
+    pub(crate) copies: Copies,
     /// The last source transaction of which was said that it is cut.
     pub(crate) cut: Option<Arc<str>>,
 }
@@ -108,6 +111,7 @@ impl<'o> Publisher<'o> {
             asked: Instant::now(),
             mode: None,
             ownership: Ownership::default(),
+            copies: Copies::default(),
             cut: None,
         })
     }
@@ -185,6 +189,7 @@ impl<'o> Publisher<'o> {
             handed_over: 0,
             source: None,
             headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            held: ReadGroup::default(),
             alone: None,
             text: Vec::new(),
         })
@@ -353,16 +358,20 @@ impl<'o> Publisher<'o> {
         flight: &mut Flight<'_>,
         group: ReadGroup,
     ) -> Result<(), Break> {
+        let Some(group) = flight.whole_group(group) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         let mut commit_unix_us = None;
+        flight.headers.forget_ends();
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
+                    flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.map(|transaction| transaction.commit_unix_us);
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
+                Control::SnapshotProgress(progress) => self.copies.saw(&progress),
                 _ => {}
             }
         }
@@ -518,15 +527,15 @@ impl<'o> Publisher<'o> {
             // A transaction that the brokers ended, or a broker that did not come back in time.
             // Nothing is lost but time; who took over is looked at before the next producer.
             code if is_of_a_transaction(code) || topics::passes(code) => {
-                self.status.waiting(reason);
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 self.fruitless = self.fruitless.min(MAX_FRUITLESS_REBUILDS - 1);
                 return Ok(Ended::Rebuild { one_by_one });
             }
             _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
                 KafkaError::Refused { topic, after, reason }
             }
-            _ => {
-                self.status.waiting(reason);
+            code => {
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 return Ok(Ended::Rebuild { one_by_one });
             }
         };
