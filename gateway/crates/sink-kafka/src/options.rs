@@ -58,6 +58,9 @@ pub struct KafkaOptions {
     pub topic_prefix: String,
     /// What changes the bytes of Debezium's messages.
     pub debezium: Options,
+    /// The header `__debezium.context.runId` of this start, where those headers are wanted; `None`:
+    /// left out.
+    pub run_id: Option<String>,
     /// The schema registry, for the formats that have one.
     pub registry: Option<RegistryOptions>,
     /// How the subjects of schemas are named.
@@ -80,6 +83,7 @@ impl fmt::Debug for KafkaOptions {
             .field("delivery", &self.delivery)
             .field("topic_prefix", &self.topic_prefix)
             .field("debezium", &self.debezium)
+            .field("run_id", &self.run_id)
             .field("registry", &self.registry)
             .field("subjects", &self.subjects)
             .field("cursor_path", &self.cursor_path)
@@ -114,6 +118,7 @@ impl KafkaOptions {
         KafkaOptions {
             topic_prefix: pipeline.clone(),
             debezium: Options::default(),
+            run_id: None,
             registry: None,
             subjects: Subjects::default(),
             pipeline,

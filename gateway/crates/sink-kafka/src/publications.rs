@@ -222,6 +222,7 @@ impl KafkaOptions {
             format,
             prefix: self.topic_prefix.clone(),
             debezium: self.debezium.clone(),
+            run_id: self.run_id.clone(),
             ..PlanOptions::default()
         }
     }
