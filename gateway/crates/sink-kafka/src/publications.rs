@@ -16,6 +16,7 @@ use offtake_log::{Log, dead_letter_stream};
 use offtake_registry::{Part, Registry, SchemaType, write_frame};
 
 use crate::partition::PartitionBy;
+use crate::topic_names::topic_of;
 use crate::{KafkaError, KafkaOptions, table_rules};
 
 /// A schema of a stream, prepared.
@@ -81,7 +82,8 @@ impl<'o> Publications<'o> {
         let mut options = self.options.plan_options(rule.format);
         let mut plan = Plan::new(&options, &schema)?;
         if let Some(schema_type) = schema_type(rule.format) {
-            match self.frames(stream, schema_type, &plan)? {
+            let (key, value) = plan.schemas();
+            match self.frames(&topic_of(stream), schema_type, key.as_deref(), &value)? {
                 Ok((key, value)) => (options.key_frame, options.value_frame) = (key, value),
                 Err(reason) => return Ok(Err(reason)),
             }
@@ -90,22 +92,38 @@ impl<'o> Publications<'o> {
         Ok(Ok(Publication { plan, partition_by, is_letters }))
     }
 
+    /// What stands before each key and each value of a topic that is about no row.
+    ///
+    /// # Errors
+    /// The registry refuses the schemas.
+    pub(crate) fn own_frames(
+        &self,
+        topic: &str,
+        format: MessageFormat,
+        (key, value): (&Schema, &Schema),
+    ) -> Step<(Vec<u8>, Vec<u8>)> {
+        match schema_type(format) {
+            Some(schema_type) => self.frames(topic, schema_type, Some(key), value),
+            None => Ok(Ok((Vec::new(), Vec::new()))),
+        }
+    }
+
     /// What stands before each key and each value.
     fn frames(
         &self,
         topic: &str,
         schema_type: SchemaType,
-        plan: &Plan,
+        key: Option<&Schema>,
+        value: &Schema,
     ) -> Step<(Vec<u8>, Vec<u8>)> {
-        let (key, value) = plan.schemas();
         let key = match key {
-            Some(key) => match self.frame(topic, Part::Key, schema_type, &key)? {
+            Some(key) => match self.frame(topic, Part::Key, schema_type, key)? {
                 Ok(frame) => frame,
                 Err(reason) => return Ok(Err(reason)),
             },
             None => Vec::new(),
         };
-        let value = self.frame(topic, Part::Value, schema_type, &value)?;
+        let value = self.frame(topic, Part::Value, schema_type, value)?;
         Ok(value.map(|value| (key, value)))
     }
 
