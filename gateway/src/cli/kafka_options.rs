@@ -39,6 +39,7 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
         topic_prefix: kafka.debezium.topic_prefix.clone(),
         debezium: debezium(&kafka.debezium),
         run_id: run_id(),
+        heartbeat_interval: kafka.debezium.heartbeat_interval,
         registry: kafka.registry.as_ref().map(registry),
         subjects: kafka.registry.as_ref().map(subjects).unwrap_or_default(),
         ..KafkaOptions::new(&config.name, kafka.brokers.clone(), cursor_path)

@@ -105,7 +105,7 @@ impl<'o> CursorTopic<'o> {
     /// Where this pipeline's record lies, making the topic where it is missing: it is the gateway's
     /// own, whatever is said of topics for data.
     pub(crate) fn find_or_create(&mut self) -> Step<Place> {
-        topics::check_name(self.topic())?;
+        crate::topic_names::check(self.topic())?;
         match topics::look(&self.inspector, self.topic())? {
             Look::Ready(found) => Ok(Ok(self.place(found.partitions))),
             Look::NotYet(reason) => Ok(Err(reason)),

@@ -126,6 +126,16 @@ pub enum KafkaError {
         /// The name.
         topic: String,
     },
+    /// Two streams become one topic, for what Kafka does not allow in names is replaced.
+    #[error("topic {topic} would be that of {one} and of {other}")]
+    TopicShared {
+        /// The topic.
+        topic: String,
+        /// Whose it is.
+        one: String,
+        /// Whose it would be, too.
+        other: String,
+    },
     /// A topic cannot be created.
     #[error("topic {topic} cannot be created: {reason}")]
     TopicCreate {
@@ -257,6 +267,7 @@ impl KafkaError {
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
             KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
+            KafkaError::TopicShared { .. } => "KAFKA_TOPIC_SHARED",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
             KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
             KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
@@ -322,6 +333,10 @@ impl KafkaError {
             }
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
+            }
+            KafkaError::TopicShared { .. } => {
+                "name one of the streams otherwise by `stream` in a [[route]], or exclude its \
+                 tables; every character that Kafka does not allow becomes an underscore"
             }
             KafkaError::TopicCreate { .. } => {
                 "create the topic by hand, or correct partitions, replication and config in \

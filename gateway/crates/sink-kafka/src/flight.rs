@@ -59,6 +59,8 @@ impl From<EncodeError> for Break {
 /// A topic that can be written.
 pub(crate) struct Target {
     pub(crate) topic: Arc<str>,
+    /// The stream of which it is the topic.
+    pub(crate) stream: Arc<str>,
     pub(crate) partitions: i32,
     /// Partitions on which this producer has had a message acknowledged. A broker takes any first
     /// number from a producer that it does not know, so what follows a refused first message would
@@ -85,6 +87,8 @@ pub(crate) struct Flight<'p> {
     /// By stream: index of its topic.
     pub(crate) indexes: HashMap<u32, usize>,
     pub(crate) targets: Vec<Target>,
+    /// Index of the topic that tells of transactions, once it can be written.
+    pub(crate) transaction_target: Option<usize>,
     pub(crate) handover: Handover,
     /// Messages of the last hand-over.
     pub(crate) handed_over: i32,
@@ -188,15 +192,18 @@ impl Flight<'_> {
             self.wait_for_reports(0)?;
         }
         let group = self.deliveries.next_group();
-        self.handover.push(target, partition, group, change, message, headers.headers);
+        let timestamp = change.processed_unix_ns.div_euclid(1_000_000).max(0);
+        self.handover.push(target, partition, group, timestamp, message, headers.headers);
         // The group is not done before its report.
         self.pending.sent(group);
         if let Some(transactions) = &mut self.transactions {
             transactions.took(bytes);
         }
         if may_be_refused {
-            let topic = Arc::clone(&self.targets[target].topic);
-            self.alone = Some(Alone { sequence: change.sequence, index, bytes, topic });
+            let Target { topic, stream, .. } = &self.targets[target];
+            let (topic, stream) = (Arc::clone(topic), Arc::clone(stream));
+            let sequence = change.sequence;
+            self.alone = Some(Alone { sequence, index, bytes, topic, stream });
             self.hand_over()?;
             self.flush();
             self.wait_for_reports(0)?;

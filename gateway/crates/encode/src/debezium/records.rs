@@ -144,7 +144,7 @@ impl TransactionRecords {
         let collection = |(name, events): (&str, u64)| {
             Value::Struct(vec![Value::Text(name.to_owned()), count(events)])
         };
-        let collections = counts.collections().into_iter().map(collection).collect();
+        let collections = counts.in_map_order().into_iter().map(collection).collect();
         let counts = [count(counts.total()), Value::Array(collections)];
         self.put("END", id, lsn, counts, commit_unix_us.div_euclid(1000))
     }
