@@ -363,13 +363,15 @@ impl<'o> Publisher<'o> {
         group: ReadGroup,
     ) -> Result<(), Break> {
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
-        let (mut commit_unix_us, mut ended) = (None, None);
+        let mut commit_unix_us = None;
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.as_ref().map(|it| it.commit_unix_us);
-                    ended = end.transaction;
+                    if let Some(topic) = &mut self.transaction_topic {
+                        topic.note_end(end);
+                    }
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
@@ -379,9 +381,7 @@ impl<'o> Publisher<'o> {
         for run in &runs {
             self.send_run(flight, run)?;
         }
-        if let Some(ended) = ended {
-            self.leave_transaction(flight, &ended)?;
-        }
+        self.leave_transaction(flight)?;
         let (source, open) = (flight.source.clone(), self.open_transaction());
         let covered = Covered { sequence: last_sequence, source, open, commit_unix_us };
         match &mut flight.transactions {
