@@ -149,18 +149,18 @@ fn database_findings(
 
 /// The streams that would be written, in the order of their names, with their tables.
 fn written_streams(router: &Router, preflight: &Preflight) -> Vec<ProbeStream> {
-    let mut streams: BTreeMap<String, Vec<Arc<TableSchema>>> = BTreeMap::new();
+    let mut streams: BTreeMap<String, ProbeStream> = BTreeMap::new();
     for table in &preflight.tables {
         for target in router.targets(&bare(&table.namespace, &table.name)) {
-            streams.entry(target.stream).or_default();
+            streams.entry(target.stream).or_default().has_plugins |= !target.plugins.is_empty();
         }
     }
     for definition in &preflight.definitions {
         for target in router.targets(definition) {
-            streams.entry(target.stream).or_default().push(Arc::clone(definition));
+            streams.entry(target.stream).or_default().tables.push(Arc::clone(definition));
         }
     }
-    streams.into_iter().map(|(stream, tables)| ProbeStream { stream, tables }).collect()
+    streams.into_iter().map(|(stream, found)| ProbeStream { stream, ..found }).collect()
 }
 
 /// A finding of the source with what only the command can know.

@@ -22,7 +22,7 @@ use crate::bench::*;
 
 /// A stream of which no table is known.
 fn of(stream: &str) -> ProbeStream {
-    ProbeStream { stream: stream.to_owned(), tables: Vec::new() }
+    ProbeStream { stream: stream.to_owned(), ..ProbeStream::default() }
 }
 
 #[test]

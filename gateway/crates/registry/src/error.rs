@@ -264,8 +264,8 @@ impl RegistryError {
                 "leave columns out by a plugin, or choose a format without a schema for this stream"
             }
             RegistryError::NotRegistered { .. } => {
-                "register the schema, or set auto_register = true in [kafka.registry], then start \
-                 again"
+                "register the schema (a line of the log before this one holds it), or set \
+                 auto_register = true in [kafka.registry], then start again"
             }
             RegistryError::UnknownId { .. } => {
                 "check that this is the registry that the schema was registered with"

@@ -31,7 +31,7 @@ const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 /// Least time between two notes of how far transactions have come.
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 /// The note's file, beside the cursor's.
-const NOTE_FILE: &str = "kafka.transactions";
+const NOTE_FILE: &str = "kafka.transactions.cursor";
 
 /// The cursor has caught up when it reaches an end that the log had so long ago at most. Under load
 /// it never stands at the very end.

@@ -178,6 +178,12 @@ pub enum KafkaError {
         /// The oldest that does.
         least: &'static str,
     },
+    /// No broker answers where one has to.
+    #[error("no broker answers: {reason}")]
+    Unreachable {
+        /// What the last attempt said.
+        reason: String,
+    },
     /// Another gateway of this pipeline has begun to publish.
     #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
     Fenced {
@@ -267,6 +273,7 @@ impl KafkaError {
             KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
             KafkaError::PartitionUnknown { .. } => "KAFKA_PARTITION_UNKNOWN",
             KafkaError::BrokerTooOld { .. } => "KAFKA_BROKER_TOO_OLD",
+            KafkaError::Unreachable { .. } => "KAFKA_UNREACHABLE",
             KafkaError::Fenced { .. } => "KAFKA_FENCED",
             KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
             KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
@@ -348,6 +355,9 @@ impl KafkaError {
                  then start again"
             }
             KafkaError::BrokerTooOld { .. } => "use brokers of a later version",
+            KafkaError::Unreachable { .. } => {
+                "check brokers, security settings and the network, then do it again"
+            }
             KafkaError::Fenced { .. } => {
                 "stop one of the two; this one, started again, takes over and goes on where the \
                  other stopped. Two pipelines on one cluster need two names, or \

@@ -9,6 +9,7 @@ use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
 use offtake_encode::debezium::Message;
 use offtake_failpoint::crash_point;
+use offtake_log::ReadGroup;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -93,6 +94,8 @@ pub(crate) struct Flight<'p> {
     pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
     pub(crate) headers: HeaderWriter,
+    /// Pieces of a group that is held until it is whole.
+    pub(crate) held: ReadGroup,
     /// The message that is on its way alone, or was refused so.
     pub(crate) alone: Option<Alone>,
     /// For text that decides a partition.
@@ -106,6 +109,23 @@ pub(crate) enum Broken {
 }
 
 impl Flight<'_> {
+    /// The group as it is to be sent: the piece itself, or, where headers or a topic (`is_told`) tell
+    /// the end of transactions, the whole group once it is there. Its ends are told with its last piece, and a
+    /// group has a MiB or two.
+    pub(crate) fn whole_group(&mut self, mut piece: ReadGroup, is_told: bool) -> Option<ReadGroup> {
+        if !is_told && !self.headers.tells_ends() {
+            return Some(piece);
+        }
+        if self.held.runs.is_empty() && self.held.controls.is_empty() && piece.ends_group {
+            return Some(piece);
+        }
+        self.held.controls.append(&mut piece.controls);
+        self.held.runs.append(&mut piece.runs);
+        self.held.last_sequence = piece.last_sequence;
+        self.held.ends_group = piece.ends_group;
+        piece.ends_group.then(|| std::mem::take(&mut self.held))
+    }
+
     /// Why this producer is not to be used further.
     pub(crate) fn broken(&self) -> Option<Broken> {
         let stopped = if self.is_draining { self.stop.is_overdue() } else { self.stop.is_asked() };

@@ -131,7 +131,8 @@ mod tests {
     use super::*;
 
     fn push(handover: &mut Handover, partition: i32, value: &[u8]) -> bool {
-        let message = Message { key: Some(b"key"), value: Some(value), key_change: None };
+        let message =
+            Message { key: Some(b"key"), value: Some(value), key_change: None, attributes: &[] };
         if handover.is_full(0, partition, &message) {
             return false;
         }

@@ -16,9 +16,11 @@
 //! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
 
 mod admin;
+mod adopt;
 mod client;
 mod committer;
 mod context;
+mod copies;
 mod cursor;
 mod cursor_topic;
 mod dead_letters;
@@ -27,6 +29,7 @@ mod delivery;
 mod error;
 mod fence;
 mod flight;
+mod format_checks;
 mod handover;
 mod headers;
 mod heartbeat;
@@ -52,6 +55,7 @@ mod transactional;
 mod trouble;
 mod watch;
 
+pub use adopt::{PublishedCursor, forget_cursor, published_cursor};
 pub use dead_letters::{DeadLetterRequest, DeadLetters, dead_letters};
 pub use delivery::{Delivery, DeliveryOptions, TransactionLevel};
 pub use error::KafkaError;

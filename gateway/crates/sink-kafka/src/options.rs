@@ -58,6 +58,9 @@ pub struct KafkaOptions {
     pub topic_prefix: String,
     /// What changes the bytes of Debezium's messages.
     pub debezium: Options,
+    /// The header `__debezium.context.runId` of this start, where those headers are wanted; `None`:
+    /// left out.
+    pub run_id: Option<String>,
     /// How often a heartbeat goes to its topic (`heartbeat.interval.ms`); zero: never.
     pub heartbeat_interval: Duration,
     /// The schema registry, for the formats that have one.
@@ -82,6 +85,7 @@ impl fmt::Debug for KafkaOptions {
             .field("delivery", &self.delivery)
             .field("topic_prefix", &self.topic_prefix)
             .field("debezium", &self.debezium)
+            .field("run_id", &self.run_id)
             .field("heartbeat_interval", &self.heartbeat_interval)
             .field("registry", &self.registry)
             .field("subjects", &self.subjects)
@@ -117,6 +121,7 @@ impl KafkaOptions {
         KafkaOptions {
             topic_prefix: pipeline.clone(),
             debezium: Options::default(),
+            run_id: None,
             heartbeat_interval: Duration::ZERO,
             registry: None,
             subjects: Subjects::default(),

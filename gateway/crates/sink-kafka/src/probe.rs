@@ -15,7 +15,7 @@ use crate::topic_names::{TopicNames, topic_of};
 use crate::topic_rules::TopicRule;
 use crate::topics::{Look, look};
 use crate::trouble::WaitReason;
-use crate::{KafkaError, KafkaOptions, client, table_rules};
+use crate::{KafkaError, KafkaOptions, client, format_checks, table_rules};
 
 /// How long one question for the brokers waits before it is looked what was heard.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,7 +34,8 @@ pub enum ProbeOutcome {
 /// One line of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeItem {
-    /// What was looked at: `brokers`, `topic NAME` or `table NAME`.
+    /// What was looked at: `brokers`, `topic NAME`, `table NAME`, `schema registry` or `subject
+    /// NAME`.
     pub name: String,
     /// How it turned out.
     pub outcome: ProbeOutcome,
@@ -75,18 +76,22 @@ pub struct ProbeStream {
     pub stream: String,
     /// The tables as they are now.
     pub tables: Vec<Arc<TableSchema>>,
+    /// Plugins stand between the tables and the stream: what they make of a table is not known.
+    pub has_plugins: bool,
 }
 
 /// Looks whether the brokers answer, whether each topic is there or could be created, whether it is
-/// as wanted, and whether its tables fit it. Blocks for some seconds where no broker answers; may
-/// be called from any thread.
+/// as wanted, whether its tables fit it and its format, and whether the schema registry takes their
+/// schemas. Blocks for some seconds where nobody answers; may be called from any thread.
 pub fn probe(options: &KafkaOptions, streams: &[ProbeStream]) -> Vec<ProbeItem> {
     // On a thread of its own: questions to the cluster's admin need a runtime, and the caller may
     // be within one.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            probe_here(options, streams)
-                .unwrap_or_else(|error| vec![ProbeItem::error("kafka", &error)])
+            let mut items = probe_here(options, streams)
+                .unwrap_or_else(|error| vec![ProbeItem::error("kafka", &error)]);
+            items.extend(format_checks::judge(options, streams));
+            items
         });
         thread.join().unwrap_or_default()
     })

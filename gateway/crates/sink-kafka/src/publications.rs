@@ -7,17 +7,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use offtake_change::TableSchema;
 use offtake_encode::connect::Schema;
 use offtake_encode::debezium::{MessageFormat, Plan, PlanOptions};
 use offtake_encode::{avro, json_schema, protobuf};
 use offtake_log::{Log, dead_letter_stream};
-use offtake_registry::{Part, Registry, SchemaType, write_frame};
+use offtake_registry::{Part, Registry, RegistryError, SchemaType, write_frame};
 
 use crate::partition::PartitionBy;
 use crate::topic_names::topic_of;
 use crate::{KafkaError, KafkaOptions, table_rules};
+
+/// The first pause before a registry that gave no answer is asked again; each further one is twice
+/// as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause, unless the registry asks for a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A schema of a stream, prepared.
 #[derive(Debug)]
@@ -33,6 +40,9 @@ pub(crate) struct Publication {
 /// What came of preparing: the inner error says what is waited for.
 pub(crate) type Step<T> = Result<Result<T, String>, KafkaError>;
 
+/// What came of asking the registry: the inner error is waited for.
+type Asked<T> = Result<Result<T, RegistryError>, KafkaError>;
+
 /// The publications that were prepared.
 #[derive(Debug)]
 pub(crate) struct Publications<'o> {
@@ -40,6 +50,18 @@ pub(crate) struct Publications<'o> {
     registry: Option<Registry>,
     /// By stream and schema.
     ready: HashMap<(u32, u32), Arc<Publication>>,
+    /// The registry gave no answer, and is left alone for a while.
+    away: Option<Away>,
+}
+
+/// A registry that gave no answer.
+#[derive(Debug)]
+struct Away {
+    /// Why.
+    reason: String,
+    /// When it is asked again.
+    until: Instant,
+    pause: Duration,
 }
 
 impl<'o> Publications<'o> {
@@ -49,7 +71,7 @@ impl<'o> Publications<'o> {
     /// The registry's options are wrong.
     pub(crate) fn new(options: &'o KafkaOptions) -> Result<Publications<'o>, KafkaError> {
         let registry = options.registry.as_ref().map(Registry::new).transpose()?;
-        Ok(Publications { options, registry, ready: HashMap::new() })
+        Ok(Publications { options, registry, ready: HashMap::new(), away: None })
     }
 
     /// What is published of a schema (by its log-wide id) on a stream.
@@ -61,18 +83,32 @@ impl<'o> Publications<'o> {
         if let Some(ready) = self.ready.get(&(stream, id)) {
             return Ok(Ok(Arc::clone(ready)));
         }
+        if let Some(away) = self.away.as_ref().filter(|away| Instant::now() < away.until) {
+            return Ok(Err(away.reason.clone()));
+        }
         let name = log
             .stream_name(stream)
             .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
         let publication = match self.prepare(&name, schema(log, id)?)? {
             Ok(publication) => Arc::new(publication),
-            Err(reason) => return Ok(Err(reason)),
+            Err(error) => return Ok(Err(self.leave_alone(&error))),
         };
+        self.away = None;
         self.ready.insert((stream, id), Arc::clone(&publication));
         Ok(Ok(publication))
     }
 
-    fn prepare(&self, stream: &str, schema: TableSchema) -> Step<Publication> {
+    /// The registry gave no answer: it is asked again later.
+    fn leave_alone(&mut self, error: &RegistryError) -> String {
+        let before = self.away.as_ref().map_or(Duration::ZERO, |away| away.pause);
+        let pause = (before * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let until = Instant::now() + pause.max(error.retry_after().unwrap_or_default());
+        let reason = error.to_string();
+        self.away = Some(Away { reason: reason.clone(), until, pause });
+        reason
+    }
+
+    fn prepare(&self, stream: &str, schema: TableSchema) -> Asked<Publication> {
         let topics = &self.options.topics;
         let is_letters = *stream == *dead_letter_stream(&self.options.pipeline);
         let rule =
@@ -85,7 +121,7 @@ impl<'o> Publications<'o> {
             let (key, value) = plan.schemas();
             match self.frames(&topic_of(stream), schema_type, key.as_deref(), &value)? {
                 Ok((key, value)) => (options.key_frame, options.value_frame) = (key, value),
-                Err(reason) => return Ok(Err(reason)),
+                Err(error) => return Ok(Err(error)),
             }
             plan = Plan::new(&options, &schema)?;
         }
@@ -103,7 +139,10 @@ impl<'o> Publications<'o> {
         (key, value): (&Schema, &Schema),
     ) -> Step<(Vec<u8>, Vec<u8>)> {
         match schema_type(format) {
-            Some(schema_type) => self.frames(topic, schema_type, Some(key), value),
+            Some(schema_type) => {
+                let frames = self.frames(topic, schema_type, Some(key), value)?;
+                Ok(frames.map_err(|error| error.to_string()))
+            }
             None => Ok(Ok((Vec::new(), Vec::new()))),
         }
     }
@@ -115,11 +154,11 @@ impl<'o> Publications<'o> {
         schema_type: SchemaType,
         key: Option<&Schema>,
         value: &Schema,
-    ) -> Step<(Vec<u8>, Vec<u8>)> {
+    ) -> Asked<(Vec<u8>, Vec<u8>)> {
         let key = match key {
             Some(key) => match self.frame(topic, Part::Key, schema_type, key)? {
                 Ok(frame) => frame,
-                Err(reason) => return Ok(Err(reason)),
+                Err(error) => return Ok(Err(error)),
             },
             None => Vec::new(),
         };
@@ -133,19 +172,19 @@ impl<'o> Publications<'o> {
         part: Part,
         schema_type: SchemaType,
         schema: &Schema,
-    ) -> Step<Vec<u8>> {
+    ) -> Asked<Vec<u8>> {
         let registry = self.registry.as_ref().ok_or(KafkaError::RegistryMissing)?;
-        let text = match schema_type {
-            SchemaType::Avro => avro::schema_text(schema)?,
-            SchemaType::Protobuf => protobuf::schema_text(schema)?,
-            SchemaType::Json => json_schema::schema_text(schema)?,
-        };
-        let record = schema.name.as_deref().unwrap_or_default();
-        let subject = self.options.subjects.subject(topic, record, part);
+        let (subject, text) = self.options.registered(topic, part, schema_type, schema)?;
         let id = match registry.register(&subject, schema_type, &text, &[]) {
             Ok(id) => id,
-            Err(error) if error.is_transient() => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_transient() => return Ok(Err(error)),
+            Err(error) => {
+                if matches!(error, RegistryError::NotRegistered { .. }) {
+                    let language = schema_type.name();
+                    tracing::warn!(subject, language, schema = text, "the registry lacks a schema");
+                }
+                return Err(error.into());
+            }
         };
         let mut frame = Vec::new();
         write_frame(id, &mut frame);
@@ -172,17 +211,39 @@ pub(crate) fn schema_type(format: MessageFormat) -> Option<SchemaType> {
         MessageFormat::DebeziumJson
         | MessageFormat::Json
         | MessageFormat::CloudEvents
+        | MessageFormat::CloudEventsBinary
         | MessageFormat::Payload => return None,
     })
 }
 
 impl KafkaOptions {
+    /// Under which subject a part of a topic's messages is registered, and as which text.
+    ///
+    /// # Errors
+    /// The language has no way to write the schema.
+    pub(crate) fn registered(
+        &self,
+        topic: &str,
+        part: Part,
+        schema_type: SchemaType,
+        schema: &Schema,
+    ) -> Result<(String, String), KafkaError> {
+        let text = match schema_type {
+            SchemaType::Avro => avro::schema_text(schema)?,
+            SchemaType::Protobuf => protobuf::schema_text(schema)?,
+            SchemaType::Json => json_schema::schema_text(schema)?,
+        };
+        let record = schema.name.as_deref().unwrap_or_default();
+        Ok((self.subjects.subject(topic, record, part), text))
+    }
+
     /// How the encoder is to write a format; frames are empty.
     pub(crate) fn plan_options(&self, format: MessageFormat) -> PlanOptions {
         PlanOptions {
             format,
             prefix: self.topic_prefix.clone(),
             debezium: self.debezium.clone(),
+            run_id: self.run_id.clone(),
             ..PlanOptions::default()
         }
     }

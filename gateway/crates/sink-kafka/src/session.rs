@@ -20,6 +20,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
 use crate::context::{Failure, SinkContext, says_nothing};
+use crate::copies::Copies;
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
 use crate::delivery::Mode;
@@ -34,6 +35,7 @@ use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::{self, Topics};
 use crate::transaction_topic::TransactionTopic;
+use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client};
 
 /// Waiting for the log, when everything is acknowledged.
@@ -82,6 +84,7 @@ pub(crate) struct Publisher<'o> {
     pub(crate) mode: Option<Mode>,
     /// What this process can claim to be the only publisher by.
     pub(crate) ownership: Ownership,
+    pub(crate) copies: Copies,
     /// The last source transaction of which was said that it is cut.
     pub(crate) cut: Option<Arc<str>>,
 }
@@ -113,6 +116,7 @@ impl<'o> Publisher<'o> {
             asked: Instant::now(),
             mode: None,
             ownership: Ownership::default(),
+            copies: Copies::default(),
             cut: None,
         })
     }
@@ -191,6 +195,7 @@ impl<'o> Publisher<'o> {
             handed_over: 0,
             source: None,
             headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            held: ReadGroup::default(),
             alone: None,
             text: Vec::new(),
         })
@@ -362,11 +367,20 @@ impl<'o> Publisher<'o> {
         flight: &mut Flight<'_>,
         group: ReadGroup,
     ) -> Result<(), Break> {
+        let is_told = self.transaction_topic.is_some();
+        let Some(group) = flight.whole_group(group, is_told) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
+        // All schemas before anything of the group: while a registry is away, what came before it
+        // can still be committed.
+        for run in &runs {
+            self.publication(flight, run.stream, run.schema)?;
+        }
         let mut commit_unix_us = None;
+        flight.headers.forget_ends();
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
+                    flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.as_ref().map(|it| it.commit_unix_us);
                     if let Some(topic) = &mut self.transaction_topic {
@@ -375,6 +389,7 @@ impl<'o> Publisher<'o> {
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
+                Control::SnapshotProgress(progress) => self.copies.saw(&progress),
                 _ => {}
             }
         }
@@ -442,11 +457,14 @@ impl<'o> Publisher<'o> {
         loop {
             match self.publications.step(self.log, stream, schema)? {
                 Ok(publication) => return Ok(publication),
-                Err(reason) => self.status.waiting(reason),
+                Err(reason) => self.status.waiting_for(WaitReason::Registry, reason),
             }
             self.check(flight)?;
+            // What came before must not wait for the registry.
+            flight.hand_over_rest()?;
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
+            self.commit_meanwhile(flight)?;
         }
     }
 
@@ -494,15 +512,15 @@ impl<'o> Publisher<'o> {
             // A transaction that the brokers ended, or a broker that did not come back in time.
             // Nothing is lost but time; who took over is looked at before the next producer.
             code if is_of_a_transaction(code) || topics::passes(code) => {
-                self.status.waiting(reason);
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 self.fruitless = self.fruitless.min(MAX_FRUITLESS_REBUILDS - 1);
                 return Ok(Ended::Rebuild { one_by_one });
             }
             _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
                 KafkaError::Refused { topic, after, reason }
             }
-            _ => {
-                self.status.waiting(reason);
+            code => {
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 return Ok(Ended::Rebuild { one_by_one });
             }
         };

@@ -125,7 +125,7 @@ impl Publisher<'_> {
         if topic.is_open(transaction.id, transaction.commit) {
             return Ok(());
         }
-        // Of a group that comes in pieces the ends come with the last one.
+        // What the log does not say is not known better than by the place where this one follows.
         let known = self.transaction_topic.as_mut().and_then(TransactionTopic::take_end);
         self.end_transaction(flight, known.unwrap_or(transaction.previous_commit))?;
         let target = self.transaction_target(flight)?;

@@ -8,6 +8,14 @@ use rdkafka::error::RDKafkaErrorCode;
 /// How the text begins that says that nobody answers.
 pub(crate) const NO_ANSWER: &str = "no broker answers";
 
+/// The library's own words for a broker that is not reached, where only they are at hand.
+const LOST: [&str; 4] = [
+    "Local: Broker transport failure",
+    "Local: All broker connections are down",
+    "Local: Host resolution failure",
+    "Local: Timed out",
+];
+
 /// Why the sink waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitReason {
@@ -25,13 +33,15 @@ pub enum WaitReason {
     NotInSync,
     /// The brokers answer, but acknowledge nothing.
     Silent,
+    /// The schema registry cannot be reached, or gives no answer for now.
+    Registry,
     /// Anything else; the text says it.
     Other,
 }
 
 impl WaitReason {
     /// All of them, for metrics.
-    pub const ALL: [WaitReason; 8] = [
+    pub const ALL: [WaitReason; 9] = [
         WaitReason::Unreachable,
         WaitReason::Login,
         WaitReason::Tls,
@@ -39,6 +49,7 @@ impl WaitReason {
         WaitReason::NoLeader,
         WaitReason::NotInSync,
         WaitReason::Silent,
+        WaitReason::Registry,
         WaitReason::Other,
     ];
 
@@ -52,6 +63,7 @@ impl WaitReason {
             WaitReason::NoLeader => "KAFKA_NO_LEADER",
             WaitReason::NotInSync => "KAFKA_NOT_IN_SYNC",
             WaitReason::Silent => "KAFKA_SILENT",
+            WaitReason::Registry => "KAFKA_REGISTRY",
             WaitReason::Other => "KAFKA_WAITING",
         }
     }
@@ -82,6 +94,10 @@ impl WaitReason {
                  min.insync.replicas; it goes on by itself"
             }
             WaitReason::Silent => "see the brokers' logs; it goes on by itself",
+            WaitReason::Registry => {
+                "start the schema registry, or check [kafka.registry] and the network; it goes on \
+                 by itself"
+            }
             WaitReason::Other => "it goes on by itself when the cause has passed",
         }
     }
@@ -123,6 +139,7 @@ impl WaitReason {
                 | Code::BrokerNotAvailable,
             ) => WaitReason::Unreachable,
             _ if text.starts_with(NO_ANSWER) => WaitReason::Unreachable,
+            None if LOST.iter().any(|sign| text.contains(sign)) => WaitReason::Unreachable,
             _ => WaitReason::Other,
         }
     }
@@ -147,6 +164,14 @@ mod tests {
             (Code::Unknown, "else", WaitReason::Other),
         ] {
             assert_eq!(WaitReason::of(Some(code), text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_as_text_is_told_apart_too() {
+        for code in [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::OperationTimedOut]
+        {
+            assert_eq!(WaitReason::of(None, &code.to_string()), WaitReason::Unreachable, "{code}");
         }
     }
 

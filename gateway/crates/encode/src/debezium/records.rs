@@ -61,6 +61,7 @@ impl Records {
             MessageFormat::DebeziumJson
             | MessageFormat::Json
             | MessageFormat::CloudEvents
+            | MessageFormat::CloudEventsBinary
             | MessageFormat::Payload => {
                 let (key, value) = nodes(options, &key, &value);
                 Formatted::Json(key, value)
@@ -93,7 +94,8 @@ impl Records {
             }
             Ok(())
         })?;
-        Ok(Message { key: Some(&self.key), value: Some(&self.value), key_change: None })
+        let (key, value) = (Some(self.key.as_slice()), Some(self.value.as_slice()));
+        Ok(Message { key, value, key_change: None, attributes: &[] })
     }
 }
 
