@@ -172,6 +172,8 @@ pub(crate) fn commit_without_flush(
     }
     writer.control(Control::TransactionEnd(v1::TransactionEnd {
         transaction: Some(v1::Transaction {
+            id: "758".to_owned(),
+            commit: Some(v1::Position { at: Some(v1::position::At::Lsn(commit.0)) }),
             commit_unix_us: 1_795_217_028_924_622,
             ..v1::Transaction::default()
         }),

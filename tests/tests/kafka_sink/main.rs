@@ -6,6 +6,7 @@
 mod bench;
 mod limits;
 mod topics;
+mod transactions;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -306,13 +307,18 @@ fn kafka_probe_creates_nothing_and_says_what_would_happen() {
     }
     let kafka = Kafka::shared();
     let bench = bench(kafka, "probe");
-    let topics = [of(&bench.topic), of("not a topic")];
+    let shared = [format!("{} a", bench.topic), format!("{}_a", bench.topic)];
+    let long = "x".repeat(250);
+    let topics = [of(&bench.topic), of(&long), of(&shared[0]), of(&shared[1])];
     let items = probe(&bench.options, &topics);
-    assert_eq!(items.len(), 3);
+    assert_eq!(items.len(), 5);
     assert_eq!(items[0].outcome, ProbeOutcome::Ok);
     assert_eq!(items[1].outcome, ProbeOutcome::Ok, "{items:?}");
     assert_eq!(items[1].text, "will be created with 3 partition(s)");
     assert_eq!(items[2].code, "KAFKA_TOPIC_INVALID");
+    assert_eq!(items[3].outcome, ProbeOutcome::Ok, "{items:?}");
+    assert_eq!(items[4].code, "KAFKA_TOPIC_SHARED");
+    assert!(shared.iter().all(|name| items[4].text.contains(name)), "{items:?}");
     assert_eq!(kafka.partitions(&bench.topic).unwrap(), 0);
     let mut nowhere = bench.options.clone();
     nowhere.brokers = vec!["127.0.0.1:1".to_owned()];

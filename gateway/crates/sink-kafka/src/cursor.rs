@@ -502,6 +502,30 @@ mod tests {
     }
 
     #[test]
+    fn the_open_transaction_stays_with_the_place_that_is_inside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = opened(folder.path());
+        push(&mut opened.writer, 10);
+        let id = |cursor: &Cursor| cursor.open_transaction().map(|open| open.id.clone());
+        let open = Arc::new(v1::OpenTransaction { id: "7".to_owned(), ..Default::default() });
+        let inside =
+            |sequence| Covered { sequence, open: Some(open.clone()), ..Covered::default() };
+        let mut cursor = at(folder.path(), &opened.log, None);
+        cursor.advance(inside(4));
+        assert!(cursor.write(&opened.log, true).unwrap());
+        let mut again = at(folder.path(), &opened.log, None);
+        assert_eq!(id(&again).as_deref(), Some("7"));
+        // The end comes without a change.
+        again.advance(Covered { sequence: 4, ..Covered::default() });
+        assert!(again.write(&opened.log, true).unwrap());
+        assert_eq!(id(&at(folder.path(), &opened.log, None)), None);
+        let proposed = again.proposed(&inside(5), &opened.log);
+        assert_eq!(id(&again), None, "it counts once it is committed");
+        again.committed(proposed, &opened.log);
+        assert_eq!(id(&again).as_deref(), Some("7"));
+    }
+
+    #[test]
     fn of_the_file_and_the_topic_the_larger_sequence_counts() {
         let folder = tempfile::tempdir().unwrap();
         let mut opened = opened(folder.path());

@@ -109,11 +109,11 @@ pub(crate) enum Broken {
 }
 
 impl Flight<'_> {
-    /// The group as it is to be sent: the piece itself, or, where headers tell the end of
-    /// transactions, the whole group once it is there. Its ends are told with its last piece, and a
+    /// The group as it is to be sent: the piece itself, or, where headers or a topic (`is_told`) tell
+    /// the end of transactions, the whole group once it is there. Its ends are told with its last piece, and a
     /// group has a MiB or two.
-    pub(crate) fn whole_group(&mut self, mut piece: ReadGroup) -> Option<ReadGroup> {
-        if !self.headers.tells_ends() {
+    pub(crate) fn whole_group(&mut self, mut piece: ReadGroup, is_told: bool) -> Option<ReadGroup> {
+        if !is_told && !self.headers.tells_ends() {
             return Some(piece);
         }
         if self.held.runs.is_empty() && self.held.controls.is_empty() && piece.ends_group {

@@ -107,6 +107,9 @@ impl Publisher<'_> {
     /// The topic is missing and is not to be created, may not be written, or the registry refuses
     /// its schemas.
     pub(crate) fn heartbeat(&mut self) -> Result<(), KafkaError> {
+        if self.stop.is_asked() {
+            return Ok(());
+        }
         let Some(mut heartbeat) = self.heartbeat.take() else { return Ok(()) };
         let sent = self.heartbeat_if_due(&mut heartbeat);
         self.heartbeat = Some(heartbeat);
@@ -133,7 +136,8 @@ impl Publisher<'_> {
 
     /// `false`: topic or registry are not ready.
     fn prepare_heartbeat(&mut self, heartbeat: &mut Heartbeat) -> Result<bool, KafkaError> {
-        if self.topics.step_own(&heartbeat.name, self.log)?.is_err() {
+        // Asking takes its time while nobody answers.
+        if self.status.is_waiting() || self.topics.step_own(&heartbeat.name, self.log)?.is_err() {
             return Ok(false);
         }
         let Ok(records) = heartbeat.prepare(self.options, &self.publications)? else {

@@ -155,7 +155,7 @@ fn probe_here(
 /// The topics that are about no row.
 fn own_streams(options: &KafkaOptions) -> Vec<ProbeStream> {
     let names = [options.transaction_topic(), options.heartbeat_topic()].into_iter().flatten();
-    names.map(|stream| ProbeStream { stream, tables: Vec::new(), has_plugins: false }).collect()
+    names.map(|stream| ProbeStream { stream, ..ProbeStream::default() }).collect()
 }
 
 /// Whether brokers answer, and the id of one that does.

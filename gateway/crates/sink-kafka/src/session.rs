@@ -367,14 +367,15 @@ impl<'o> Publisher<'o> {
         flight: &mut Flight<'_>,
         group: ReadGroup,
     ) -> Result<(), Break> {
-        let Some(group) = flight.whole_group(group) else { return Ok(()) };
+        let is_told = self.transaction_topic.is_some();
+        let Some(group) = flight.whole_group(group, is_told) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         // All schemas before anything of the group: while a registry is away, what came before it
         // can still be committed.
         for run in &runs {
             self.publication(flight, run.stream, run.schema)?;
         }
-        let (mut commit_unix_us, mut ended) = (None, None);
+        let mut commit_unix_us = None;
         flight.headers.forget_ends();
         for control in controls {
             match control {
@@ -382,7 +383,9 @@ impl<'o> Publisher<'o> {
                     flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.as_ref().map(|it| it.commit_unix_us);
-                    ended = end.transaction;
+                    if let Some(topic) = &mut self.transaction_topic {
+                        topic.note_end(end);
+                    }
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
@@ -393,9 +396,7 @@ impl<'o> Publisher<'o> {
         for run in &runs {
             self.send_run(flight, run)?;
         }
-        if let Some(ended) = ended {
-            self.leave_transaction(flight, &ended)?;
-        }
+        self.leave_transaction(flight)?;
         let (source, open) = (flight.source.clone(), self.open_transaction());
         let covered = Covered { sequence: last_sequence, source, open, commit_unix_us };
         match &mut flight.transactions {

@@ -8,6 +8,7 @@
 //! an end when the log says so, or with the next transaction's beginning. A transaction of which
 //! nothing is in the log has neither. The bytes are the encoder's business.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use offtake_change::Lsn;
@@ -29,6 +30,9 @@ pub(crate) struct TransactionTopic {
     /// Made before the first record, when the registry knows the schemas.
     records: Option<TransactionRecords>,
     open: Option<Open>,
+    /// The transactions that end in the group that is being sent, and the places past their
+    /// commits.
+    ended: VecDeque<(v1::Transaction, Lsn)>,
 }
 
 /// A transaction that has begun.
@@ -41,12 +45,13 @@ struct Open {
 
 impl TransactionTopic {
     pub(crate) fn new(name: &str) -> TransactionTopic {
-        TransactionTopic { name: name.into(), records: None, open: None }
+        TransactionTopic { name: name.into(), records: None, open: None, ended: VecDeque::new() }
     }
 
     /// Goes on where a cursor stands.
     pub(crate) fn resume(&mut self, open: Option<&v1::OpenTransaction>, counts: &mut Counts) {
         counts.clear();
+        self.ended.clear();
         self.open = open.map(|open| {
             let collections =
                 open.collections.iter().map(|count| (count.collection.as_str(), count.events));
@@ -78,6 +83,22 @@ impl TransactionTopic {
         }))
     }
 
+    /// Notes that a transaction ends in the group that is being sent.
+    pub(crate) fn note_end(&mut self, end: v1::TransactionEnd) {
+        let past = lsn_of(end.end.as_ref());
+        self.ended.extend(end.transaction.map(|transaction| (transaction, past)));
+    }
+
+    /// The place past the commit of the open transaction, if that was noted. What was noted before
+    /// it is forgotten.
+    fn take_end(&mut self) -> Option<Lsn> {
+        let is_it = |(ended, _): &(v1::Transaction, Lsn)| {
+            self.is_open(ended.id.as_bytes(), lsn_of(ended.commit.as_ref()))
+        };
+        let index = self.ended.iter().position(is_it)?;
+        self.ended.drain(..=index).next_back().map(|(_, past)| past)
+    }
+
     fn is_open(&self, id: &[u8], commit: Lsn) -> bool {
         self.open.as_ref().is_some_and(|open| open.id.as_bytes() == id && open.commit == commit)
     }
@@ -104,7 +125,9 @@ impl Publisher<'_> {
         if topic.is_open(transaction.id, transaction.commit) {
             return Ok(());
         }
-        self.end_transaction(flight)?;
+        // What the log does not say is not known better than by the place where this one follows.
+        let known = self.transaction_topic.as_mut().and_then(TransactionTopic::take_end);
+        self.end_transaction(flight, known.unwrap_or(transaction.previous_commit))?;
         let target = self.transaction_target(flight)?;
         let Some(topic) = &mut self.transaction_topic else { return Ok(()) };
         let Some(records) = &mut topic.records else { return Ok(()) };
@@ -120,21 +143,19 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Says that a transaction ended, if it is the open one.
-    pub(crate) fn leave_transaction(
-        &mut self,
-        flight: &mut Flight<'_>,
-        ended: &v1::Transaction,
-    ) -> Result<(), Break> {
-        let commit = lsn_of(ended.commit.as_ref());
-        let topic = self.transaction_topic.as_ref();
-        if topic.is_some_and(|topic| topic.is_open(ended.id.as_bytes(), commit)) {
-            self.end_transaction(flight)?;
+    /// Says that the open transaction ended, if it did in the group that was sent.
+    pub(crate) fn leave_transaction(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
+        let Some(topic) = &mut self.transaction_topic else { return Ok(()) };
+        let end = topic.take_end();
+        topic.ended.clear();
+        match end {
+            Some(end) => self.end_transaction(flight, end),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn end_transaction(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
+    /// `end`: just past the commit; zero: not known.
+    fn end_transaction(&mut self, flight: &mut Flight<'_>, end: Lsn) -> Result<(), Break> {
         let Some(open) = self.transaction_topic.as_mut().and_then(|topic| topic.open.take()) else {
             return Ok(());
         };
@@ -146,8 +167,8 @@ impl Publisher<'_> {
             // Nothing of it was published: the counts are those of one before.
             counts.clear();
         }
-        let message =
-            records.end(open.id.as_bytes(), open.commit.0, open.commit_unix_us, counts)?;
+        let end = if end == Lsn::ZERO { open.commit } else { end };
+        let message = records.end(open.id.as_bytes(), end.0, open.commit_unix_us, counts)?;
         flight.take_record(target, &message, open.commit_unix_us)?;
         self.encoder.counts().clear();
         Ok(())

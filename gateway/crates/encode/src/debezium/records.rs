@@ -129,7 +129,7 @@ impl TransactionRecords {
         self.put("BEGIN", id, lsn, [Value::Null, Value::Null], millis)
     }
 
-    /// A transaction ended, at the place of its commit, with the counts of its changes.
+    /// A transaction ended, just past its commit, with the counts of its changes.
     ///
     /// # Errors
     /// As [`TransactionRecords::begin`].
