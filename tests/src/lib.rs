@@ -2,6 +2,7 @@
 //! the checker that compares what was received with what was committed.
 
 pub mod ack_monitor;
+pub mod brokers;
 pub mod checker;
 pub mod confluent;
 pub mod crash_points;

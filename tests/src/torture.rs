@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::ack_monitor::{AckMonitor, AckTally};
+use crate::brokers::{Brokers, Fault};
 use crate::checker::{self, Figures, Tables};
 use crate::crash_points::{Schedule, Step};
 use crate::gateway::Gateway;
-use crate::kafka::Kafka;
 use crate::kafka_checker::{self, KafkaFigures};
 use crate::postgres::Postgres;
 use crate::subscriber::{Received, Subscriber, text};
@@ -43,7 +43,7 @@ pub struct Plan<'k> {
     /// Crash points beside those of the start; the same one twice comes twice as often.
     pub crash_points: Vec<&'static str>,
     /// The broker of a run with Kafka.
-    pub kafka: Option<&'k Kafka>,
+    pub kafka: Option<Brokers<'k>>,
     /// Deliver exactly once to it; else at least once.
     pub exactly_once: bool,
     /// Kills, stops and continues the broker as well. It must be nobody else's.
@@ -123,17 +123,6 @@ impl Report {
     }
 }
 
-/// A fault of the broker while the gateway runs.
-#[derive(Clone, Copy, Debug)]
-enum BrokerFault {
-    /// SIGKILL, and started again.
-    Killed,
-    /// SIGSTOP, and SIGCONT some seconds later.
-    Stopped,
-    /// The same, and the gateway is killed meanwhile with messages on their way.
-    StoppedAndGatewayKilled,
-}
-
 /// A pipeline with its load, between kills.
 pub struct Torture<'k> {
     /// The gateway.
@@ -161,9 +150,11 @@ impl<'k> Torture<'k> {
         let source = format!("url = \"{}\"\ntables = [\"public.*\"]", postgres.url(&database));
         let mut configuration = plan.configuration.clone();
         if let Some(kafka) = plan.kafka {
+            let listed: Vec<String> =
+                kafka.clients().brokers().split(',').map(|one| format!("\"{one}\"")).collect();
             configuration.push_str(&format!(
-                "\n[kafka]\nbrokers = [\"{}\"]\ndelivery = \"{}\"\ntopics = {{ partitions = 3 }}\n",
-                kafka.brokers(),
+                "\n[kafka]\nbrokers = [{}]\ndelivery = \"{}\"\ntopics = {{ partitions = 3 }}\n",
+                listed.join(", "),
                 if plan.exactly_once { "exactly_once" } else { "at_least_once" }
             ));
         }
@@ -188,12 +179,12 @@ impl<'k> Torture<'k> {
         for kill in 0..self.plan.kills {
             let killed = self.kill().await;
             killed.with_context(|| format!("seed {}, kill {kill}", self.plan.seed))?;
-            let faults =
-                [BrokerFault::Killed, BrokerFault::Stopped, BrokerFault::StoppedAndGatewayKilled];
             let due = (1..4).find(|quarter| kill + 1 == self.plan.kills * quarter / 4);
             if let (true, Some(due)) = (self.plan.broker_faults, due) {
-                let fault = faults[due as usize - 1];
-                let outcome = self.broker_fault(fault);
+                let brokers = self.plan.kafka.context("a run without Kafka has no broker")?;
+                // Other faults with another seed, where there are more than a run has.
+                let fault = brokers.fault(self.plan.seed * 3 + u64::from(due) - 1);
+                let outcome = self.broker_fault(brokers, fault);
                 outcome.with_context(|| format!("seed {}, {fault:?}", self.plan.seed))?;
             }
         }
@@ -265,31 +256,24 @@ impl<'k> Torture<'k> {
     }
 
     /// Lets the broker fail while the gateway runs: the log must go on, and Kafka must catch up.
-    fn broker_fault(&mut self, fault: BrokerFault) -> Result<()> {
-        let kafka = self.plan.kafka.context("a run without Kafka has no broker")?;
+    fn broker_fault(&mut self, brokers: Brokers<'_>, fault: Fault) -> Result<()> {
         self.start("")?;
         self.gateway.wait_until_ready(PATIENCE)?;
         self.kafka_passes(sequence(&self.gateway.status()?))?;
-        match fault {
-            BrokerFault::Killed => kafka.kill()?,
-            BrokerFault::Stopped | BrokerFault::StoppedAndGatewayKilled => kafka.pause()?,
-        }
+        brokers.fail(fault, &self.database)?;
         let before = sequence(&self.gateway.status()?);
         let since = Instant::now();
         let goes_on = |status: &serde_json::Value| {
-            sequence(status) > before + 300 && since.elapsed() > Duration::from_secs(3)
+            sequence(status) > before + 300 && since.elapsed() > fault.length()
         };
         self.gateway.wait_for_status("the log to go on without a broker", PATIENCE, goes_on)?;
-        if let BrokerFault::StoppedAndGatewayKilled = fault {
+        if fault.kills_gateway() {
             self.gateway.kill()?;
             *self.report.kills.entry("random").or_default() += 1;
             self.start("")?;
             self.gateway.wait_until_ready(PATIENCE)?;
         }
-        match fault {
-            BrokerFault::Killed => kafka.launch()?,
-            BrokerFault::Stopped | BrokerFault::StoppedAndGatewayKilled => kafka.resume()?,
-        }
+        brokers.recover(fault)?;
         self.report.broker_faults += 1;
         self.kafka_passes(sequence(&self.gateway.status()?))?;
         self.gateway.kill()?;
@@ -336,7 +320,7 @@ impl<'k> Torture<'k> {
             checker::check(&changes, &journal, &tables).with_context(|| format!("seed {seed}"))?;
         self.gateway.stop(Duration::from_secs(6))?;
         if let Some(kafka) = self.plan.kafka {
-            let topics = kafka_checker::read_topics(kafka, &self.database)?;
+            let topics = kafka_checker::read_topics(kafka.clients(), &self.database)?;
             let sessions = self.starts + SESSIONS_OF_A_FAULT * self.report.broker_faults as usize;
             let figures = kafka_checker::check(&topics, &changes, &journal, &tables, sessions);
             self.report.kafka = Some(figures.with_context(|| format!("Kafka, seed {seed}"))?);

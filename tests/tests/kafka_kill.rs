@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use offtake_tests::brokers::Brokers;
 use offtake_tests::crash_points::{GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS};
 use offtake_tests::kafka::{Kafka, skipped};
 use offtake_tests::postgres::{Postgres, Version};
@@ -16,7 +17,7 @@ fn plan(kills: u32, mutation: &str, crash_points: Vec<&'static str>) -> Plan<'st
         mutation: mutation.to_owned(),
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points,
-        kafka: Some(Kafka::shared()),
+        kafka: Some(Brokers::One(Kafka::shared())),
         exactly_once: false,
         broker_faults: false,
     }

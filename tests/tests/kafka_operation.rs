@@ -280,7 +280,7 @@ async fn a_topic_that_is_missing_and_not_to_be_created_halts_kafka_alone() {
     let kafka = Kafka::shared();
     let postgres = Postgres::shared(Version::System);
     let sql = "create table t (id int primary key, body text)";
-    let section = section(kafka, "topics = { create = false }");
+    let section = section(kafka, "delivery = \"at_least_once\"\ntopics = { create = false }");
     let mut fixture = Fixture::new(postgres, "missing", sql, SOURCE, &section).await.unwrap();
     fixture.start().unwrap();
     let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);

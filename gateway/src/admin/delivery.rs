@@ -16,7 +16,6 @@ pub struct DeliveryView {
     /// Transactions since the process began.
     pub transactions: TransactionsView,
     /// From the end of a transaction's data to its commit.
-    #[serde(skip)]
     pub commit_seconds: HistogramView,
 }
 

@@ -2,6 +2,10 @@
 //!
 //! Word for word: what a rule means for a stream, and what is right for a broker, is the sink's.
 
+use std::fs::File;
+use std::io::Read;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use offtake_change::Operation;
 use offtake_config::{
     Config, Kafka, KafkaOauth, Oversize, RegistryLogin, SchemaRegistry, Secret, SubjectNames,
@@ -34,10 +38,31 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
         delivery: delivery(kafka),
         topic_prefix: kafka.debezium.topic_prefix.clone(),
         debezium: debezium(&kafka.debezium),
+        run_id: run_id(),
+        heartbeat_interval: kafka.debezium.heartbeat_interval,
         registry: kafka.registry.as_ref().map(registry),
         subjects: kafka.registry.as_ref().map(subjects).unwrap_or_default(),
         ..KafkaOptions::new(&config.name, kafka.brokers.clone(), cursor_path)
     })
+}
+
+/// An id of this start as Debezium has one, a UUID of version 7: the time, then random bits. `None`
+/// where the system gives no random bits.
+fn run_id() -> Option<String> {
+    let mut random = [0_u8; 10];
+    File::open("/dev/urandom").and_then(|mut bits| bits.read_exact(&mut random)).ok()?;
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let [a, b, rest @ ..] = random.map(u64::from);
+    let node = rest[2..].iter().fold(0, |all, byte| all << 8 | byte);
+    let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
+    Some(format!(
+        "{:08x}-{:04x}-7{:03x}-{:04x}-{node:012x}",
+        millis >> 16,
+        millis & 0xffff,
+        (a << 8 | b) & 0xfff,
+        // The variant's two bits.
+        (rest[0] << 8 | rest[1]) & 0x3fff | 0x8000,
+    ))
 }
 
 fn oauth(configured: &KafkaOauth) -> Oauth {
@@ -197,6 +222,7 @@ fn format(format: offtake_config::MessageFormat) -> MessageFormat {
         Configured::Protobuf => MessageFormat::Protobuf,
         Configured::JsonSchema => MessageFormat::JsonSchema,
         Configured::CloudEvents => MessageFormat::CloudEvents,
+        Configured::CloudEventsBinary => MessageFormat::CloudEventsBinary,
         Configured::Payload => MessageFormat::Payload,
     }
 }
@@ -211,4 +237,20 @@ fn skipped(configured: offtake_config::SkippedOperations) -> SkippedOperations {
     ];
     let skipped = operations.into_iter().filter(|(is_skipped, _)| *is_skipped);
     skipped.fold(SkippedOperations::NONE, |all, (_, operation)| all.with(operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_id_is_a_uuid_of_version_7() {
+        let (first, second) = (run_id(), run_id());
+        assert_ne!(first, second);
+        let id = first.unwrap_or_default();
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+        assert_eq!(id.as_bytes()[14], b'7', "{id}");
+        assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
+    }
 }

@@ -3,15 +3,20 @@
 //! The way out of a halt that says that the stream has a gap. The log goes first and the slot
 //! after it: cut off in between, the next `resync` finishes, and a `run` halts rather than guess.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{ConfigArgs, Exit, ExitCode, confirm, slot};
-use crate::pipeline::{log_halt, source_options};
+use crate::pipeline::{Halt, log_halt, source_options};
+
+/// How long brokers may take to say whether they hold a cursor, and to remove it.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Arguments of `resync`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The way out of a halt whose next step names it. The gateway must not be running. Changes that
+The way out of a halt whose next step names it. The gateway must not be running, and Kafka must answer where it holds the cursor. Changes that
 consumers have not read yet are gone; the next `offtake run` reads every table again, so Kafka gets
 every row once more, as a read. Subscribers' cursors are refused with CURSOR_FROM_ANOTHER_LOG: they
 begin anew, from earliest. The publication stays.
@@ -48,6 +53,20 @@ pub fn execute(args: &ResyncArgs) -> Exit {
     );
     if !confirm::confirmed(args.yes, &what, &config.name) {
         return Exit::code(ExitCode::Failed);
+    }
+    // First: a log that is gone would be gone on from at this cursor.
+    if let Some(kafka) = super::kafka_options::kafka_options(&config) {
+        match offtake_sink_kafka::forget_cursor(&kafka, KAFKA_PATIENCE) {
+            Ok(true) => say!("removed the cursor from topic {}", kafka.delivery.cursor_topic),
+            Ok(false) => {}
+            Err(error) => {
+                return Exit::failed(&Halt::new(
+                    error.code(),
+                    error.to_string(),
+                    error.next_step(),
+                ));
+            }
+        }
     }
     match offtake_log::remove(&config.log.dir) {
         Ok(files) => say!("removed {files} files of the log in {}", config.log.dir.display()),

@@ -126,7 +126,8 @@ impl Gateway {
     async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
-        let mut parts = Parts::open(config, accept_midway)?;
+        let beginning = crate::pipeline::beginning(config, kafka_options(config).as_ref())?;
+        let mut parts = Parts::open(config, accept_midway, beginning)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,

@@ -229,7 +229,19 @@ fn sinks(out: &mut String, status: &Value) {
         }
         if !kafka["code"].is_null() {
             halt(out, "        ", kafka);
-        } else if !kafka["last_error"].is_null() {
+        }
+        if let Some(delivery) = kafka["delivery"].as_str() {
+            let _ = writeln!(
+                out,
+                "        delivers {} (transactions {}): {} committed, {} aborted, {} cut",
+                delivery.replace('_', " "),
+                text(kafka, "eos"),
+                text(&kafka["transactions"], "committed"),
+                text(&kafka["transactions"], "aborted"),
+                text(&kafka["transactions"], "cut"),
+            );
+        }
+        if kafka["state"] != "HALTED" && !kafka["last_error"].is_null() {
             let _ = writeln!(out, "        waits because of {}", text(kafka, "last_error"));
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
-use offtake_log::{Log, LogOptions, LogWriter, Recovered};
+use offtake_log::{Beginning, Log, LogOptions, LogWriter, Recovered};
 use offtake_proto::v1;
 use offtake_source_postgres::{
     ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
@@ -52,15 +52,21 @@ pub struct Parts {
 
 impl Parts {
     /// Opens and loads everything but the source. `accept_midway` names a transaction whose rest
-    /// may be taken by other plugins or routes than its beginning.
+    /// may be taken by other plugins or routes than its beginning. `beginning`: where a log begins
+    /// that is not there yet.
     ///
     /// # Errors
     /// What the user has to put right: a plugin, a route, the log's folder.
-    pub fn open(config: &Config, accept_midway: Option<&str>) -> Result<Parts, Halt> {
+    pub fn open(
+        config: &Config,
+        accept_midway: Option<&str>,
+        beginning: Option<Beginning>,
+    ) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
         let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
-        let opened = offtake_log::open(log_options(config)).map_err(|error| log_halt(&error))?;
+        let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
+            .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|(plugin, _)| plugin));
         let (accepted_midway, halt) = match check_partial(&opened.recovered, &digest, accept_midway)
         {

@@ -3,6 +3,7 @@
 //! Here the source, the worker, the log and the sinks are joined by one channel and one `watch`;
 //! what each does is its own crate's. Nothing here knows a format.
 
+mod adopt;
 mod build;
 mod chain;
 mod dead_letters;
@@ -15,6 +16,7 @@ mod state;
 mod supervise;
 mod worker;
 
+pub use adopt::beginning;
 pub use build::{Parts, check_midway, load_plugins, router, source_halt, source_options};
 pub use chain::{PluginCounters, guard};
 pub use halt::{Halt, chain as chain_text};

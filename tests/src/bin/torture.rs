@@ -12,12 +12,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use offtake_tests::brokers::Brokers;
 use offtake_tests::crash_points::{
     CRASH_POINTS, GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS, KAFKA_EXACTLY_ONCE_CRASH_POINTS,
     SEGMENT_CRASH_POINT, START_CRASH_POINTS,
 };
 use offtake_tests::gateway::binary;
-use offtake_tests::kafka::{Kafka, skipped};
+use offtake_tests::kafka::{Cluster, Kafka, skipped};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::torture::{Plan, Report, Torture};
 
@@ -117,7 +118,7 @@ async fn run(
     seed: u64,
     kills: u32,
     postgres: &Postgres,
-    kafka: Option<&Kafka>,
+    kafka: Option<Brokers<'_>>,
     exactly_once: bool,
 ) -> Result<Report> {
     let folder = folder(seed)?;
@@ -143,6 +144,41 @@ async fn run(
     report
 }
 
+/// The same with exactly-once delivery to three brokers, of which one after the other fails. `false`:
+/// not wanted.
+async fn exactly_once(total: &mut Total, seed: u64) -> Result<bool> {
+    let kills = u32::try_from(number("TORTURE_EXACTLY_ONCE_KILLS", 300)?)?;
+    let runs = kills.div_ceil(KILLS_OF_A_RUN);
+    if runs == 0 {
+        return Ok(false);
+    }
+    let cluster = Cluster::start()?;
+    for run_number in 0..runs {
+        let kills = kills / runs + u32::from(run_number < kills % runs);
+        let seed = seed + 1000 + u64::from(run_number);
+        let begin = Instant::now();
+        println!(
+            "\nrun {} of {runs}: exactly once to three brokers with faults, seed {seed}, {kills} kills",
+            run_number + 1
+        );
+        let postgres = Postgres::shared(Version::System);
+        match run(seed, kills, postgres, Some(Brokers::Three(&cluster)), true).await {
+            Ok(report) => {
+                total.passed += 1;
+                total.add(report);
+            }
+            Err(error) => {
+                total.failed += 1;
+                println!("FAILED with seed {seed}: {error:?}\n{}", cluster.log_tails());
+                // The next run must find them well.
+                cluster.revive()?;
+            }
+        }
+        println!("took {:.0} s", begin.elapsed().as_secs_f64());
+    }
+    Ok(true)
+}
+
 async fn all() -> Result<Total> {
     let kills = u32::try_from(number("TORTURE_KILLS", 200)?)?;
     let seed = number("TORTURE_SEED", 1)?;
@@ -153,6 +189,7 @@ async fn all() -> Result<Total> {
         // Two runs with each server, one of them with Kafka.
         let version = if run_number % 4 < 2 { Version::System } else { Version::V18 };
         let kafka = kafka.as_ref().filter(|_| run_number % 2 == 0);
+        let brokers = kafka.map(Brokers::One);
         let kills = kills / runs + u32::from(run_number < kills % runs);
         let seed = seed + u64::from(run_number);
         let begin = Instant::now();
@@ -161,9 +198,7 @@ async fn all() -> Result<Total> {
             run_number + 1,
             if kafka.is_some() { "4 with faults" } else { "none" },
         );
-        // Of the runs with Kafka every other one delivers exactly once.
-        let exactly_once = run_number % 4 == 0;
-        match run(seed, kills, Postgres::shared(version), kafka, exactly_once).await {
+        match run(seed, kills, Postgres::shared(version), brokers, false).await {
             Ok(report) => {
                 total.passed += 1;
                 total.add(report);
@@ -181,9 +216,10 @@ async fn all() -> Result<Total> {
         println!("took {:.0} s", begin.elapsed().as_secs_f64());
     }
     let mut points: Vec<&str> = START_CRASH_POINTS.to_vec();
-    for run_number in 0..runs {
-        let with_kafka = kafka.is_some() && run_number % 2 == 0;
-        points.extend(self::points(with_kafka, run_number % 4 == 0));
+    points.extend(self::points(kafka.is_some(), false));
+    drop(kafka);
+    if !skipped("exactly-once delivery in the torture") && exactly_once(&mut total, seed).await? {
+        points.extend(KAFKA_EXACTLY_ONCE_CRASH_POINTS);
     }
     points.sort_unstable();
     points.dedup();

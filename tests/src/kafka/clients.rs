@@ -218,7 +218,7 @@ impl Clients {
         Ok(records)
     }
 
-    /// Reads a topic until `enough`, or fails with what there is.
+    /// Reads a topic, without what is open or aborted, until `enough`, or fails with what there is.
     ///
     /// # Errors
     /// The deadline passed.
@@ -230,7 +230,7 @@ impl Clients {
     ) -> Result<Vec<Record>> {
         let until = Instant::now() + deadline;
         loop {
-            let records = self.read(topic).unwrap_or_default();
+            let records = self.read_committed(topic).unwrap_or_default();
             if enough(&records) {
                 return Ok(records);
             }

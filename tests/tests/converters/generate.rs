@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 pub(crate) enum Names {
     /// Such as Avro allows.
     Avro,
+    /// Such as Protobuf allows.
+    Protobuf,
     /// Any text.
     Any,
 }
@@ -205,7 +207,10 @@ impl Random {
         const STEMS: [&str; 10] =
             ["id", "Aa", "BB", "größe", "_x", "some_longer_name", "a", "z", "timestamp", "N"];
         const ODD: [&str; 5] = ["a column", "quo\"te", "1digit", "dash-ed", "ünï.😀"];
-        let stem = STEMS[self.below(STEMS.len())];
+        let stem = match STEMS[self.below(STEMS.len())] {
+            "größe" if self.names == Names::Protobuf => "size",
+            stem => stem,
+        };
         if self.names == Names::Any && self.one_in(3) {
             format!("{}{index}", ODD[self.below(ODD.len())])
         } else {

@@ -1,13 +1,15 @@
-//! Avro and JSON Schema beside Confluent's own converters: the same Connect data goes through both,
+//! Avro, JSON Schema and Protobuf beside Confluent's own converters: the same Connect data goes through both,
 //! and schema text and value have to be equal byte for byte. Records that are kept (the encode
 //! crate's golden files), and generated ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cloudevents;
 #[path = "../../../gateway/crates/encode/tests/connect_data/mod.rs"]
 mod connect_data;
 mod generate;
 mod oracle;
+mod protobuf;
 
 use std::fs;
 use std::path::{Path, PathBuf};

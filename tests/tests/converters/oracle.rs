@@ -1,4 +1,4 @@
-//! Asks Confluent's converters: runs `java/ConvertersOracle.java` with the jars of Debezium's
+//! Asks Confluent's converters and Debezium's own: runs a class of ours with the jars of Debezium's
 //! wheel.
 
 use std::io::Write as _;
@@ -10,23 +10,39 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use offtake_tests::debezium::Debezium;
 
-const CLASS: &str = "ConvertersOracle";
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/java/ConvertersOracle.java");
+/// Our classes, in the folder `java`.
+const CLASSES: [&str; 2] = ["ConvertersOracle", "CloudEventsOracle"];
 
-/// The class path with our class, which is compiled once: no machine reads it meanwhile.
+/// The class path with our classes, which are compiled once: no machine reads them meanwhile.
 fn class_path() -> Result<String> {
     static CLASS_PATH: Mutex<Option<String>> = Mutex::new(None);
     let mut known = CLASS_PATH.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(class_path) = &*known {
         return Ok(class_path.clone());
     }
-    let class_path = Debezium::get()?.compile(Path::new(SOURCE))?;
+    let debezium = Debezium::get()?;
+    let mut class_path = String::new();
+    for class in CLASSES {
+        let source = format!("{}/java/{class}.java", env!("CARGO_MANIFEST_DIR"));
+        class_path = debezium.compile(Path::new(&source))?;
+    }
     Ok(known.insert(class_path).clone())
 }
 
-/// The converter's answers to records, a line each. `libraries` come before the wheel's jars.
+/// A Confluent converter's answers to records, a line each. `libraries` come before the wheel's
+/// jars.
 pub(crate) fn ask(
     converter: &str,
+    libraries: Option<&Path>,
+    records: &[String],
+) -> Result<Vec<String>> {
+    ask_class("ConvertersOracle", converter, libraries, records)
+}
+
+/// What one of our classes answers to records, a line each.
+pub(crate) fn ask_class(
+    class: &str,
+    argument: &str,
     libraries: Option<&Path>,
     records: &[String],
 ) -> Result<Vec<String>> {
@@ -37,7 +53,7 @@ pub(crate) fn ask(
     let mut java = Command::new("java")
         // What the environment says about Java machines is meant for the broker.
         .env_remove("_JAVA_OPTIONS")
-        .args(["-Xmx512m", "-XX:+UseSerialGC", "-cp", &class_path, CLASS, converter])
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-cp", &class_path, class, argument])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -48,7 +64,7 @@ pub(crate) fn ask(
     let writer = thread::spawn(move || input.write_all(text.as_bytes()));
     let output = java.wait_with_output()?;
     let written = writer.join().expect("writing does not panic");
-    ensure!(output.status.success(), "{CLASS} ended with {}", output.status);
+    ensure!(output.status.success(), "{class} ended with {}", output.status);
     written?;
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }

@@ -29,6 +29,11 @@ const TYPES: &str = include_str!("sql/types.sql");
 const TABLES: &str = include_str!("sql/tables.sql");
 const CHANGES: &str = include_str!("sql/changes.sql");
 
+/// The stream of the table with odd characters has the name that Debezium's topic has.
+const ROUTES: &str = "[[route]]\ntables = ['\"Odd Schema\".\"Table.with \"\"quotes\"\" and-dashes\"']\n\
+    stream = \"{name}.Odd_Schema.Table.with__quotes__and-dashes\"\n\
+    [[route]]\ntables = [\"public.*\"]\n";
+
 /// A set with schemas on or off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
@@ -190,7 +195,7 @@ impl Side {
             options => format!("[kafka.debezium]\n{options}\n"),
         };
         let rest = format!(
-            "[kafka]\nbrokers = [\"{}\"]\n[kafka.topics]\npartitions = 1\nreplication = 1\n\
+            "{ROUTES}[kafka]\nbrokers = [\"{}\"]\n[kafka.topics]\npartitions = 1\nreplication = 1\n\
              {options}{}[log]\ndir = \"data\"\nsegment = \"4MiB\"\nretain = {{ size = \"64MiB\" }}",
             kafka.brokers(),
             run.set.topics.replace("PREFIX", prefix)

@@ -36,7 +36,7 @@ pub(crate) const SETS: [Set; 8] = [
     Set {
         name: "default",
         debezium: &[],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true",
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true",
         schemas: &[false, true],
         ..PLAIN
     },
@@ -49,7 +49,7 @@ pub(crate) const SETS: [Set; 8] = [
             ("interval.handling.mode", "string"),
             ("hstore.handling.mode", "map"),
         ],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true\ndecimal = \"string\"\ntime_precision = \"connect\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ndecimal = \"string\"\ntime_precision = \"connect\"\n\
                   binary = \"base64\"\ninterval = \"string\"\nhstore = \"map\"",
         ..PLAIN
     },
@@ -61,7 +61,7 @@ pub(crate) const SETS: [Set; 8] = [
             ("binary.handling.mode", "hex"),
             ("money.fraction.digits", "0"),
         ],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true\ndecimal = \"double\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ndecimal = \"double\"\n\
                   time_precision = \"adaptive_time_microseconds\"\nbinary = \"hex\"\n\
                   money_fraction_digits = 0",
         schemas: &[true],
@@ -76,7 +76,7 @@ pub(crate) const SETS: [Set; 8] = [
             ("schema.name.adjustment.mode", "avro"),
             ("unavailable.value.placeholder", "gone"),
         ],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true\ntime_precision = \"isostring\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ntime_precision = \"isostring\"\n\
                   binary = \"base64-url-safe\"\nfield_names = \"avro\"\nschema_names = \"avro\"\n\
                   unavailable_value = \"gone\"",
         schemas: &[true],
@@ -91,7 +91,7 @@ pub(crate) const SETS: [Set; 8] = [
             ("unavailable.value.placeholder", "hex:00ff10"),
             ("tombstones.on.delete", "false"),
         ],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true\ntime_precision = \"microseconds\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ntime_precision = \"microseconds\"\n\
                   field_names = \"avro_unicode\"\nschema_names = \"avro_unicode\"\n\
                   unavailable_value = \"hex:00ff10\"\ntombstones = false",
         schemas: &[true],
@@ -104,7 +104,7 @@ pub(crate) const SETS: [Set; 8] = [
             ("money.fraction.digits", "4"),
             ("skipped.operations", "none"),
         ],
-        offtake: "unknown_types = \"omit\"\ncontext_headers = true\ntime_precision = \"nanoseconds\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ntime_precision = \"nanoseconds\"\n\
                   money_fraction_digits = 4\nskipped_operations = [\"none\"]",
         // Debezium ends where a NOT NULL column does not fit 64 bits of nanoseconds.
         exclude: &["old_times", "extreme_times"],
@@ -123,7 +123,7 @@ pub(crate) const SETS: [Set; 8] = [
                  public.identity_full:a",
             ),
         ],
-        offtake: "unknown_types = \"omit\"\ntransactions = true\nheartbeat_interval = \"500ms\"\n\
+        offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ntransactions = true\nheartbeat_interval = \"500ms\"\n\
                   skipped_operations = [\"t\", \"u\"]",
         topics: "[[kafka.topic]]\nstreams = [\"PREFIX.public.no_key\"]\nkey = [\"id\"]\n\
                  [[kafka.topic]]\nstreams = [\"PREFIX.public.no_key_full\"]\n\

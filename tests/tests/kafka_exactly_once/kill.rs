@@ -1,11 +1,12 @@
 //! Killed at every hand-over of the protocol, under load.
 
+use offtake_tests::brokers::Brokers;
 use offtake_tests::crash_points::KAFKA_EXACTLY_ONCE_CRASH_POINTS;
-use offtake_tests::kafka::{Kafka, skipped};
+use offtake_tests::kafka::{Cluster, Kafka, skipped};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::torture::{Plan, Torture};
 
-fn plan(kills: u32, crash_points: Vec<&'static str>) -> Plan<'static> {
+fn plan<'k>(kafka: Brokers<'k>, kills: u32, crash_points: Vec<&'static str>) -> Plan<'k> {
     let seed = std::env::var("TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(5);
     Plan {
         seed,
@@ -13,7 +14,7 @@ fn plan(kills: u32, crash_points: Vec<&'static str>) -> Plan<'static> {
         mutation: String::new(),
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points,
-        kafka: Some(Kafka::shared()),
+        kafka: Some(kafka),
         exactly_once: true,
         broker_faults: false,
     }
@@ -29,7 +30,7 @@ async fn a_reader_of_committed_records_gets_everything_once_over_kills_at_every_
     let points = KAFKA_EXACTLY_ONCE_CRASH_POINTS.to_vec();
     // Three of the start, each point once, and random ones.
     let kills = 3 + points.len() + points.len().div_ceil(5);
-    let plan = plan(kills as u32, points.clone());
+    let plan = plan(Brokers::One(Kafka::shared()), kills as u32, points.clone());
     let torture = Torture::prepare(postgres, folder.path(), plan.clone()).await.unwrap();
     let report = torture.run(postgres).await.unwrap_or_else(|error| panic!("{error:?}"));
     println!("{}", report.line(&plan));
@@ -38,5 +39,35 @@ async fn a_reader_of_committed_records_gets_everything_once_over_kills_at_every_
     }
     let kafka = report.kafka.unwrap();
     assert!(kafka.records > 0 && kafka.tombstones > 0 && kafka.moved > 0, "{kafka:?}");
+    assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
+}
+
+/// Three brokers, of which the one that coordinates the transactions is paused for longer than an
+/// answer is waited for, then one that leads data is killed, then the coordinator; between them the
+/// gateway is killed around its commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_gateway_is_killed() {
+    let name =
+        "nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_gateway_is_killed";
+    if skipped(name) {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::shared(Version::System);
+    let points = vec!["kafka.before_commit", "kafka.during_commit", "kafka.after_commit"];
+    let plan = Plan {
+        // The first three faults.
+        seed: 5,
+        broker_faults: true,
+        ..plan(Brokers::Three(&cluster), 12, points)
+    };
+    let torture = Torture::prepare(postgres, folder.path(), plan.clone()).await.unwrap();
+    let report = torture.run(postgres).await.unwrap_or_else(|error| {
+        panic!("{error:?}\n{}", cluster.log_tails());
+    });
+    println!("{}", report.line(&plan));
+    assert_eq!(report.broker_faults, 3);
+    let kafka = report.kafka.unwrap();
     assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
 }

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with the tests of the sink, which need more of it")]
 #[path = "../kafka_sink/bench.rs"]
 mod bench;
+mod gateway;
 mod kill;
 mod switch;
 

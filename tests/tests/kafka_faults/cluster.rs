@@ -3,6 +3,7 @@
 use offtake_tests::fixture::Fixture;
 use offtake_tests::kafka::{Cluster, skipped};
 use offtake_tests::postgres::{Postgres, Version};
+use tokio::task::block_in_place;
 
 use crate::{MEMORY_LIMIT, TABLE, expect_versions, kafka_has_everything, waits_for, write};
 
@@ -15,9 +16,10 @@ async fn fixture(cluster: &Cluster, hint: &str, partitions: i32, replicas: i32) 
     let fixture = Fixture::new(postgres, hint, TABLE, "", &section).await.unwrap();
     let topic = format!("{}.public.t", fixture.database);
     let least = if replicas == 1 { "1" } else { "2" };
-    cluster
-        .create_replicated(&topic, partitions, replicas, &[("min.insync.replicas", least)])
-        .unwrap();
+    block_in_place(|| {
+        let config = [("min.insync.replicas", least)];
+        cluster.create_replicated(&topic, partitions, replicas, &config).unwrap();
+    });
     fixture
 }
 
@@ -26,7 +28,7 @@ async fn leaders_that_die_hold_up_what_has_no_other_and_nothing_is_lost_or_out_o
     if skipped("leaders_that_die_hold_up_what_has_no_other_and_nothing_is_lost_or_out_of_order") {
         return;
     }
-    let cluster = tokio::task::block_in_place(Cluster::start).unwrap();
+    let cluster = block_in_place(Cluster::start).unwrap();
     // With other copies: another broker leads, and the pipeline goes on without it.
     let mut replicated = fixture(&cluster, "replicated", 3, 3).await;
     let topic = format!("{}.public.t", replicated.database);
@@ -70,10 +72,10 @@ async fn too_few_copies_in_sync_and_brokers_that_all_come_back_at_once_lose_noth
     if skipped("too_few_copies_in_sync_and_brokers_that_all_come_back_at_once_lose_nothing") {
         return;
     }
-    let cluster = tokio::task::block_in_place(Cluster::start).unwrap();
+    let cluster = block_in_place(Cluster::start).unwrap();
     let mut fixture = fixture(&cluster, "in_sync", 1, 3).await;
     let topic = format!("{}.public.t", fixture.database);
-    cluster.set_topic_config(&topic, "min.insync.replicas", "3").unwrap();
+    block_in_place(|| cluster.set_topic_config(&topic, "min.insync.replicas", "3")).unwrap();
     fixture.gateway.edit("[kafka]", "[kafka]\ndelivery = \"at_least_once\"").unwrap();
     fixture.start().unwrap();
     write(&fixture, KEYS, 1).await;

@@ -3,8 +3,16 @@
 use crate::keys::{Key, Kind, key};
 
 /// The formats, by the words of [`crate::kafka_model::MessageFormat`].
-pub(crate) const FORMATS: &[&str] =
-    &["debezium_json", "json", "avro", "protobuf", "json_schema", "cloudevents", "payload"];
+pub(crate) const FORMATS: &[&str] = &[
+    "debezium_json",
+    "json",
+    "avro",
+    "protobuf",
+    "json_schema",
+    "cloudevents",
+    "cloudevents_binary",
+    "payload",
+];
 const NAME_ADJUSTMENTS: &[&str] = &["none", "avro", "avro_unicode"];
 
 /// The keys, in the order of the page.
@@ -16,7 +24,8 @@ pub(crate) const KEYS: &[Key] = &[
                [[route]] names one. `debezium_json`: what Debezium's connector and its JSON \
                converter write. `avro`, `protobuf`, `json_schema`: the same with Confluent's \
                converters and a schema registry. `json`: the row alone. `cloudevents`: CloudEvents \
-               1.0. `payload`: the bytes that a plugin put out, as they are.",
+               1.0 in structured mode; `cloudevents_binary`: with the attributes in headers. \
+               `payload`: the bytes that a plugin put out, as they are.",
         ..key("kafka", "format", Kind::Choice(FORMATS))
     },
     Key {
@@ -33,7 +42,13 @@ pub(crate) const KEYS: &[Key] = &[
         text: "Headers that every message gets. `position`: `offtake.position`, where the row stands \
                in the source's log, and `offtake.commit_position`, where its commit does. \
                `event_id`: `offtake.event_id`, unique and the same however often the message is \
-               sent. `transaction`: what puts a source transaction together again.",
+               sent. `transaction` puts a source transaction together again over partitions and \
+               topics: `offtake.transaction` (its name in the database), \
+               `offtake.commit_position`, `offtake.order` (the row's place in it), \
+               `offtake.sequence` (the change's number in the log, the same on every message of a \
+               change), and on its last change `offtake.last`, how many changes it has: it is whole \
+               when that many different sequences are there. Changes of which nothing is published, \
+               such as a truncate that is skipped, count too.",
         ..key("kafka", "headers", Kind::Choices(&["position", "transaction", "event_id"]))
     },
     Key {

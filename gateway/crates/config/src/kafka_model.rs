@@ -19,8 +19,10 @@ pub enum MessageFormat {
     Protobuf,
     /// Debezium's envelope as JSON under a JSON Schema, with a schema registry.
     JsonSchema,
-    /// CloudEvents.
+    /// CloudEvents in structured mode: attributes and data in one JSON document.
     CloudEvents,
+    /// CloudEvents in binary mode: attributes in headers, the value is the data.
+    CloudEventsBinary,
     /// The payload of an opaque change, verbatim.
     Payload,
 }
@@ -34,6 +36,7 @@ impl MessageFormat {
         ("protobuf", MessageFormat::Protobuf),
         ("json_schema", MessageFormat::JsonSchema),
         ("cloudevents", MessageFormat::CloudEvents),
+        ("cloudevents_binary", MessageFormat::CloudEventsBinary),
         ("payload", MessageFormat::Payload),
     ];
 

@@ -149,6 +149,11 @@ fn first_in_words<const PAIRS: bool>(text: &[u8]) -> Option<usize> {
             return Some(index * 8 + special.trailing_zeros() as usize / 8);
         }
     }
+    if let (Some(last), false) = (text.last_chunk::<8>(), bytes.is_empty()) {
+        // The last eight, of which the first were looked at and found plain.
+        let special = specials::<PAIRS>(u64::from_le_bytes(*last));
+        return (special != 0).then(|| text.len() - 8 + special.trailing_zeros() as usize / 8);
+    }
     let special = |&byte: &u8| ESCAPES[usize::from(byte)] != 0 || (PAIRS && byte >= FIRST_OF_PAIR);
     bytes.iter().position(special).map(|at| words.len() * 8 + at)
 }

@@ -4,9 +4,9 @@
 //! [`debezium`] writes what Debezium's connector for PostgreSQL writes, so that existing consumers
 //! do not notice a difference; where there is one, `DEBEZIUM.md` beside this crate names it. Its
 //! messages are Kafka Connect's data ([`connect`]), which Connect's own JSON, [`avro`],
-//! [`json_schema`] and [`protobuf`] are four ways of writing. [`flat`] is JSON without an envelope and
-//! [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places a key on the partition that
-//! Java's producer would choose.
+//! [`json_schema`] and [`protobuf`] are four ways of writing. [`flat`] is JSON without an envelope,
+//! [`cloudevents`] another envelope, see `FORMATS.md`. [`murmur2`] places
+//! a key on the partition that Java's producer would choose.
 
 pub mod avro;
 mod calendar;

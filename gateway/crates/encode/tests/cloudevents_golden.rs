@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod connect_json;
+mod connect_data;
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn structured_mode_is_debeziums() {
     let lines = lines();
     assert!(lines.len() > 8);
     for line in lines {
-        let (schema, value) = connect_json::read(&line);
+        let (schema, value) = connect_data::read(&line);
         let mut out = Vec::new();
         plan(&line, Content::json()).put_begin(&mut out, &identity(&line["payload"]));
         for name in ["source", "transaction"] {
@@ -70,7 +70,7 @@ fn structured_mode_is_debeziums() {
 #[test]
 fn binary_mode_has_the_same_attributes_in_lower_case() {
     for line in lines() {
-        let (schema, value) = connect_json::read(&line);
+        let (schema, value) = connect_data::read(&line);
         let mut out = Vec::new();
         plan(&line, Content::json()).put_headers(&mut out, &identity(&line["payload"]));
         for name in ["source", "transaction"] {

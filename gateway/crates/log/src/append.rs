@@ -17,6 +17,7 @@ use crate::format::{DirectoryEntry, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, Se
 use crate::load;
 use crate::log::{Durable, Shared};
 use crate::queue::{PendingGroup, Taken};
+use crate::recover::table;
 use crate::retention::{self, Deletion, Reserve};
 use crate::roll::create_segment;
 use crate::segment::Segment;
@@ -294,6 +295,10 @@ impl Appender {
             Control::PluginActivation(plugin) => {
                 let mut registry = self.shared.registry.write();
                 registry.plugins.insert(plugin.name.clone(), plugin.clone());
+            }
+            Control::SnapshotProgress(progress) => {
+                let mut registry = self.shared.registry.write();
+                registry.snapshots.insert(table(progress), progress.clone());
             }
             _ => {}
         }

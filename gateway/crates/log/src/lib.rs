@@ -50,11 +50,11 @@ pub use dead_letter::{
 };
 pub use error::{Damage, LogError, ReadError};
 pub use log::{Durable, Log};
-pub use options::LogOptions;
+pub use options::{Beginning, LogOptions};
 pub use overdraft::Overdraft;
 pub use peek::peek;
 pub use reader::{ReadGroup, Reader, Run};
-pub use recover::{Opened, Recovered, open};
+pub use recover::{Opened, Recovered, new_id, open};
 pub use remove::remove;
 pub use retention::{Pin, PinStats};
 pub use selection::Selection;

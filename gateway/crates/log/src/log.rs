@@ -63,6 +63,8 @@ pub(crate) struct Registry {
     pub(crate) pairs: BTreeSet<(u32, u32)>,
     /// The last activation of every plugin, by its name.
     pub(crate) plugins: BTreeMap<String, v1::PluginActivation>,
+    /// The last state of every table's snapshot, by namespace and name.
+    pub(crate) snapshots: BTreeMap<(String, String), v1::SnapshotProgress>,
 }
 
 /// Wakes readers on plain threads.
@@ -158,6 +160,11 @@ impl Log {
     /// The last durable activation of every plugin, in the order of their names.
     pub fn plugins(&self) -> Vec<v1::PluginActivation> {
         self.shared.registry.read().plugins.values().cloned().collect()
+    }
+
+    /// The last durable state of every table's snapshot.
+    pub fn snapshots(&self) -> Vec<v1::SnapshotProgress> {
+        self.shared.registry.read().snapshots.values().cloned().collect()
     }
 
     /// Keeps everything after a sequence until the pin is advanced or dropped.

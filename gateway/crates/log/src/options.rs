@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use offtake_proto::v1;
+
 use crate::LogError;
 use crate::disk::Disk;
 
@@ -24,6 +26,22 @@ pub struct LogOptions {
     pub cache_bytes: usize,
     /// Kept free on the disk, so that a full one still takes control records.
     pub reserve_bytes: u64,
+    /// Where a log begins, if there is none yet; `None`: with nothing, at sequence 1.
+    pub beginning: Option<Beginning>,
+}
+
+/// Where a log begins that goes on from one that was lost. It has an id of its own, for what the
+/// lost one held after that place is not known, and its cursors must not be taken for this one's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beginning {
+    /// The new log's id.
+    pub log_id: [u8; 16],
+    /// The last sequence that is done; the first change gets the next one.
+    pub after: u64,
+    /// The source's place there.
+    pub position: v1::SourcePosition,
+    /// What the log is to say of tables' snapshots.
+    pub snapshots: Vec<v1::SnapshotProgress>,
 }
 
 impl LogOptions {
@@ -58,6 +76,7 @@ impl Default for LogOptions {
             retain_bytes: 20 << 30,
             cache_bytes: 32 << 20,
             reserve_bytes: 1 << 20,
+            beginning: None,
         }
     }
 }

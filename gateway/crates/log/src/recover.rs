@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::append::{Appender, write_index};
 use crate::cache::BlockCache;
-use crate::control::ControlState;
+use crate::control::{Control, ControlState};
 use crate::disk::{Disk, DiskFile, RealDisk, replace_file};
 use crate::format::{META_BYTES, Meta, SegmentIndex, Wrong};
 use crate::log::{Durable, Log, Registry, Shared};
-use crate::options::{Environment, LogOptions};
+use crate::options::{Beginning, Environment, LogOptions};
 use crate::overdraft::Overdrafts;
 use crate::queue::Queue;
 use crate::retention::{Pins, Reserve};
@@ -95,7 +95,7 @@ pub(crate) fn open_with(options: LogOptions, environment: Environment) -> Result
     let reserve = Reserve::take(disk.as_ref(), options.reserve_bytes);
     let found = match existing {
         Some(found) => found,
-        None => begin(&environment)?,
+        None => begin(&environment, options.beginning.as_ref())?,
     };
     start(options, environment, found, reserve, lock)
 }
@@ -131,6 +131,7 @@ fn start(
             .flat_map(|it| it.with_index(|index| index.pairs.clone()))
             .collect(),
         plugins: recovered.plugins.iter().map(|it| (it.name.clone(), it.clone())).collect(),
+        snapshots: recovered.snapshots.iter().map(|it| (table(it), it.clone())).collect(),
     };
     let durable = Durable { sequence: next_sequence - 1, position: state.position.clone() };
     let cache = BlockCache::new(options.cache_bytes);
@@ -182,6 +183,11 @@ pub(crate) fn recovered(
         plugins: state.plugins(),
         truncated_bytes,
     }
+}
+
+/// The table that a snapshot's progress is of.
+pub(crate) fn table(progress: &v1::SnapshotProgress) -> (String, String) {
+    (progress.namespace.clone(), progress.table.clone())
 }
 
 /// Names in the folder, after what a crash left half-made is removed.
@@ -238,20 +244,38 @@ fn discard_beginning(disk: &dyn Disk, names: &[String]) -> Result<(), LogError> 
 }
 
 /// Begins a log: the first segment, then `meta`, so that a `meta` without segments is damage.
-fn begin(environment: &Environment) -> Result<Found, LogError> {
+fn begin(environment: &Environment, beginning: Option<&Beginning>) -> Result<Found, LogError> {
     let now = (environment.now)();
-    let mut log_id = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut log_id))
-        .map_err(LogError::io("read", "/dev/urandom"))?;
-    let state = ControlState::default();
-    let name = SegmentName { first_sequence: 1, generation: 0 };
+    let mut state = ControlState::default();
+    let (log_id, next_sequence) = match beginning {
+        Some(beginning) => {
+            state.apply(Control::SourcePosition(beginning.position.clone()));
+            for progress in &beginning.snapshots {
+                state.apply(Control::SnapshotProgress(progress.clone()));
+            }
+            (beginning.log_id, beginning.after.saturating_add(1))
+        }
+        None => (new_id()?, 1),
+    };
+    let name = SegmentName { first_sequence: next_sequence, generation: 0 };
     let Begun { segment, file } = create_segment(environment, log_id, name, 0, &state, now)?;
     let meta = Meta { log_id, created_unix_ns: now };
     replace_file(environment.disk.as_ref(), META_FILE, &meta.encode())
         .map_err(LogError::io("write", META_FILE))?;
     let segments = VecDeque::from([Arc::new(segment)]);
-    Ok(Found { log_id, segments, file, state, next_sequence: 1, truncated_bytes: 0 })
+    Ok(Found { log_id, segments, file, state, next_sequence, truncated_bytes: 0 })
+}
+
+/// An id for a new log.
+///
+/// # Errors
+/// The system's random numbers cannot be read.
+pub fn new_id() -> Result<[u8; 16], LogError> {
+    let mut id = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut id))
+        .map_err(LogError::io("read", "/dev/urandom"))?;
+    Ok(id)
 }
 
 fn recover(disk: &dyn Disk, names: &[String], meta: Meta) -> Result<Found, LogError> {

@@ -32,7 +32,7 @@ const MESSAGE_MAX_BYTES: &str = "104857600";
 
 /// After which time a request without an answer is given up and sent again: the library's minute
 /// would let a paused broker hold up everything for longer than a transaction may take.
-const SOCKET_TIMEOUT_MS: &str = "10000";
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a topic that is not found may be one that was just made; topics are waited for before
 /// the first message.
 const TOPIC_PROPAGATION_MS: &str = "10000";
@@ -46,6 +46,8 @@ const HEAR: Duration = Duration::from_millis(20);
 /// fifth left out of account. A commit that took clearly less was not repeated, see
 /// [`crate::transaction`].
 const TRANSACTIONAL_RETRY_MS: &str = "500";
+/// The most, after several times.
+const TRANSACTIONAL_RETRY_MAX_MS: &str = "1000";
 
 /// The settings of every client of these options.
 pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
@@ -55,7 +57,7 @@ pub(crate) fn base(options: &KafkaOptions) -> ClientConfig {
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true")
-        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
+        .set("socket.timeout.ms", SOCKET_TIMEOUT.as_millis().to_string())
         .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS);
     if options.oauth.is_some() {
         config.set("security.protocol", "sasl_ssl").set("sasl.mechanisms", "OAUTHBEARER");
@@ -95,10 +97,6 @@ pub(crate) fn producer(
     default("queue.buffering.max.messages", QUEUE_MESSAGES);
     default("message.max.bytes", MESSAGE_MAX_BYTES);
     default("batch.size", BATCH_BYTES);
-    if kind.transactional {
-        default("retry.backoff.ms", TRANSACTIONAL_RETRY_MS);
-        default("retry.backoff.max.ms", "1000");
-    }
     config
         .set("statistics.interval.ms", STATISTICS_MS)
         .set("enable.idempotence", "true")
@@ -108,6 +106,10 @@ pub(crate) fn producer(
         config
             .set("transactional.id", options.transactional_id())
             .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("socket.timeout.ms", socket_timeout_ms(options))
+            // Not the user's: by them a commit that was asked for once is told from others.
+            .set("retry.backoff.ms", TRANSACTIONAL_RETRY_MS)
+            .set("retry.backoff.max.ms", TRANSACTIONAL_RETRY_MAX_MS)
             .set("message.timeout.ms", (timeout * 3 / 4).as_millis().to_string())
             // Lost connections and requests without an answer are told in the log, at that level.
             .set_log_level(RDKafkaLogLevel::Info);
@@ -119,6 +121,15 @@ pub(crate) fn producer(
     }
     let context = context.with_oauth(options.oauth.clone());
     BaseProducer::from_config_and_context(&config, context).map_err(|error| refused(&error))
+}
+
+/// How long a transactional producer waits for an answer: the library wants it to be no longer than
+/// a transaction may last.
+fn socket_timeout_ms(options: &KafkaOptions) -> String {
+    match options.properties.get("socket.timeout.ms") {
+        Some(asked) => asked.clone(),
+        None => SOCKET_TIMEOUT.min(options.transaction_timeout()).as_millis().to_string(),
+    }
 }
 
 /// Has the library send what it holds, however little, during the next millisecond, and waits for

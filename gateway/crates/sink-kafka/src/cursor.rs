@@ -31,7 +31,7 @@ const WRITE_INTERVAL: Duration = Duration::from_millis(250);
 /// Least time between two notes of how far transactions have come.
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 /// The note's file, beside the cursor's.
-const NOTE_FILE: &str = "kafka.transactions";
+const NOTE_FILE: &str = "kafka.transactions.cursor";
 
 /// The cursor has caught up when it reaches an end that the log had so long ago at most. Under load
 /// it never stands at the very end.
@@ -189,6 +189,7 @@ impl Cursor {
         if let Some(source) = &covered.source {
             record.source = Some(v1::SourcePosition::clone(source));
         }
+        record.open_transaction = covered.open.as_deref().cloned();
         record
     }
 
@@ -239,6 +240,11 @@ impl Cursor {
         }
     }
 
+    /// The source transaction that the cursor stands in, where that is told.
+    pub(crate) fn open_transaction(&self) -> Option<&v1::OpenTransaction> {
+        self.record.open_transaction.as_ref()
+    }
+
     /// Everything up to here is published.
     pub(crate) fn sequence(&self) -> u64 {
         self.record.sequence
@@ -253,6 +259,11 @@ impl Cursor {
         if let Some(source) = covered.source {
             self.dirty |= self.record.source.as_ref() != Some(&*source);
             self.record.source = Some((*source).clone());
+        }
+        let open = covered.open.as_deref();
+        if self.record.open_transaction.as_ref() != open {
+            self.record.open_transaction = open.cloned();
+            self.dirty = true;
         }
     }
 

@@ -33,6 +33,8 @@ const FIRST_WINDOW: i64 = 256;
 const WINDOW_GROWTH: i64 = 16;
 /// Longest wait for the next record while the end is not reached.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+/// Header of a cursor inside a snapshot.
+const SNAPSHOT: &str = "offtake.snapshot";
 /// Header that names the process.
 const INSTANCE: &str = "offtake.instance";
 
@@ -45,6 +47,8 @@ pub(crate) struct Published {
     pub(crate) record: v1::SinkCursor,
     /// The process that wrote it.
     pub(crate) instance: String,
+    /// A table was being copied there: the source's place alone does not say what is missing.
+    pub(crate) is_in_snapshot: bool,
 }
 
 /// Where the record lies.
@@ -98,15 +102,13 @@ impl<'o> CursorTopic<'o> {
         &self.options.delivery.cursor_topic
     }
 
-    /// Where this pipeline's record lies, making the topic where it is missing.
+    /// Where this pipeline's record lies, making the topic where it is missing: it is the gateway's
+    /// own, whatever is said of topics for data.
     pub(crate) fn find_or_create(&mut self) -> Step<Place> {
-        topics::check_name(self.topic())?;
+        crate::topic_names::check(self.topic())?;
         match topics::look(&self.inspector, self.topic())? {
             Look::Ready(found) => Ok(Ok(self.place(found.partitions))),
             Look::NotYet(reason) => Ok(Err(reason)),
-            Look::Missing if !self.options.topics.create => {
-                Err(KafkaError::TopicMissing { topic: self.topic().to_owned() })
-            }
             Look::Missing => self.create(),
         }
     }
@@ -176,7 +178,8 @@ impl<'o> CursorTopic<'o> {
     pub(crate) fn read(&mut self, place: &Place) -> Step<Option<Published>> {
         match self.read_partition(place.partition)? {
             Ok(None) => {}
-            found => return Ok(found),
+            Ok(Some(found)) => return Ok(Ok(found)),
+            Err(reason) => return Ok(Err(reason)),
         }
         let mut last: Option<Published> = None;
         for partition in 0..i32::try_from(self.ends.len()).unwrap_or(i32::MAX) {
@@ -184,7 +187,7 @@ impl<'o> CursorTopic<'o> {
                 continue;
             }
             let found = match self.read_partition(partition)? {
-                Ok(found) => found,
+                Ok(found) => found.flatten(),
                 Err(reason) => return Ok(Err(reason)),
             };
             let generation = |found: &Option<Published>| {
@@ -209,7 +212,8 @@ impl<'o> CursorTopic<'o> {
         matches!((end, decided), (Some(end), Ok(decided)) if decided < end)
     }
 
-    fn read_partition(&mut self, partition: i32) -> Step<Option<Published>> {
+    /// The last record in a partition, and in it `None` where that is a tombstone.
+    fn read_partition(&mut self, partition: i32) -> Step<Option<Option<Published>>> {
         let topic = self.topic();
         let at = usize::try_from(partition).unwrap_or_default();
         let watermarks = |client: &BaseConsumer<QuietContext>| {
@@ -248,14 +252,11 @@ impl<'o> CursorTopic<'o> {
     }
 
     /// The last record of our key from an offset on.
-    fn scan(&self, partition: i32, from: i64) -> Step<Option<Published>> {
-        let again = |error: &ClientError| {
-            Ok(Err(format!("topic {} cannot be read: {error}", self.topic())))
-        };
+    fn scan(&self, partition: i32, from: i64) -> Step<Option<Option<Published>>> {
         let mut assignment = TopicPartitionList::new();
         let added = assignment.add_partition_offset(self.topic(), partition, Offset::Offset(from));
         if let Err(error) = added.and_then(|()| self.reader.assign(&assignment)) {
-            return again(&error);
+            return Ok(Err(format!("topic {} cannot be read: {error}", self.topic())));
         }
         let mut last = None;
         let mut heard = Instant::now();
@@ -269,15 +270,15 @@ impl<'o> CursorTopic<'o> {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         return Err(KafkaError::TopicDenied { topic: self.topic().to_owned() });
                     }
-                    // The group is only a name here, nothing is committed to it.
-                    Some(RDKafkaErrorCode::GroupAuthorizationFailed) => continue,
-                    _ => return again(&error),
+                    // It passes, was of an outage that is over, or is of the group, which is only a
+                    // name here. A record that is missing is missed by the wait.
+                    _ => continue,
                 },
                 Some(Ok(message)) => message,
             };
             heard = Instant::now();
             if message.key() == Some(self.key.as_bytes()) {
-                last = self.decode(&message)?;
+                last = Some(self.decode(&message)?);
             }
         }
         Ok(Err(format!("topic {} is not read to its end in time", self.topic())))
@@ -295,11 +296,16 @@ impl<'o> CursorTopic<'o> {
         if record.format > FORMAT {
             return Err(refused("it was written by a later version"));
         }
-        let instance = message.headers().and_then(|headers| {
-            let header = headers.iter().find(|header| header.key == INSTANCE)?;
+        let header = |name| {
+            let headers = message.headers()?;
+            let header = headers.iter().find(|header| header.key == name)?;
             std::str::from_utf8(header.value?).ok().map(str::to_owned)
-        });
-        Ok(Some(Published { record, instance: instance.unwrap_or_default() }))
+        };
+        Ok(Some(Published {
+            record,
+            instance: header(INSTANCE).unwrap_or_default(),
+            is_in_snapshot: header(SNAPSHOT).is_some(),
+        }))
     }
 }
 
@@ -309,6 +315,10 @@ fn key(options: &KafkaOptions) -> String {
 }
 
 /// Headers of a record that this process writes.
-pub(crate) fn headers(instance: &str) -> OwnedHeaders {
-    OwnedHeaders::new().insert(Header { key: INSTANCE, value: Some(instance) })
+pub(crate) fn headers(instance: &str, is_in_snapshot: bool) -> OwnedHeaders {
+    let headers = OwnedHeaders::new().insert(Header { key: INSTANCE, value: Some(instance) });
+    match is_in_snapshot {
+        true => headers.insert(Header { key: SNAPSHOT, value: Some("unfinished") }),
+        false => headers,
+    }
 }

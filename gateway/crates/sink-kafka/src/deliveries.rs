@@ -65,6 +65,8 @@ pub(crate) struct Covered {
     pub(crate) sequence: u64,
     /// The source's position, where the group or one before it says one.
     pub(crate) source: Option<Arc<v1::SourcePosition>>,
+    /// The source transaction that it stands in, where that is told.
+    pub(crate) open: Option<Arc<v1::OpenTransaction>>,
     /// When the newest transaction that ends in the group was committed.
     pub(crate) commit_unix_us: Option<i64>,
 }

@@ -126,6 +126,16 @@ pub enum KafkaError {
         /// The name.
         topic: String,
     },
+    /// Two streams become one topic, for what Kafka does not allow in names is replaced.
+    #[error("topic {topic} would be that of {one} and of {other}")]
+    TopicShared {
+        /// The topic.
+        topic: String,
+        /// Whose it is.
+        one: String,
+        /// Whose it would be, too.
+        other: String,
+    },
     /// A topic cannot be created.
     #[error("topic {topic} cannot be created: {reason}")]
     TopicCreate {
@@ -167,6 +177,12 @@ pub enum KafkaError {
         version: String,
         /// The oldest that does.
         least: &'static str,
+    },
+    /// No broker answers where one has to.
+    #[error("no broker answers: {reason}")]
+    Unreachable {
+        /// What the last attempt said.
+        reason: String,
     },
     /// Another gateway of this pipeline has begun to publish.
     #[error("another gateway publishes pipeline {pipeline} under transactional id {id}")]
@@ -251,11 +267,13 @@ impl KafkaError {
             KafkaError::TopicMissing { .. } => "KAFKA_TOPIC_MISSING",
             KafkaError::TopicGone { .. } => "KAFKA_TOPIC_GONE",
             KafkaError::TopicInvalid { .. } => "KAFKA_TOPIC_INVALID",
+            KafkaError::TopicShared { .. } => "KAFKA_TOPIC_SHARED",
             KafkaError::TopicCreate { .. } => "KAFKA_TOPIC_CREATE",
             KafkaError::KeyColumn { .. } => "KAFKA_KEY_COLUMN",
             KafkaError::PartitionColumn { .. } => "KAFKA_PARTITION_COLUMN",
             KafkaError::PartitionUnknown { .. } => "KAFKA_PARTITION_UNKNOWN",
             KafkaError::BrokerTooOld { .. } => "KAFKA_BROKER_TOO_OLD",
+            KafkaError::Unreachable { .. } => "KAFKA_UNREACHABLE",
             KafkaError::Fenced { .. } => "KAFKA_FENCED",
             KafkaError::TransactionsUnsupported { .. } => "KAFKA_TRANSACTIONS_UNSUPPORTED",
             KafkaError::TransactionsDenied { .. } => "KAFKA_TRANSACTIONS_DENIED",
@@ -316,6 +334,10 @@ impl KafkaError {
             KafkaError::TopicInvalid { .. } => {
                 "choose a stream name of at most 249 letters, digits, dots, dashes and underscores"
             }
+            KafkaError::TopicShared { .. } => {
+                "name one of the streams otherwise by `stream` in a [[route]], or exclude its \
+                 tables; every character that Kafka does not allow becomes an underscore"
+            }
             KafkaError::TopicCreate { .. } => {
                 "create the topic by hand, or correct partitions, replication and config in \
                  [kafka.topics] or its [[kafka.topic]]"
@@ -333,6 +355,9 @@ impl KafkaError {
                  then start again"
             }
             KafkaError::BrokerTooOld { .. } => "use brokers of a later version",
+            KafkaError::Unreachable { .. } => {
+                "check brokers, security settings and the network, then do it again"
+            }
             KafkaError::Fenced { .. } => {
                 "stop one of the two; this one, started again, takes over and goes on where the \
                  other stopped. Two pipelines on one cluster need two names, or \

@@ -16,6 +16,7 @@ use offtake_failpoint::crash_point;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use crate::committer::{Call, Committer};
+use crate::copies::Copies;
 use crate::cursor_topic::{CursorTopic, Place, Published, Step};
 use crate::deliveries::Covered;
 use crate::delivery::{self, Mode};
@@ -83,11 +84,15 @@ impl Publisher<'_> {
     }
 
     /// Takes a step again and again until it is done. `None`: told to stop.
-    fn until<T>(&self, mut step: impl FnMut() -> Step<T>) -> Result<Option<T>, KafkaError> {
+    fn until<T>(&mut self, mut step: impl FnMut() -> Step<T>) -> Result<Option<T>, KafkaError> {
         while !self.stop.is_asked() {
             match step()? {
                 Ok(done) => return Ok(Some(done)),
-                Err(reason) => self.status.waiting(reason),
+                Err(reason) => {
+                    // Where nobody answers at all, that is what is to be said.
+                    let silent = self.topics.reachable()?.err();
+                    self.status.waiting(silent.unwrap_or(reason));
+                }
             }
             self.pause(LOOK_WAIT);
         }
@@ -139,7 +144,7 @@ impl Publisher<'_> {
         for attempt in 1..=MAX_FENCES {
             let flight = self.flight(client::Kind { one_by_one: false, transactional: true })?;
             let committer = Committer::start(Arc::clone(&flight.producer))?;
-            match self.initialise(&committer, false) {
+            match self.initialise(&flight, &committer, false) {
                 Ok(None) => break,
                 Ok(Some(Ended::Stopped)) => return Ok(None),
                 // Not allowed any more: what is open is ended by the brokers in time.
@@ -163,7 +168,7 @@ impl Publisher<'_> {
         let mut flight = self.flight(client::Kind { one_by_one, transactional: true })?;
         let committer = Committer::start(Arc::clone(&flight.producer))?;
         crash_point("kafka.before_init");
-        if let Some(ended) = self.initialise(&committer, one_by_one)? {
+        if let Some(ended) = self.initialise(&flight, &committer, one_by_one)? {
             return Ok(ended);
         }
         crash_point("kafka.after_init");
@@ -205,8 +210,14 @@ impl Publisher<'_> {
                 id: self.options.transactional_id(),
             });
         }
+        let is_known_to_be_whole =
+            published.as_ref().is_some_and(|published| !published.is_in_snapshot);
+        let here = published.as_ref().map_or(0, |published| published.record.sequence);
         let record = published.map(|published| published.record);
         self.cursor.decide(record, true, self.options, self.log)?;
+        // What the topic says holds for its own cursor alone.
+        let whole = is_known_to_be_whole && here == self.cursor.sequence();
+        self.copies = Copies::new(whole, self.log);
         self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         Ok(true)
     }
@@ -214,6 +225,7 @@ impl Publisher<'_> {
     /// Shuts out every earlier producer and ends what it left open. `Some`: the session ends.
     fn initialise(
         &mut self,
+        flight: &Flight<'_>,
         committer: &Committer,
         one_by_one: bool,
     ) -> Result<Option<Ended>, KafkaError> {
@@ -223,6 +235,8 @@ impl Publisher<'_> {
             if self.stop.is_asked() {
                 return Ok(Some(Ended::Stopped));
             }
+            // The library asks for its token and tells why nobody answers only when it is polled.
+            flight.producer.poll(Duration::ZERO);
             let Some(answer) = committer.answer(LOOK) else { continue };
             let Err(error) = answer.result else { return Ok(None) };
             let code = failure(&error).code;
@@ -266,7 +280,7 @@ impl Publisher<'_> {
         let here = Covered { sequence: self.cursor.sequence(), ..Covered::default() };
         let record = self.cursor.proposed(&here, self.log);
         flight.enter()?;
-        flight.close(record);
+        flight.close(record, self.copies.tell(here.sequence));
         while flight.committed.is_none() {
             flight.step()?;
             if flight.committed.is_none() {

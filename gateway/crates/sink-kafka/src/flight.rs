@@ -9,6 +9,7 @@ use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
 use offtake_encode::debezium::Message;
 use offtake_failpoint::crash_point;
+use offtake_log::ReadGroup;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -58,6 +59,8 @@ impl From<EncodeError> for Break {
 /// A topic that can be written.
 pub(crate) struct Target {
     pub(crate) topic: Arc<str>,
+    /// The stream of which it is the topic.
+    pub(crate) stream: Arc<str>,
     pub(crate) partitions: i32,
     /// Partitions on which this producer has had a message acknowledged. A broker takes any first
     /// number from a producer that it does not know, so what follows a refused first message would
@@ -84,11 +87,15 @@ pub(crate) struct Flight<'p> {
     /// By stream: index of its topic.
     pub(crate) indexes: HashMap<u32, usize>,
     pub(crate) targets: Vec<Target>,
+    /// Index of the topic that tells of transactions, once it can be written.
+    pub(crate) transaction_target: Option<usize>,
     pub(crate) handover: Handover,
     /// Messages of the last hand-over.
     pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
     pub(crate) headers: HeaderWriter,
+    /// Pieces of a group that is held until it is whole.
+    pub(crate) held: ReadGroup,
     /// The message that is on its way alone, or was refused so.
     pub(crate) alone: Option<Alone>,
     /// For text that decides a partition.
@@ -102,6 +109,23 @@ pub(crate) enum Broken {
 }
 
 impl Flight<'_> {
+    /// The group as it is to be sent: the piece itself, or, where headers tell the end of
+    /// transactions, the whole group once it is there. Its ends are told with its last piece, and a
+    /// group has a MiB or two.
+    pub(crate) fn whole_group(&mut self, mut piece: ReadGroup) -> Option<ReadGroup> {
+        if !self.headers.tells_ends() {
+            return Some(piece);
+        }
+        if self.held.runs.is_empty() && self.held.controls.is_empty() && piece.ends_group {
+            return Some(piece);
+        }
+        self.held.controls.append(&mut piece.controls);
+        self.held.runs.append(&mut piece.runs);
+        self.held.last_sequence = piece.last_sequence;
+        self.held.ends_group = piece.ends_group;
+        piece.ends_group.then(|| std::mem::take(&mut self.held))
+    }
+
     /// Why this producer is not to be used further.
     pub(crate) fn broken(&self) -> Option<Broken> {
         let stopped = if self.is_draining { self.stop.is_overdue() } else { self.stop.is_asked() };
@@ -168,15 +192,18 @@ impl Flight<'_> {
             self.wait_for_reports(0)?;
         }
         let group = self.deliveries.next_group();
-        self.handover.push(target, partition, group, change, message, headers.headers);
+        let timestamp = change.processed_unix_ns.div_euclid(1_000_000).max(0);
+        self.handover.push(target, partition, group, timestamp, message, headers.headers);
         // The group is not done before its report.
         self.pending.sent(group);
         if let Some(transactions) = &mut self.transactions {
             transactions.took(bytes);
         }
         if may_be_refused {
-            let topic = Arc::clone(&self.targets[target].topic);
-            self.alone = Some(Alone { sequence: change.sequence, index, bytes, topic });
+            let Target { topic, stream, .. } = &self.targets[target];
+            let (topic, stream) = (Arc::clone(topic), Arc::clone(stream));
+            let sequence = change.sequence;
+            self.alone = Some(Alone { sequence, index, bytes, topic, stream });
             self.hand_over()?;
             self.flush();
             self.wait_for_reports(0)?;

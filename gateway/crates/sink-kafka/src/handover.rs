@@ -8,7 +8,6 @@
 
 use std::ops::Range;
 
-use offtake_change::wire::ChangeView;
 use offtake_encode::debezium::Message;
 use rdkafka::message::OwnedHeaders;
 
@@ -59,19 +58,18 @@ impl Handover {
                 || filled.copied().unwrap_or_default() + size > PARTITION_BYTES)
     }
 
-    /// Adds a message.
+    /// Adds a message. `timestamp`: milliseconds since the Unix epoch.
     pub(crate) fn push(
         &mut self,
         target: usize,
         partition: i32,
         group: usize,
-        change: &ChangeView<'_>,
+        timestamp: i64,
         message: &Message<'_>,
         headers: Option<OwnedHeaders>,
     ) {
         let key = message.key.map(|key| self.put(key));
         let value = message.value.map(|value| self.put(value));
-        let timestamp = change.processed_unix_ns.div_euclid(1_000_000).max(0);
         *self.filled_mut(target, index(partition)) += size(message);
         self.messages.push(Waiting { target, partition, group, timestamp, headers, key, value });
     }
@@ -132,17 +130,13 @@ pub(crate) fn size(message: &Message<'_>) -> usize {
 mod tests {
     use super::*;
 
-    fn view() -> ChangeView<'static> {
-        // Operation 1 and nothing else.
-        ChangeView::parse(&[0x20, 1]).unwrap()
-    }
-
     fn push(handover: &mut Handover, partition: i32, value: &[u8]) -> bool {
-        let message = Message { key: Some(b"key"), value: Some(value), key_change: None };
+        let message =
+            Message { key: Some(b"key"), value: Some(value), key_change: None, attributes: &[] };
         if handover.is_full(0, partition, &message) {
             return false;
         }
-        handover.push(0, partition, 0, &view(), &message, None);
+        handover.push(0, partition, 0, 0, &message, None);
         true
     }
 

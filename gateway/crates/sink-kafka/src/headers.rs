@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use offtake_change::Lsn;
 use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
+use offtake_encode::cloudevents::Headers;
 use offtake_encode::debezium::Message;
+use offtake_proto::v1;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::MessageHeaders;
@@ -20,6 +22,16 @@ const POSITION: &str = "offtake.position";
 const COMMIT_POSITION: &str = "offtake.commit_position";
 /// The log's id and the change's sequence; of a change's further messages their number too.
 const EVENT_ID: &str = "offtake.event_id";
+/// The database's name of the row's transaction.
+const TRANSACTION: &str = "offtake.transaction";
+/// The row's place in its transaction, from 1: over all published tables, captured or not.
+const ORDER: &str = "offtake.order";
+/// The change's number in the log: dense within a transaction, and the same on every message of a
+/// change.
+const SEQUENCE: &str = "offtake.sequence";
+/// Only on messages of a transaction's last change: how many changes the transaction has, over all
+/// streams. A transaction is whole when that many different sequences of it are there.
+const LAST: &str = "offtake.last";
 /// What a header takes in a request beside its name and value, at most.
 const OVERHEAD_BYTES: usize = 10;
 
@@ -29,6 +41,9 @@ pub(crate) struct HeaderWriter {
     wanted: MessageHeaders,
     log_id: String,
     text: String,
+    /// Of the transactions that end in the group that is sent: their last sequence, and how many
+    /// changes they have.
+    ends: Vec<(u64, u64)>,
 }
 
 /// Headers, and what they take in a request.
@@ -49,7 +64,25 @@ impl Written {
 impl HeaderWriter {
     pub(crate) fn new(wanted: MessageHeaders, log_id: [u8; 16]) -> HeaderWriter {
         let log_id = log_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        HeaderWriter { wanted, log_id, text: String::new() }
+        HeaderWriter { wanted, log_id, text: String::new(), ends: Vec::new() }
+    }
+
+    /// Whether messages tell the ends of transactions.
+    pub(crate) fn tells_ends(&self) -> bool {
+        self.wanted.transaction
+    }
+
+    /// Another group is sent.
+    pub(crate) fn forget_ends(&mut self) {
+        self.ends.clear();
+    }
+
+    /// A transaction ends in the group that is sent. They come in the log's order.
+    pub(crate) fn ends(&mut self, end: &v1::TransactionEnd) {
+        // One of which nothing entered the log ends where the one before it does.
+        if self.wanted.transaction && end.logged_changes > 0 {
+            self.ends.push((end.last_sequence, end.logged_changes));
+        }
     }
 
     /// The headers of a change's message. `index`: its place among the messages of the change;
@@ -76,11 +109,18 @@ impl HeaderWriter {
         for (name, value) in context {
             written.insert(name, value);
         }
+        for (name, value) in Headers::new(message.attributes) {
+            written.insert(name, value);
+        }
         if self.wanted.position {
             self.position(&mut written, POSITION, change.lsn);
-            if let Some(transaction) = &change.transaction {
-                self.position(&mut written, COMMIT_POSITION, transaction.commit);
-            }
+        }
+        let tells_commit = self.wanted.position || self.wanted.transaction;
+        if let Some(transaction) = change.transaction.as_ref().filter(|_| tells_commit) {
+            self.position(&mut written, COMMIT_POSITION, transaction.commit);
+        }
+        if self.wanted.transaction {
+            self.transaction(&mut written, change);
         }
         if self.wanted.event_id {
             self.text.clear();
@@ -92,6 +132,24 @@ impl HeaderWriter {
             written.insert(EVENT_ID, self.text.as_bytes());
         }
         Ok(written)
+    }
+
+    fn transaction(&mut self, written: &mut Written, change: &ChangeView<'_>) {
+        let Some(transaction) = &change.transaction else { return };
+        written.insert(TRANSACTION, transaction.id);
+        self.number(written, ORDER, change.order);
+        self.number(written, SEQUENCE, change.sequence);
+        let at = self.ends.binary_search_by_key(&change.sequence, |(last, _)| *last);
+        if let Some((_, changes)) = at.ok().and_then(|at| self.ends.get(at)) {
+            let changes = *changes;
+            self.number(written, LAST, changes);
+        }
+    }
+
+    fn number(&mut self, written: &mut Written, name: &str, number: u64) {
+        self.text.clear();
+        let _ = write!(self.text, "{number}");
+        written.insert(name, self.text.as_bytes());
     }
 
     fn position(&mut self, written: &mut Written, name: &str, lsn: Lsn) {
@@ -108,7 +166,7 @@ impl HeaderWriter {
 mod tests {
     use offtake_change::Batch;
     use offtake_change::{Image, NO_TRANSACTION, Operation, Row, Snapshot, Transaction};
-    use rdkafka::message::Headers;
+    use rdkafka::message::Headers as _;
 
     use super::*;
 
@@ -142,7 +200,10 @@ mod tests {
 
     fn written(wanted: MessageHeaders, encoded: &[u8], index: u32) -> Vec<(String, String)> {
         let change = ChangeView::parse(encoded).unwrap();
-        let message = Message { key: None, value: None, key_change: Some(("moved", b"k")) };
+        let key_change = Some(("moved", b"k".as_slice()));
+        // As the encoder writes an event's attribute in binary mode.
+        let attributes = b"\x05\0\0\0ce_id\x01\0\0\0i";
+        let message = Message { key: None, value: None, key_change, attributes };
         let headers = HeaderWriter::new(wanted, [0xab; 16]).write(&change, &message, index, &[]);
         let headers = headers.unwrap();
         let list = headers.headers.unwrap();
@@ -165,6 +226,7 @@ mod tests {
         let expected = [
             ("tier", "gold".to_owned()),
             ("moved", "k".to_owned()),
+            ("ce_id", "i".to_owned()),
             ("offtake.position", "16/B374D800".to_owned()),
             ("offtake.commit_position", "16/B374D848".to_owned()),
             ("offtake.event_id", format!("{id}:42")),
@@ -174,6 +236,41 @@ mod tests {
         let of_snapshot = written(all, &change(false), 1);
         assert!(!of_snapshot.iter().any(|(name, _)| name == COMMIT_POSITION));
         assert_eq!(of_snapshot.last().unwrap().1, format!("{id}:42:1"), "ids are unique");
-        assert_eq!(written(MessageHeaders::default(), &change(true), 0).len(), 2);
+        assert_eq!(written(MessageHeaders::default(), &change(true), 0).len(), 3);
+    }
+
+    #[test]
+    fn a_transaction_can_be_put_together_and_its_last_change_tells_how_many_it_has() {
+        let wanted = MessageHeaders { transaction: true, ..MessageHeaders::default() };
+        let encoded = change(true);
+        let view = ChangeView::parse(&encoded).unwrap();
+        let message = Message { key: None, value: None, key_change: None, attributes: &[] };
+        let mut writer = HeaderWriter::new(wanted, [0; 16]);
+        let last = |writer: &mut HeaderWriter| {
+            let headers = writer.write(&view, &message, 0, &[]).unwrap().headers.unwrap();
+            let names: Vec<&str> = headers.iter().map(|header| header.key).collect();
+            assert_eq!(names[1..5], [COMMIT_POSITION, TRANSACTION, ORDER, SEQUENCE]);
+            let last = headers.iter().find(|header| header.key == LAST);
+            last.map(|header| header.value.unwrap().to_vec())
+        };
+        assert_eq!(last(&mut writer), None);
+        let end = |last_sequence, logged_changes| v1::TransactionEnd {
+            last_sequence,
+            logged_changes,
+            ..v1::TransactionEnd::default()
+        };
+        writer.ends(&end(40, 2));
+        writer.ends(&end(42, 3));
+        // Nothing of it entered the log.
+        writer.ends(&end(42, 0));
+        assert_eq!(last(&mut writer), Some(b"3".to_vec()));
+        writer.forget_ends();
+        assert_eq!(last(&mut writer), None);
+        let of_snapshot = change(false);
+        let of_snapshot = ChangeView::parse(&of_snapshot).unwrap();
+        assert_eq!(
+            writer.write(&of_snapshot, &message, 0, &[]).unwrap().headers.unwrap().count(),
+            1
+        );
     }
 }

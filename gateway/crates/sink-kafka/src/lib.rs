@@ -16,9 +16,11 @@
 //! Nothing outside this crate names rdkafka. What is published is the business of `encode`.
 
 mod admin;
+mod adopt;
 mod client;
 mod committer;
 mod context;
+mod copies;
 mod cursor;
 mod cursor_topic;
 mod dead_letters;
@@ -30,6 +32,7 @@ mod flight;
 mod format_checks;
 mod handover;
 mod headers;
+mod heartbeat;
 mod oauth;
 mod options;
 mod oversize;
@@ -41,14 +44,18 @@ mod sink;
 mod statistics;
 mod status;
 mod table_rules;
+mod targets;
 mod topic_checks;
+mod topic_names;
 mod topic_rules;
 mod topics;
 mod transaction;
+mod transaction_topic;
 mod transactional;
 mod trouble;
 mod watch;
 
+pub use adopt::{PublishedCursor, forget_cursor, published_cursor};
 pub use dead_letters::{DeadLetterRequest, DeadLetters, dead_letters};
 pub use delivery::{Delivery, DeliveryOptions, TransactionLevel};
 pub use error::KafkaError;

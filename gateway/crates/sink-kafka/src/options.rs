@@ -11,7 +11,7 @@ use offtake_registry::{RegistryOptions, Subjects};
 use crate::dead_letters::DeadLetters;
 use crate::delivery::DeliveryOptions;
 use crate::oauth::Oauth;
-use crate::{KafkaError, TopicOptions, topics};
+use crate::{KafkaError, TopicOptions, topic_names};
 
 /// What becomes of a message that is larger than its topic takes.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,11 @@ pub struct KafkaOptions {
     pub topic_prefix: String,
     /// What changes the bytes of Debezium's messages.
     pub debezium: Options,
+    /// The header `__debezium.context.runId` of this start, where those headers are wanted; `None`:
+    /// left out.
+    pub run_id: Option<String>,
+    /// How often a heartbeat goes to its topic (`heartbeat.interval.ms`); zero: never.
+    pub heartbeat_interval: Duration,
     /// The schema registry, for the formats that have one.
     pub registry: Option<RegistryOptions>,
     /// How the subjects of schemas are named.
@@ -80,6 +85,8 @@ impl fmt::Debug for KafkaOptions {
             .field("delivery", &self.delivery)
             .field("topic_prefix", &self.topic_prefix)
             .field("debezium", &self.debezium)
+            .field("run_id", &self.run_id)
+            .field("heartbeat_interval", &self.heartbeat_interval)
             .field("registry", &self.registry)
             .field("subjects", &self.subjects)
             .field("cursor_path", &self.cursor_path)
@@ -114,6 +121,8 @@ impl KafkaOptions {
         KafkaOptions {
             topic_prefix: pipeline.clone(),
             debezium: Options::default(),
+            run_id: None,
+            heartbeat_interval: Duration::ZERO,
             registry: None,
             subjects: Subjects::default(),
             pipeline,
@@ -176,7 +185,7 @@ impl KafkaOptions {
             }
         }
         self.topics.check()?;
-        topics::check_name(&self.delivery.cursor_topic)
+        topic_names::check(&self.delivery.cursor_topic)
     }
 }
 

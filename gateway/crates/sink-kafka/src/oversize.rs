@@ -35,6 +35,7 @@ pub(crate) struct Alone {
     /// Before compression.
     pub(crate) bytes: usize,
     pub(crate) topic: Arc<str>,
+    pub(crate) stream: Arc<str>,
 }
 
 /// What was refused and the cursor has not passed yet.
@@ -85,7 +86,7 @@ impl Publisher<'_> {
     /// Whether oversized messages become dead letters, and this one, refused for its size, can.
     pub(crate) fn takes_as_dead_letter(&mut self, alone: Option<Alone>) -> bool {
         let Some(alone) = alone else { return false };
-        let is_letter = *alone.topic == *dead_letter_stream(&self.options.pipeline);
+        let is_letter = *alone.stream == *dead_letter_stream(&self.options.pipeline);
         if is_letter || matches!(self.options.oversize, Oversize::Halt) {
             return false;
         }
@@ -133,7 +134,7 @@ impl Publisher<'_> {
         };
         let wanted = Wanted {
             sequence: change.sequence,
-            stream: Arc::clone(&refused.topic),
+            stream: Arc::clone(&refused.stream),
             schema: publications::schema(self.log, change.schema)?,
             code: error.code(),
             error: format!("{error}: {} bytes before compression", refused.bytes),
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
 
     fn alone(sequence: u64, index: u32) -> Alone {
-        Alone { sequence, index, bytes: 10, topic: Arc::from("t") }
+        Alone { sequence, index, bytes: 10, topic: "t".into(), stream: "t".into() }
     }
 
     #[test]

@@ -200,7 +200,7 @@ mod tests {
     fn placed(encoded: &[u8], by: Option<&PartitionBy>, old: bool) -> Result<i32, KafkaError> {
         let change = ChangeView::parse(encoded).unwrap();
         let key_change = old.then_some((NEW_KEY_HEADER, &b""[..]));
-        let message = Message { key: Some(b"key"), value: None, key_change };
+        let message = Message { key: Some(b"key"), value: None, key_change, attributes: &[] };
         partition(&change, &message, 12, by, &mut Vec::new())
     }
 

@@ -1,5 +1,6 @@
 //! The look that `offtake check` takes at a cluster. Nothing is created.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use rdkafka::metadata::Metadata;
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::context::QuietContext;
 use crate::topic_checks::{self, Facts};
+use crate::topic_names::{TopicNames, topic_of};
 use crate::topic_rules::TopicRule;
-use crate::topics::{self, Look, look};
+use crate::topics::{Look, look};
 use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client, format_checks, table_rules};
 
@@ -70,7 +72,7 @@ impl ProbeItem {
 /// A stream that would be published, and the tables whose changes are in it.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeStream {
-    /// Its name, the topic's too.
+    /// Its name; the topic has it too, as far as Kafka allows.
     pub stream: String,
     /// The tables as they are now.
     pub tables: Vec<Arc<TableSchema>>,
@@ -107,15 +109,20 @@ fn probe_here(
     let admin = Admin::new(options)?;
     let broker = admin.broker_config(broker).unwrap_or_default();
     items.extend(topic_checks::version(&broker));
-    let looks: Vec<Result<Look, KafkaError>> = streams
-        .iter()
-        .map(|it| topics::check_name(&it.stream).and_then(|()| look(&inspector, &it.stream)))
-        .collect();
+    let own = own_streams(options);
+    let mut names = TopicNames::new(options);
+    let mut looks: Vec<Result<Look, KafkaError>> = Vec::new();
+    for it in streams {
+        looks.push(names.claim(&it.stream).and_then(|topic| look(&inspector, &topic)));
+    }
+    looks.extend(own.iter().map(|it| look(&inspector, &topic_of(&it.stream))));
+    let streams: Vec<&ProbeStream> = streams.iter().chain(&own).collect();
+    let topics: Vec<Cow<'_, str>> = streams.iter().map(|it| topic_of(&it.stream)).collect();
     let rules: Vec<TopicRule> = streams.iter().map(|it| options.topics.rule(&it.stream)).collect();
     let of = |wanted: fn(&Look) -> bool| {
-        let found = streams.iter().zip(&rules).zip(&looks);
+        let found = topics.iter().zip(&rules).zip(&looks);
         let found = found.filter(move |(_, look)| look.as_ref().is_ok_and(wanted));
-        found.map(|((it, rule), _)| (it.stream.as_str(), rule))
+        found.map(|((topic, rule), _)| (topic.as_ref(), rule))
     };
     let existing: Vec<&str> =
         of(|look| matches!(look, Look::Ready(_))).map(|(name, _)| name).collect();
@@ -123,8 +130,8 @@ fn probe_here(
     let missing: Vec<(&str, &TopicRule)> =
         of(|look| matches!(look, Look::Missing)).filter(|(_, rule)| rule.create).collect();
     let mut creations = admin.create(&missing, true).into_iter();
-    for ((it, rule), look) in streams.iter().zip(&rules).zip(looks) {
-        let topic = it.stream.as_str();
+    for (((it, topic), rule), look) in streams.iter().zip(&topics).zip(&rules).zip(looks) {
+        let topic = topic.as_ref();
         let facts = Facts { topic, rule, config: configs.get(topic), broker: &broker };
         items.extend(match look {
             Ok(Look::Ready(found)) => facts.existing(found),
@@ -143,6 +150,12 @@ fn probe_here(
         items.extend(table_rules::judge(topic, &it.tables, rule, facts.is_compacted()));
     }
     Ok(items)
+}
+
+/// The topics that are about no row.
+fn own_streams(options: &KafkaOptions) -> Vec<ProbeStream> {
+    let names = [options.transaction_topic(), options.heartbeat_topic()].into_iter().flatten();
+    names.map(|stream| ProbeStream { stream, tables: Vec::new() }).collect()
 }
 
 /// Whether brokers answer, and the id of one that does.

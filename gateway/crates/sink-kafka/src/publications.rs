@@ -17,6 +17,7 @@ use offtake_log::{Log, dead_letter_stream};
 use offtake_registry::{Part, Registry, RegistryError, SchemaType, write_frame};
 
 use crate::partition::PartitionBy;
+use crate::topic_names::topic_of;
 use crate::{KafkaError, KafkaOptions, table_rules};
 
 /// The first pause before a registry that gave no answer is asked again; each further one is twice
@@ -117,7 +118,8 @@ impl<'o> Publications<'o> {
         let mut options = self.options.plan_options(rule.format);
         let mut plan = Plan::new(&options, &schema)?;
         if let Some(schema_type) = schema_type(rule.format) {
-            match self.frames(stream, schema_type, &plan)? {
+            let (key, value) = plan.schemas();
+            match self.frames(&topic_of(stream), schema_type, key.as_deref(), &value)? {
                 Ok((key, value)) => (options.key_frame, options.value_frame) = (key, value),
                 Err(error) => return Ok(Err(error)),
             }
@@ -126,22 +128,41 @@ impl<'o> Publications<'o> {
         Ok(Ok(Publication { plan, partition_by, is_letters }))
     }
 
+    /// What stands before each key and each value of a topic that is about no row.
+    ///
+    /// # Errors
+    /// The registry refuses the schemas.
+    pub(crate) fn own_frames(
+        &self,
+        topic: &str,
+        format: MessageFormat,
+        (key, value): (&Schema, &Schema),
+    ) -> Step<(Vec<u8>, Vec<u8>)> {
+        match schema_type(format) {
+            Some(schema_type) => {
+                let frames = self.frames(topic, schema_type, Some(key), value)?;
+                Ok(frames.map_err(|error| error.to_string()))
+            }
+            None => Ok(Ok((Vec::new(), Vec::new()))),
+        }
+    }
+
     /// What stands before each key and each value.
     fn frames(
         &self,
         topic: &str,
         schema_type: SchemaType,
-        plan: &Plan,
+        key: Option<&Schema>,
+        value: &Schema,
     ) -> Asked<(Vec<u8>, Vec<u8>)> {
-        let (key, value) = plan.schemas();
         let key = match key {
-            Some(key) => match self.frame(topic, Part::Key, schema_type, &key)? {
+            Some(key) => match self.frame(topic, Part::Key, schema_type, key)? {
                 Ok(frame) => frame,
                 Err(error) => return Ok(Err(error)),
             },
             None => Vec::new(),
         };
-        let value = self.frame(topic, Part::Value, schema_type, &value)?;
+        let value = self.frame(topic, Part::Value, schema_type, value)?;
         Ok(value.map(|value| (key, value)))
     }
 
@@ -190,6 +211,7 @@ pub(crate) fn schema_type(format: MessageFormat) -> Option<SchemaType> {
         MessageFormat::DebeziumJson
         | MessageFormat::Json
         | MessageFormat::CloudEvents
+        | MessageFormat::CloudEventsBinary
         | MessageFormat::Payload => return None,
     })
 }
@@ -221,6 +243,7 @@ impl KafkaOptions {
             format,
             prefix: self.topic_prefix.clone(),
             debezium: self.debezium.clone(),
+            run_id: self.run_id.clone(),
             ..PlanOptions::default()
         }
     }

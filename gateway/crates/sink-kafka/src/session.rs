@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use offtake_change::wire::ChangeView;
@@ -20,20 +20,23 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 
 use crate::context::{Failure, SinkContext, says_nothing};
+use crate::copies::Copies;
 use crate::cursor::Cursor;
 use crate::deliveries::{Covered, Deliveries, Pending};
 use crate::delivery::Mode;
 use crate::fence::Ownership;
-use crate::flight::{Break, Broken, Flight, Target};
+use crate::flight::{Break, Broken, Flight};
 use crate::handover::Handover;
 use crate::headers::HeaderWriter;
+use crate::heartbeat::Heartbeat;
 use crate::oversize::{Oversized, is_too_large};
 use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
-use crate::topics::{self, Ready, Topics};
+use crate::topics::{self, Topics};
+use crate::transaction_topic::TransactionTopic;
 use crate::trouble::WaitReason;
-use crate::{KafkaError, KafkaOptions, Oversize, client};
+use crate::{KafkaError, KafkaOptions, client};
 
 /// Waiting for the log, when everything is acknowledged.
 pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -43,9 +46,6 @@ pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(200);
 const REACH_INTERVAL: Duration = Duration::from_secs(2);
 /// Events taken in a row; one reports all messages of a request.
 const POLLS: u32 = 16;
-/// What a topic takes at least where that is not known, in bytes: Kafka's default of
-/// `max.message.bytes`, less what a request adds.
-const COMMON_MESSAGE_BYTES: usize = 1_000_000;
 /// Producers that may fail in a row for an unknown reason, without progress, until that is final.
 const MAX_FRUITLESS_REBUILDS: u32 = 8;
 
@@ -70,8 +70,12 @@ pub(crate) struct Publisher<'o> {
     pub(crate) cursor: Cursor,
     pub(crate) pin: &'o Pin,
     pub(crate) topics: Topics<'o>,
-    encoder: Encoder,
-    publications: Publications<'o>,
+    pub(crate) encoder: Encoder,
+    pub(crate) publications: Publications<'o>,
+    /// Where transactions begin and end, if that is told.
+    pub(crate) transaction_topic: Option<TransactionTopic>,
+    /// Heartbeats, if there are any.
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// Messages that were refused for their size.
     pub(crate) oversized: Oversized,
     pub(crate) fruitless: u32,
@@ -80,6 +84,7 @@ pub(crate) struct Publisher<'o> {
     pub(crate) mode: Option<Mode>,
     /// What this process can claim to be the only publisher by.
     pub(crate) ownership: Ownership,
+    pub(crate) copies: Copies,
     /// The last source transaction of which was said that it is cut.
     pub(crate) cut: Option<Arc<str>>,
 }
@@ -104,11 +109,14 @@ impl<'o> Publisher<'o> {
             topics: Topics::new(options),
             encoder: Encoder::default(),
             publications,
+            transaction_topic: options.transaction_topic().as_deref().map(TransactionTopic::new),
+            heartbeat: Heartbeat::new(options),
             oversized: Oversized::default(),
             fruitless: 0,
             asked: Instant::now(),
             mode: None,
             ownership: Ownership::default(),
+            copies: Copies::default(),
             cut: None,
         })
     }
@@ -182,10 +190,12 @@ impl<'o> Publisher<'o> {
             one_by_one: kind.one_by_one,
             indexes: HashMap::new(),
             targets: Vec::new(),
+            transaction_target: None,
             handover: Handover::default(),
             handed_over: 0,
             source: None,
             headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            held: ReadGroup::default(),
             alone: None,
             text: Vec::new(),
         })
@@ -229,7 +239,9 @@ impl<'o> Publisher<'o> {
         self.judge(&failure, flight.one_by_one)
     }
 
-    pub(crate) fn reader(&self) -> Result<Reader, KafkaError> {
+    /// What follows the cursor, and the encoder at the same place.
+    pub(crate) fn reader(&mut self) -> Result<Reader, KafkaError> {
+        self.resume_transaction();
         let cursor = self.cursor.sequence();
         self.log.reader(cursor, Selection::all()).map_err(|error| match error {
             ReadError::TooOld { earliest } => KafkaError::CursorTooOld { cursor, earliest },
@@ -312,6 +324,7 @@ impl<'o> Publisher<'o> {
 
     /// Takes reports, moves the cursor, writes it when it is time.
     pub(crate) fn settle(&mut self, flight: &mut Flight<'_>) -> Result<(), KafkaError> {
+        self.heartbeat()?;
         for _ in 0..POLLS {
             let before = flight.pending.acknowledged_count();
             flight.producer.poll(Duration::ZERO);
@@ -354,29 +367,37 @@ impl<'o> Publisher<'o> {
         flight: &mut Flight<'_>,
         group: ReadGroup,
     ) -> Result<(), Break> {
+        let Some(group) = flight.whole_group(group) else { return Ok(()) };
         let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         // All schemas before anything of the group: while a registry is away, what came before it
         // can still be committed.
         for run in &runs {
             self.publication(flight, run.stream, run.schema)?;
         }
-        let mut commit_unix_us = None;
+        let (mut commit_unix_us, mut ended) = (None, None);
+        flight.headers.forget_ends();
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
+                    flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
-                    commit_unix_us = end.transaction.map(|transaction| transaction.commit_unix_us);
+                    commit_unix_us = end.transaction.as_ref().map(|it| it.commit_unix_us);
+                    ended = end.transaction;
                 }
                 Control::SourcePosition(position) => flight.source = Some(Arc::new(position)),
                 Control::PluginActivation(activation) => self.cursor.activated(activation),
+                Control::SnapshotProgress(progress) => self.copies.saw(&progress),
                 _ => {}
             }
         }
         for run in &runs {
             self.send_run(flight, run)?;
         }
-        let source = flight.source.clone();
-        let covered = Covered { sequence: last_sequence, source, commit_unix_us };
+        if let Some(ended) = ended {
+            self.leave_transaction(flight, &ended)?;
+        }
+        let (source, open) = (flight.source.clone(), self.open_transaction());
+        let covered = Covered { sequence: last_sequence, source, open, commit_unix_us };
         match &mut flight.transactions {
             Some(transactions) => transactions.collect(covered, ends_group),
             None => flight.deliveries.finish_group(covered),
@@ -412,6 +433,7 @@ impl<'o> Publisher<'o> {
         if !self.oversized.is_empty() {
             self.bury(flight, change)?;
         }
+        self.enter_transaction(flight, change)?;
         let oversized = &self.oversized;
         let mut messages = 0;
         self.encoder.messages(&publication.plan, change, |message| {
@@ -442,44 +464,6 @@ impl<'o> Publisher<'o> {
             flight.producer.poll(LOOK_WAIT);
             self.settle(flight)?;
             self.commit_meanwhile(flight)?;
-        }
-    }
-
-    /// Index of a stream's topic, waiting until it can be written.
-    fn target(&mut self, flight: &mut Flight<'_>, stream: u32) -> Result<usize, Break> {
-        if let Some(index) = flight.indexes.get(&stream) {
-            return Ok(*index);
-        }
-        let topic = self
-            .log
-            .stream_name(stream)
-            .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
-        loop {
-            match self.topics.step(&topic, self.log)? {
-                Ok(Ready { partitions, message_bytes }) => {
-                    let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
-                    let index = flight.targets.len();
-                    let message_bytes = self.message_bytes(message_bytes, flight.one_by_one);
-                    flight.targets.push(Target { topic, partitions, known, message_bytes });
-                    flight.indexes.insert(stream, index);
-                    return Ok(index);
-                }
-                Err(reason) => self.status.waiting(reason),
-            }
-            self.check(flight)?;
-            flight.producer.poll(LOOK_WAIT);
-            self.settle(flight)?;
-        }
-    }
-
-    /// Size beyond which a message is sent alone. `known`: what the topic takes.
-    fn message_bytes(&self, known: Option<usize>, one_by_one: bool) -> usize {
-        match (&self.options.oversize, known) {
-            (Oversize::Halt, _) => usize::MAX,
-            (Oversize::DeadLetter(_), Some(bytes)) => bytes.min(self.options.queue_bytes()),
-            // Something was refused, and what may be is not known.
-            (Oversize::DeadLetter(_), None) if one_by_one => 0,
-            (Oversize::DeadLetter(_), None) => COMMON_MESSAGE_BYTES.min(self.options.queue_bytes()),
         }
     }
 
@@ -527,15 +511,15 @@ impl<'o> Publisher<'o> {
             // A transaction that the brokers ended, or a broker that did not come back in time.
             // Nothing is lost but time; who took over is looked at before the next producer.
             code if is_of_a_transaction(code) || topics::passes(code) => {
-                self.status.waiting(reason);
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 self.fruitless = self.fruitless.min(MAX_FRUITLESS_REBUILDS - 1);
                 return Ok(Ended::Rebuild { one_by_one });
             }
             _ if self.fruitless >= MAX_FRUITLESS_REBUILDS => {
                 KafkaError::Refused { topic, after, reason }
             }
-            _ => {
-                self.status.waiting(reason);
+            code => {
+                self.status.waiting_for(WaitReason::of(Some(code), &reason), reason);
                 return Ok(Ended::Rebuild { one_by_one });
             }
         };

@@ -3,6 +3,7 @@
 //! When one is missing, all that the log names are asked for at once: five hundred tables are a few
 //! requests. What exists is never changed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,9 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::client;
 use crate::context::QuietContext;
+use crate::topic_names::{TopicNames, topic_of};
 use crate::topic_rules::TopicRule;
-use crate::{KafkaError, KafkaOptions, Oversize};
+use crate::{KafkaError, KafkaOptions, Oversize, topic_names};
 
 /// A refusal to create that may pass (too few brokers are up yet) is final after this time.
 const CREATE_PATIENCE: Duration = Duration::from_secs(30);
@@ -58,6 +60,7 @@ pub(crate) struct Ready {
 /// Finds and makes topics. Its clients live while there is something to ask.
 pub(crate) struct Topics<'o> {
     options: &'o KafkaOptions,
+    names: TopicNames,
     inspector: Option<BaseConsumer<QuietContext>>,
     admin: Option<Admin>,
     ready: HashMap<String, Ready>,
@@ -74,6 +77,7 @@ impl<'o> Topics<'o> {
     pub(crate) fn new(options: &'o KafkaOptions) -> Topics<'o> {
         Topics {
             options,
+            names: TopicNames::new(options),
             inspector: None,
             admin: None,
             ready: HashMap::new(),
@@ -127,20 +131,43 @@ impl<'o> Topics<'o> {
         Ok(self.admin.insert(admin))
     }
 
-    /// Takes one step towards a topic that can be written: what it takes, or why it is not ready
-    /// yet. `log`: whose streams are created with it when it is missing.
+    /// Takes one step towards a stream's topic that can be written: what it takes, or why it is not
+    /// ready yet. `log`: whose streams are created with it when it is missing.
     ///
     /// # Errors
     /// What a person must decide.
     pub(crate) fn step(
         &mut self,
+        stream: &str,
+        log: &Log,
+    ) -> Result<Result<Ready, String>, KafkaError> {
+        let topic = self.names.claim(stream)?;
+        self.step_topic(&topic, stream, log)
+    }
+
+    /// The same for a topic that is about no row, by the name that rules know it by.
+    ///
+    /// # Errors
+    /// As [`Topics::step`].
+    pub(crate) fn step_own(
+        &mut self,
+        name: &str,
+        log: &Log,
+    ) -> Result<Result<Ready, String>, KafkaError> {
+        let topic = topic_of(name);
+        topic_names::check(&topic)?;
+        self.step_topic(&topic, name, log)
+    }
+
+    fn step_topic(
+        &mut self,
         topic: &str,
+        stream: &str,
         log: &Log,
     ) -> Result<Result<Ready, String>, KafkaError> {
         if let Some(ready) = self.ready.get(topic) {
             return Ok(Ok(*ready));
         }
-        check_name(topic)?;
         match look(self.inspector()?, topic)? {
             Look::Ready(found) => {
                 self.refused_since = None;
@@ -154,7 +181,7 @@ impl<'o> Topics<'o> {
             Look::NotYet(reason) => Ok(Err(reason)),
             Look::Missing if self.known.contains(topic) => self.gone(topic),
             Look::Missing => {
-                let rule = self.options.topics.rule(topic);
+                let rule = self.options.topics.rule(stream);
                 if !rule.create {
                     return Err(KafkaError::TopicMissing { topic: topic.to_owned() });
                 }
@@ -182,12 +209,13 @@ impl<'o> Topics<'o> {
             return Ok(*bytes);
         }
         let streams = log.streams();
-        let others = streams.iter().map(|stream| stream.name.as_str());
+        let others = streams.iter().map(|stream| topic_of(&stream.name));
         let known = &self.message_bytes;
-        let mut names: Vec<&str> = others.filter(|name| !known.contains_key(*name)).collect();
-        if !names.contains(&topic) {
-            names.push(topic);
-        }
+        let names: BTreeSet<Cow<'_, str>> = others
+            .filter(|name| !known.contains_key(&**name))
+            .chain([Cow::Borrowed(topic)])
+            .collect();
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let configs = self.admin()?.topic_configs(&names);
         for (name, config) in configs {
             let bytes = config.get("max.message.bytes").and_then(|bytes| bytes.parse().ok());
@@ -206,13 +234,14 @@ impl<'o> Topics<'o> {
         let mut wanted = vec![(topic.to_owned(), rule)];
         for stream in log.streams() {
             let rule = self.options.topics.rule(&stream.name);
-            let is_other = stream.name != topic && !self.ready.contains_key(&stream.name);
+            let name = topic_of(&stream.name);
+            let is_other = name != topic && !self.ready.contains_key(&*name);
             if is_other
                 && rule.create
-                && check_name(&stream.name).is_ok()
-                && self.asked_for.insert(stream.name.clone())
+                && topic_names::check(&name).is_ok()
+                && self.asked_for.insert(name.clone().into_owned())
             {
-                wanted.push((stream.name, rule));
+                wanted.push((name.into_owned(), rule));
             }
         }
         let wanted: Vec<(&str, &TopicRule)> =
@@ -317,29 +346,4 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
 /// Whether an error that can be either is still young enough to be waited for.
 pub(crate) fn may_pass_still(code: RDKafkaErrorCode, since: Instant) -> bool {
     may_pass(code) && since.elapsed() < CREATE_PATIENCE
-}
-
-/// Kafka's rule for a topic's name.
-pub(crate) fn check_name(topic: &str) -> Result<(), KafkaError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let valid = (1..=249).contains(&topic.len())
-        && topic.bytes().all(plain)
-        && topic != "."
-        && topic != "..";
-    if valid { Ok(()) } else { Err(KafkaError::TopicInvalid { topic: topic.to_owned() }) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_kafkas_rule() {
-        for name in ["shop.public.orders", "a", "A-1_b.c", &"x".repeat(249)] {
-            assert!(check_name(name).is_ok(), "{name}");
-        }
-        for name in ["", ".", "..", "shop.public.Bestellung ä", "a b", &"x".repeat(250)] {
-            assert_eq!(check_name(name).unwrap_err().code(), "KAFKA_TOPIC_INVALID", "{name}");
-        }
-    }
 }

@@ -29,10 +29,12 @@ use crate::cursor_topic::{self, Place};
 use crate::deliveries::Covered;
 use crate::flight::{Break, Flight};
 
-/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction.
-const FULL_BYTES: usize = 8 << 20;
+/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction:
+/// about what is sent in an interval when much waits in the log. A commit takes some 10 ms, in which
+/// nothing is sent, and what is given up is read again from the log, so larger is better than smaller.
+const FULL_BYTES: usize = 32 << 20;
 /// Messages at which it is closed there.
-const FULL_MESSAGES: usize = 20_000;
+const FULL_MESSAGES: usize = 100_000;
 /// Bytes at which it is closed inside a source transaction.
 const CUT_BYTES: usize = 64 << 20;
 /// Time after which it is closed inside a source transaction, but never more than a third of the time
@@ -70,6 +72,8 @@ pub(crate) struct Closing {
     since: Instant,
     /// It ends inside a source transaction.
     is_cut: bool,
+    /// It ends inside the copy of a table.
+    is_in_snapshot: bool,
 }
 
 #[derive(Debug)]
@@ -165,7 +169,8 @@ impl Transactions {
     }
 
     /// Whether what is collected is to be committed now. `caught_up`: there is no more in the log.
-    pub(crate) fn is_due(&self, caught_up: bool) -> bool {
+    /// `is_urgent`: also without a message.
+    pub(crate) fn is_due(&self, caught_up: bool, is_urgent: bool) -> bool {
         let collected = &self.collected;
         let Some(since) = collected.since else { return false };
         if self.is_closing() || !collected.at_group_end {
@@ -175,7 +180,8 @@ impl Transactions {
         let rested = self.closed_at.is_none_or(|closed| closed.elapsed() >= self.interval);
         if collected.messages == 0 {
             // Only the source's place has moved.
-            return collected.at_boundary && age >= POSITION_INTERVAL && caught_up;
+            let is_time = is_urgent || age >= POSITION_INTERVAL;
+            return collected.at_boundary && is_time && caught_up;
         }
         if !collected.at_boundary {
             return collected.bytes >= CUT_BYTES || age >= self.cut_after;
@@ -189,6 +195,10 @@ impl Transactions {
     /// For how long nothing is due, if no more comes; `None`: nothing is collected.
     pub(crate) fn until_due(&self) -> Option<Duration> {
         let since = self.collected.since?;
+        if !self.collected.at_boundary {
+            // The log wakes who waits for the rest of a source transaction.
+            return Some(Duration::MAX);
+        }
         if self.collected.messages == 0 {
             return Some(POSITION_INTERVAL.saturating_sub(since.elapsed()));
         }
@@ -219,7 +229,7 @@ impl Transactions {
     }
 
     /// What is committed next, said with its cursor. Everything of it must be handed over.
-    fn close(&mut self, record: v1::SinkCursor) {
+    fn close(&mut self, record: v1::SinkCursor, is_in_snapshot: bool) {
         let collected = std::mem::take(&mut self.collected);
         let now = Instant::now();
         self.closed_at = Some(now);
@@ -228,6 +238,7 @@ impl Transactions {
             commits: collected.commits,
             since: now,
             is_cut: !collected.at_boundary && collected.messages > 0,
+            is_in_snapshot,
         });
     }
 }
@@ -273,10 +284,18 @@ impl Flight<'_> {
 
     /// Nothing more enters the open transaction; `record` is the cursor that it ends at. Everything
     /// that is encoded must be handed over.
-    pub(crate) fn close(&mut self, record: v1::SinkCursor) {
+    pub(crate) fn close(&mut self, record: v1::SinkCursor, is_in_snapshot: bool) {
         if let Some(transactions) = &mut self.transactions {
-            transactions.close(record);
+            transactions.close(record, is_in_snapshot);
         }
+    }
+
+    /// Whether a commit is held up by messages that are not acknowledged.
+    pub(crate) fn waits_for_reports(&self) -> bool {
+        let closing = self.transactions.as_ref().is_some_and(|transactions| {
+            matches!(transactions.phase, Phase::Draining(_) | Phase::Recording(_))
+        });
+        closing && self.producer.in_flight_count() > 0
     }
 
     /// Waits a moment for what the commit waits for.
@@ -335,7 +354,7 @@ impl Flight<'_> {
             payload: Some(value.as_slice()),
             key: Some(place.key.as_bytes()),
             timestamp: None,
-            headers: Some(cursor_topic::headers(&transactions.instance)),
+            headers: Some(cursor_topic::headers(&transactions.instance, closing.is_in_snapshot)),
             delivery_opaque: CURSOR_RECORD,
         });
         if let Err((error, _)) = sent {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use offtake_failpoint::crash_point;
 use offtake_log::Reader;
@@ -17,6 +17,9 @@ use crate::KafkaError;
 use crate::flight::{Break, Flight};
 use crate::session::{Ended, IDLE_WAIT, Publisher};
 use crate::transaction::Transactions;
+
+/// Shortest wait for the log while something is collected.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 impl Publisher<'_> {
     /// Publishes until the producer has to be replaced.
@@ -31,6 +34,10 @@ impl Publisher<'_> {
             self.settle(flight)?;
             flight.step()?;
             self.take_committed(flight)?;
+            if flight.waits_for_reports() {
+                // The library keeps what does not fill a request; nothing more comes to fill it.
+                flight.flush();
+            }
             let (closed, doubt) = flight
                 .transactions
                 .as_ref()
@@ -74,7 +81,7 @@ impl Publisher<'_> {
             return Ok(());
         }
         if let Some(left) = transactions.until_due() {
-            reader.wait_blocking(left.min(IDLE_WAIT));
+            reader.wait_blocking(left.clamp(LEAST_WAIT, IDLE_WAIT));
             return Ok(());
         }
         self.topics.rest();
@@ -85,13 +92,16 @@ impl Publisher<'_> {
 
     /// Closes what is collected when it is time.
     fn close_if_due(&mut self, flight: &mut Flight<'_>, caught_up: bool) -> Result<bool, Break> {
-        let due = flight.transactions.as_ref().is_some_and(|it| it.is_due(caught_up));
-        if !due {
+        let Some(transactions) = &flight.transactions else { return Ok(false) };
+        let sequence = transactions.sequence().max(self.cursor.sequence());
+        let is_urgent = self.copies.is_unfinished(sequence) != self.copies.is_told_unfinished;
+        if !transactions.is_due(caught_up, is_urgent) {
             return Ok(false);
         }
         let source = flight.source.clone();
         if let Some(transactions) = &mut flight.transactions
             && transactions.has_no_message()
+            && !is_urgent
             && !self.cursor.is_news(source.as_deref())
             && transactions.sequence() <= self.cursor.sequence()
         {
@@ -112,7 +122,7 @@ impl Publisher<'_> {
         }
         let record = self.cursor.proposed(&covered, self.log);
         crash_point("kafka.before_flush");
-        flight.close(record);
+        flight.close(record, self.copies.tell(covered.sequence));
         Ok(())
     }
 
@@ -141,6 +151,9 @@ impl Publisher<'_> {
         self.cursor.committed(closing.record, self.log);
         self.status.cursor.store(self.cursor.sequence(), Ordering::Relaxed);
         self.pin.advance(self.cursor.sequence());
+        if !self.oversized.is_empty() {
+            self.oversized.forget(self.cursor.sequence());
+        }
         if moved {
             self.fruitless = 0;
         }

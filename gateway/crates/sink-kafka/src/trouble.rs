@@ -8,6 +8,14 @@ use rdkafka::error::RDKafkaErrorCode;
 /// How the text begins that says that nobody answers.
 pub(crate) const NO_ANSWER: &str = "no broker answers";
 
+/// The library's own words for a broker that is not reached, where only they are at hand.
+const LOST: [&str; 4] = [
+    "Local: Broker transport failure",
+    "Local: All broker connections are down",
+    "Local: Host resolution failure",
+    "Local: Timed out",
+];
+
 /// Why the sink waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitReason {
@@ -131,6 +139,7 @@ impl WaitReason {
                 | Code::BrokerNotAvailable,
             ) => WaitReason::Unreachable,
             _ if text.starts_with(NO_ANSWER) => WaitReason::Unreachable,
+            None if LOST.iter().any(|sign| text.contains(sign)) => WaitReason::Unreachable,
             _ => WaitReason::Other,
         }
     }
@@ -155,6 +164,14 @@ mod tests {
             (Code::Unknown, "else", WaitReason::Other),
         ] {
             assert_eq!(WaitReason::of(Some(code), text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_as_text_is_told_apart_too() {
+        for code in [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::OperationTimedOut]
+        {
+            assert_eq!(WaitReason::of(None, &code.to_string()), WaitReason::Unreachable, "{code}");
         }
     }
 

@@ -49,7 +49,7 @@ pub use connect::{ConnectOptions, Secret, SslMode};
 pub use error::{ServerError, SourceError};
 pub use glob::{GlobError, Selection, TableGlob};
 pub use preflight::{Finding, Level, Preflight, check};
-pub use progress::{Resume, lsn as lsn_of, position as position_of};
+pub use progress::{Resume, adopted, lsn as lsn_of, position as position_of};
 pub use publication::{Publication, PublishedTable, read_publication};
 pub use relation::{Relation, RelationCache, TableFacts};
 pub use row::RowDecoder;

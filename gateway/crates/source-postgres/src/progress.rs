@@ -75,6 +75,16 @@ pub fn position(lsn: Lsn) -> v1::Position {
     v1::Position { at: Some(v1::position::At::Lsn(lsn.0)) }
 }
 
+/// What a log begins with that goes on from a lost one: every captured table was copied before. It
+/// stands under an empty name, which no table can have, until all of them are noted.
+pub fn adopted(position: &v1::SourcePosition) -> v1::SnapshotProgress {
+    v1::SnapshotProgress {
+        state: SnapshotState::Skipped.into(),
+        consistent_point: position.end.clone().or_else(|| position.idle.clone()),
+        ..v1::SnapshotProgress::default()
+    }
+}
+
 /// The state of each table's snapshot, by schema and name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotStates(HashMap<(String, String), v1::SnapshotProgress>);
@@ -94,6 +104,11 @@ impl SnapshotStates {
 
     pub(crate) fn get(&self, namespace: &str, table: &str) -> Option<&v1::SnapshotProgress> {
         self.0.get(&(namespace.to_owned(), table.to_owned()))
+    }
+
+    /// Whether the log went on from a lost one, and the tables have not been noted yet.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.get("", "").is_some_and(|known| known.state() == SnapshotState::Skipped)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -267,6 +267,9 @@ impl Source {
         self.emit(SourceEvent::Started { identity, tables }).await?;
         self.started = true;
         let start = self.assembler.progress.start();
+        if self.states.is_adopted() {
+            self.adopt_tables(start).await?;
+        }
         for progress in self.captured.amendments(&self.states, start) {
             self.states.set(progress.clone());
             self.emit(SourceEvent::Snapshot(progress)).await?;
@@ -361,6 +364,25 @@ impl Source {
                 state: state.into(),
                 rows: 0,
                 consistent_point: point.map(position),
+                estimate: table.estimated_rows,
+                relation_id: table.oid,
+            };
+            self.states.set(progress.clone());
+            self.emit(SourceEvent::Snapshot(progress)).await?;
+        }
+        Ok(())
+    }
+
+    /// The log went on from a lost one: what is captured now was copied into that. The amendment of
+    /// the name that says so comes after all of them, so a crash in between begins this again.
+    async fn adopt_tables(&mut self, start: Lsn) -> Result<(), SourceError> {
+        for table in self.captured.tables() {
+            let progress = SnapshotProgress {
+                namespace: table.namespace.clone(),
+                table: table.name.clone(),
+                state: SnapshotState::Done.into(),
+                rows: 0,
+                consistent_point: Some(position(start)),
                 estimate: table.estimated_rows,
                 relation_id: table.oid,
             };

@@ -29,6 +29,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use offtake_tests::kafka::{self, Kafka};
+use offtake_tests::registry::SchemaRegistry;
 
 use database::Database;
 use process::{Sampler, Talker};
@@ -51,6 +52,7 @@ pub struct Bench {
     pub profiles: bool,
     chosen: BTreeSet<String>,
     kafka: Option<Kafka>,
+    registry: Option<SchemaRegistry>,
     scratch: tempfile::TempDir,
     next_number: Cell<u64>,
 }
@@ -68,8 +70,13 @@ impl Bench {
             changes: number("BENCH_CHANGES", 500_000)?,
             seconds: number("BENCH_SECONDS", 20)?,
             profiles,
-            chosen,
             kafka: if with_kafka { Some(Kafka::start()?) } else { None },
+            registry: if with_kafka && chosen.contains("drain") && chosen.contains("offtake") {
+                Some(SchemaRegistry::start()?)
+            } else {
+                None
+            },
+            chosen,
             scratch,
             next_number: Cell::new(1),
         })
@@ -96,6 +103,14 @@ impl Bench {
     /// There is none.
     pub fn brokers(&self) -> Result<String> {
         Ok(self.kafka.as_ref().context("there is no broker")?.brokers().to_owned())
+    }
+
+    /// Address of the schema registry.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn registry(&self) -> Result<String> {
+        Ok(self.registry.as_ref().context("there is no schema registry")?.url())
     }
 
     /// Makes a topic of one partition, where there is a broker.
@@ -216,7 +231,8 @@ fn latencies(bench: &Bench) -> Result<Vec<Record>> {
     if bench.wants("offtake") {
         records.extend(offtake::latency(bench, offtake::Variant::Grpc, TABLE)?);
         if bench.has_kafka() {
-            records.extend(offtake::latency(bench, offtake::Variant::Kafka, TABLE)?);
+            records.extend(offtake::latency(bench, offtake::Variant::AtLeastOnce, TABLE)?);
+            records.extend(offtake::latency(bench, offtake::Variant::ExactlyOnce, TABLE)?);
         }
     }
     if bench.wants("debezium") {

@@ -27,13 +27,26 @@ pub enum Variant {
     LogOnly,
     /// `builtin:mask` on one column, and one gRPC subscriber.
     Grpc,
-    /// The same, and Kafka.
+    /// The same, and Kafka at least once.
     Kafka,
+    /// `builtin:mask` and Kafka at least once, as Debezium writes it.
+    AtLeastOnce,
+    /// The same in transactions of 100 ms.
+    ExactlyOnce,
+    /// `builtin:mask` and Kafka at least once, in Avro with a schema registry.
+    Avro,
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Variant; 3] = [Variant::LogOnly, Variant::Grpc, Variant::Kafka];
+    pub const ALL: [Variant; 6] = [
+        Variant::LogOnly,
+        Variant::Grpc,
+        Variant::Kafka,
+        Variant::AtLeastOnce,
+        Variant::ExactlyOnce,
+        Variant::Avro,
+    ];
 
     /// As it is called in tables.
     pub fn name(self) -> &'static str {
@@ -41,6 +54,9 @@ impl Variant {
             Variant::LogOnly => "Offtake, log only",
             Variant::Grpc => "Offtake, mask, gRPC",
             Variant::Kafka => "Offtake, mask, gRPC, Kafka",
+            Variant::AtLeastOnce => "Offtake, mask, Kafka at least once",
+            Variant::ExactlyOnce => "Offtake, mask, Kafka exactly once",
+            Variant::Avro => "Offtake, mask, Kafka, Avro",
         }
     }
 
@@ -50,7 +66,43 @@ impl Variant {
             Variant::LogOnly => "offtake_log",
             Variant::Grpc => "offtake_grpc",
             Variant::Kafka => "offtake_kafka",
+            Variant::AtLeastOnce => "offtake_kafka_at_least_once",
+            Variant::ExactlyOnce => "offtake_kafka_exactly_once",
+            Variant::Avro => "offtake_kafka_avro",
         }
+    }
+
+    /// As it is called where its latency is told.
+    fn latency_name(self) -> String {
+        if self.has_kafka() {
+            format!("{}, to a read_committed consumer", self.name())
+        } else {
+            "Offtake to the subscriber".to_owned()
+        }
+    }
+
+    /// Whether it publishes to Kafka.
+    pub fn has_kafka(self) -> bool {
+        !matches!(self, Variant::LogOnly | Variant::Grpc)
+    }
+
+    /// Whether it has a gRPC subscriber.
+    fn has_subscriber(self) -> bool {
+        matches!(self, Variant::Grpc | Variant::Kafka)
+    }
+
+    /// Keys of `[kafka]` beyond the brokers and topics.
+    fn kafka_keys(self, bench: &Bench) -> Result<String> {
+        Ok(match self {
+            Variant::ExactlyOnce => {
+                "delivery = \"exactly_once\"\ntransaction_interval = \"100ms\"\n".to_owned()
+            }
+            Variant::Avro => format!(
+                "delivery = \"at_least_once\"\nformat = \"avro\"\nregistry = {{ url = \"{}\" }}\n",
+                bench.registry()?
+            ),
+            _ => "delivery = \"at_least_once\"\n".to_owned(),
+        })
     }
 }
 
@@ -77,11 +129,12 @@ fn gateway(
              [[route]]\ntables = [\"public.*\"]\nplugins = [\"mask\"]\n",
         );
     }
-    if variant == Variant::Kafka {
+    if variant.has_kafka() {
         rest.push_str(&format!(
-            "\n[kafka]\nbrokers = [\"{}\"]\ntopics = {{ partitions = 1 }}\nproperties = {{ {} }}\n",
+            "\n[kafka]\nbrokers = [\"{}\"]\ntopics = {{ partitions = 1 }}\nproperties = {{ {} }}\n{}",
             bench.brokers()?,
             std::env::var("BENCH_KAFKA_PROPERTIES").unwrap_or_default(),
+            variant.kafka_keys(bench)?,
         ));
     }
     Gateway::new(&bench.folder().join(name), name, &source, &rest)
@@ -137,10 +190,11 @@ pub fn subscriber(gateway: &Gateway, changes: &str, skip: u64) -> Result<Talker>
 /// It does not take every change in time.
 pub fn drain(bench: &Bench, variant: Variant, gateway: &mut Gateway) -> Result<Record> {
     let sampler = Sampler::start(bench.database.server_pid()?);
-    bench.watch_broker(&sampler, variant == Variant::Kafka);
-    let consumer = match variant {
-        Variant::LogOnly => None,
-        _ => Some(subscriber(gateway, &bench.changes.to_string(), 0)?),
+    bench.watch_broker(&sampler, variant.has_kafka());
+    let consumer = if variant.has_subscriber() {
+        Some(subscriber(gateway, &bench.changes.to_string(), 0)?)
+    } else {
+        None
     };
     if let Some(consumer) = &consumer {
         sampler.watch_new("subscriber", consumer.pid());
@@ -158,7 +212,7 @@ pub fn drain(bench: &Bench, variant: Variant, gateway: &mut Gateway) -> Result<R
         None => reached(gateway, |status| count(&status["log"]["last_sequence"]) >= bench.changes)?,
         Some(consumer) => consumer.wait_for_number("done", DEADLINE)?,
     };
-    if variant == Variant::Kafka {
+    if variant.has_kafka() {
         let sent = |status: &Value| count(&status["kafka"]["sequence"]) >= bench.changes;
         done = done.max(reached(gateway, sent)?);
     }
@@ -215,14 +269,14 @@ pub fn latency(bench: &Bench, variant: Variant, table: &str) -> Result<Vec<Recor
     let name = format!("{}_steady", variant.slot());
     let mut gateway = gateway(bench, variant, &name, table, "never")?;
     let topic = format!("{name}.public.{table}");
-    if variant == Variant::Kafka {
+    if variant.has_kafka() {
         bench.create_topic(&topic)?;
     }
     gateway.start("")?;
     wait_until_streaming(&mut gateway)?;
     let load = latency::Load::new(bench, table);
     let consumer = match variant {
-        Variant::Kafka => bench.kafka_consumer(&topic, load.changes(), load.skip())?,
+        _ if variant.has_kafka() => bench.kafka_consumer(&topic, load.changes(), load.skip())?,
         _ => subscriber(&gateway, &load.changes().to_string(), load.skip())?,
     };
     let record = load.measure(bench, &consumer)?;
@@ -230,13 +284,12 @@ pub fn latency(bench: &Bench, variant: Variant, table: &str) -> Result<Vec<Recor
     let mean = log["fsync_seconds"].as_f64().unwrap_or(0.0) * 1000.0
         / log["fsyncs"].as_f64().unwrap_or(0.0).max(1.0);
     gateway.stop(READY)?;
-    let to = if variant == Variant::Kafka { "to Kafka's consumer" } else { "to the subscriber" };
     let sync = Record {
         p50_ms: Some(mean),
         system: format!("  of it the log's sync (mean), {}", variant.slot()),
         ..Record::new("latency", "")
     };
-    Ok(vec![Record { system: format!("Offtake {to}"), ..record }, sync])
+    Ok(vec![Record { system: variant.latency_name(), ..record }, sync])
 }
 
 /// First change after the process' start, with changes waiting in the slot: `times` starts with the

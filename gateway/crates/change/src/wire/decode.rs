@@ -253,6 +253,9 @@ impl<'a> Values<'a> {
     /// Damage.
     #[inline]
     pub fn read(&mut self, value: &mut ValueRef<'a>) -> Result<bool, WireError> {
+        if self.read_short(value).is_some() {
+            return Ok(true);
+        }
         while let Some((number, field)) = self.reader.field()? {
             if number == 1 {
                 read_value(field.bytes(number)?, value)?;
@@ -260,6 +263,26 @@ impl<'a> Values<'a> {
             }
         }
         Ok(false)
+    }
+}
+
+impl<'a> Values<'a> {
+    /// Reads a value of less than 128 bytes as this version writes it, which nearly all are; `None`,
+    /// and nothing read, where it is anything else.
+    #[inline(always)]
+    fn read_short(&mut self, value: &mut ValueRef<'a>) -> Option<()> {
+        const VALUE: u8 = 1 << 3 | 2;
+        const INTEGER: u8 = 3 << 3;
+        const TEXT: u8 = 7 << 3 | 2;
+        let [VALUE, length @ 0..0x80, rest @ ..] = self.reader.rest else { return None };
+        let (encoded, rest) = rest.split_at_checked(usize::from(*length))?;
+        *value = match encoded {
+            [TEXT, length, text @ ..] if usize::from(*length) == text.len() => ValueRef::Text(text),
+            [INTEGER, number @ 0..0x80] => ValueRef::Integer(unzigzag(u64::from(*number))),
+            _ => return None,
+        };
+        self.reader.rest = rest;
+        Some(())
     }
 }
 

@@ -39,7 +39,7 @@ impl Format for Attributes {
         let mut name = Vec::new();
         if let Place::Field(field, _) = place {
             name.push(b',');
-            json::put_string(&mut name, attribute(field, parent).as_bytes());
+            json::put_byte_string(&mut name, attribute(field, parent).as_bytes());
             name.push(b':');
         }
         let mut null = Vec::new();
@@ -98,7 +98,7 @@ impl Format for Attributes {
 
     fn text(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {
         out.extend_from_slice(&at.name);
-        json::put_string(out, value);
+        json::put_byte_string(out, value);
     }
 
     fn bytes(out: &mut Vec<u8>, at: &Prepared, value: &[u8]) {

@@ -22,7 +22,7 @@ pub use headers::{HeaderAttributes, Headers};
 
 use crate::calendar::put_moment;
 use crate::connect::{Field, Kind, Schema};
-use crate::json::{put_base64, put_escaped, put_integer, put_string};
+use crate::json::{put_base64, put_byte_string, put_escaped, put_integer};
 
 /// The value's content type in structured mode, for the header `content-type`.
 pub const STRUCTURED_CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
@@ -83,6 +83,8 @@ pub struct Identity<'a> {
 pub struct Plan {
     /// `name:…;lsn:`
     id: String,
+    /// From the beginning to there, as JSON.
+    head: Vec<u8>,
     source: String,
     /// From the end of the id to the beginning of the time, as JSON.
     between: Vec<u8>,
@@ -96,27 +98,32 @@ impl Plan {
     pub fn new(prefix: &str, content: Content) -> Plan {
         let source = format!("/debezium/postgresql/{prefix}");
         let mut between = b"\",\"source\":".to_vec();
-        put_string(&mut between, source.as_bytes());
+        put_byte_string(&mut between, source.as_bytes());
         between.extend_from_slice(b",\"specversion\":\"");
         between.extend_from_slice(SPECIFICATION.as_bytes());
         between.extend_from_slice(b"\",\"type\":\"");
         between.extend_from_slice(TYPE.as_bytes());
         between.extend_from_slice(b"\",\"time\":\"");
         let mut after_time = b"\",\"datacontenttype\":".to_vec();
-        put_string(&mut after_time, content.media_type.as_bytes());
+        put_byte_string(&mut after_time, content.media_type.as_bytes());
         if let Some(schema) = &content.schema {
             after_time.extend_from_slice(b",\"dataschema\":");
-            put_string(&mut after_time, schema.as_bytes());
+            put_byte_string(&mut after_time, schema.as_bytes());
         }
         after_time.extend_from_slice(b",\"iodebeziumop\":\"");
-        Plan { id: format!("name:{prefix};lsn:"), source, between, after_time, content }
+        let id = format!("name:{prefix};lsn:");
+        let mut head = b"{\"id\":".to_vec();
+        put_byte_string(&mut head, id.as_bytes());
+        // The id goes on.
+        head.pop();
+        Plan { id, head, source, between, after_time, content }
     }
 
     /// Begins an event in structured mode. The source block and the transaction block follow, in
     /// the format [`Attributes`], then [`put_data`] or [`put_data_bytes`].
     pub fn put_begin(&self, out: &mut Vec<u8>, identity: &Identity<'_>) {
-        out.extend_from_slice(b"{\"id\":\"");
-        self.put_id(out, identity, put_escaped);
+        out.extend_from_slice(&self.head);
+        put_place(out, identity, put_escaped);
         out.extend_from_slice(&self.between);
         put_moment(out, identity.unix_millis.saturating_mul(1000), 3);
         out.extend_from_slice(&self.after_time);
@@ -128,7 +135,8 @@ impl Plan {
     /// the source and the transaction block follow, in the format [`HeaderAttributes`].
     pub fn put_headers(&self, out: &mut Vec<u8>, identity: &Identity<'_>) {
         headers::put_with(out, "ce_id", |out| {
-            self.put_id(out, identity, |out, text| out.extend_from_slice(text));
+            out.extend_from_slice(self.id.as_bytes());
+            put_place(out, identity, |out, text| out.extend_from_slice(text));
         });
         headers::put(out, "ce_source", self.source.as_bytes());
         headers::put(out, "ce_specversion", SPECIFICATION.as_bytes());
@@ -142,21 +150,15 @@ impl Plan {
         }
         headers::put(out, "ce_iodebeziumop", &[identity.operation.letter()]);
     }
+}
 
-    /// The id says where in the database's log the change stands; a re-send has the same.
-    fn put_id(
-        &self,
-        out: &mut Vec<u8>,
-        identity: &Identity<'_>,
-        put: impl Fn(&mut Vec<u8>, &[u8]),
-    ) {
-        put(out, self.id.as_bytes());
-        put_number(out, identity.lsn);
-        out.extend_from_slice(b";txId:");
-        put_number(out, identity.transaction);
-        out.extend_from_slice(b";sequence:");
-        put(out, identity.sequence);
-    }
+/// Where in the database's log the change stands: the rest of the id. A re-send has the same.
+fn put_place(out: &mut Vec<u8>, identity: &Identity<'_>, put_text: impl Fn(&mut Vec<u8>, &[u8])) {
+    put_number(out, identity.lsn);
+    out.extend_from_slice(b";txId:");
+    put_number(out, identity.transaction);
+    out.extend_from_slice(b";sequence:");
+    put_text(out, identity.sequence);
 }
 
 /// Ends an event in structured mode with data that `write` appends as JSON.

@@ -380,7 +380,12 @@ fn array(element: &Type, column: &Column, options: &Options) -> Option<Converted
 
 /// Of a few types the peer has a schema and no values.
 fn empty(column: &Column) -> Option<Converted> {
-    let bits = column.element.as_deref().map(super::types::of);
+    // Bit strings of varying length are left out altogether.
+    let varies = |element: &Column| {
+        element.native.starts_with("varbit") || element.native.starts_with("bit varying")
+    };
+    let element = column.element.as_deref().filter(|element| !varies(element));
+    let bits = element.map(super::types::of);
     let schema = match (bits, column.native.as_str()) {
         (Some(Type::Bit), _) => Schema::new(SchemaKind::Boolean),
         (Some(Type::Bits(length)), _) => Schema::new(SchemaKind::Bytes)

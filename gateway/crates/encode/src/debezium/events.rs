@@ -1,5 +1,6 @@
-//! A table's changes as CloudEvents in structured mode, as Debezium's converter writes them: the
-//! source and transaction blocks as attributes, the rows before and after as data.
+//! A table's changes as CloudEvents: the source and transaction blocks as attributes, the rows
+//! before and after as data. In structured mode as Debezium's converter writes them, in binary mode
+//! with the attributes as headers.
 
 use std::sync::Arc;
 
@@ -8,27 +9,69 @@ use offtake_change::wire::{ChangeView, RowRef};
 
 use super::envelope::{BlockPlan, Envelope, source_names};
 use super::options::UnfitValues;
-use super::plan::{KeyPlan, PlanOptions, Writer};
+use super::plan::{KeyPlan, MessageFormat, PlanOptions, Writer, beside_schema, within};
 use super::row::{Choices, RowPlan, put_row};
 use super::schemas::TableSchemas;
-use super::source::{SourcePlan, number, put_sequence};
+use super::source::{Place, SourcePlan, number, put_sequence};
 use super::value::Scratch;
 use crate::EncodeError;
-use crate::cloudevents::{self, Attributes, Content, Identity};
-use crate::connect::{Format as _, Node};
+use crate::cloudevents::{self, Attributes, Content, HeaderAttributes, Identity};
+use crate::connect::{Format, Node};
 use crate::json::format::{Json, Prepared};
 
 /// The events of a table, prepared.
 #[derive(Clone, Debug)]
 pub(super) struct EventTable {
     key: Option<KeyPlan<Json>>,
+    key_frame: (Vec<u8>, Vec<u8>),
     event: cloudevents::Plan,
-    source: SourcePlan<Attributes>,
-    transaction: BlockPlan<Attributes>,
+    mode: Mode,
+    data_frame: (Vec<u8>, Vec<u8>),
     data: Prepared,
     before: Prepared,
     after: Prepared,
     row: RowPlan<Json>,
+}
+
+/// Where the attributes stand.
+#[derive(Clone, Debug)]
+enum Mode {
+    Structured(Box<Blocks<Attributes>>),
+    Binary(Box<Blocks<HeaderAttributes>>),
+}
+
+/// The blocks of an envelope that become attributes.
+#[derive(Clone, Debug)]
+struct Blocks<F: Format> {
+    source: SourcePlan<F>,
+    transaction: BlockPlan<F>,
+}
+
+impl<F: Format> Blocks<F> {
+    /// `None`: the schema is no envelope's.
+    fn new(
+        options: &PlanOptions,
+        schema: &TableSchema,
+        schemas: &TableSchemas,
+    ) -> Option<Box<Blocks<F>>> {
+        let attributes = Node::<F>::root(&schemas.value);
+        let [_, _, source, transaction, ..] = attributes.children.as_slice() else { return None };
+        Some(Box::new(Blocks {
+            source: SourcePlan::new(source, &source_names(&options.prefix, schema))?,
+            transaction: BlockPlan::new(transaction, &options.debezium)?,
+        }))
+    }
+
+    fn put(
+        &self,
+        out: &mut Vec<u8>,
+        change: &ChangeView<'_>,
+        envelope: &Envelope<'_>,
+        scratch: &mut Scratch,
+    ) {
+        self.source.put(out, change, &mut scratch.bytes);
+        self.transaction.put(out, change, envelope.order, &mut scratch.bytes);
+    }
 }
 
 impl EventTable {
@@ -39,7 +82,7 @@ impl EventTable {
     ) -> Result<EventTable, EncodeError> {
         let debezium = &options.debezium;
         let choices = Choices {
-            loose: true,
+            loose: !debezium.schemas,
             lenient: debezium.unfit_values == UnfitValues::Null,
             format: options.format.name(),
         };
@@ -47,24 +90,42 @@ impl EventTable {
             format: options.format.name(),
             reason: "an envelope has other fields than it should".to_owned(),
         };
-        let attributes = Node::<Attributes>::root(&schemas.value);
-        let [_, _, source, transaction, ..] = attributes.children.as_slice() else {
-            return Err(misshapen());
+        let mode = match options.format {
+            MessageFormat::CloudEventsBinary => {
+                Blocks::new(options, schema, schemas).map(Mode::Binary)
+            }
+            _ => Blocks::new(options, schema, schemas).map(Mode::Structured),
         };
         let row = schemas.value.fields().first().map(|field| &field.schema);
-        let data = Arc::new(cloudevents::data_schema(row.ok_or_else(misshapen)?));
-        let data = Node::<Json>::root(&data);
+        let data_schema = Arc::new(cloudevents::data_schema(row.ok_or_else(misshapen)?));
+        let data = Node::<Json>::root(&data_schema);
         let [before, after] = data.children.as_slice() else { return Err(misshapen()) };
-        let names = source_names(&options.prefix, schema);
+        let frame = |schema| if debezium.schemas { beside_schema(schema) } else { <_>::default() };
         Ok(EventTable {
             key: schemas.key.as_ref().map(|key| KeyPlan::new(key, schemas, choices)),
+            key_frame: schemas.key.as_deref().map(frame).unwrap_or_default(),
             event: cloudevents::Plan::new(&options.prefix, Content::json()),
-            source: SourcePlan::new(source, &names).ok_or_else(misshapen)?,
-            transaction: BlockPlan::new(transaction, debezium).ok_or_else(misshapen)?,
+            mode: mode.ok_or_else(misshapen)?,
             row: RowPlan::new(&schemas.columns, &after.children, choices),
+            data_frame: frame(&data_schema),
             data: data.prepared.clone(),
             before: before.prepared.clone(),
             after: after.prepared.clone(),
+        })
+    }
+
+    fn put_data(
+        &self,
+        out: &mut Vec<u8>,
+        envelope: &Envelope<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), EncodeError> {
+        within(&self.data_frame, out, |out| {
+            let mark = Json::begin_struct(out, &self.data);
+            self.put_image(out, &self.before, envelope.before, None, scratch)?;
+            self.put_image(out, &self.after, envelope.after, envelope.old, scratch)?;
+            Json::end_struct(out, &self.data, mark);
+            Ok(())
         })
     }
 
@@ -87,6 +148,25 @@ impl EventTable {
     }
 }
 
+/// Calls `write` with what identifies a change.
+fn identified<T>(
+    change: &ChangeView<'_>,
+    envelope: &Envelope<'_>,
+    scratch: &mut Scratch,
+    write: impl FnOnce(&Identity<'_>) -> T,
+) -> T {
+    let place = Place::of(change);
+    put_sequence(&mut scratch.bytes, place.previous_commit, change.lsn.0);
+    let lsn = change.lsn.0.cast_signed();
+    write(&Identity {
+        lsn: (lsn != 0).then_some(lsn),
+        transaction: number(change.transaction.unwrap_or_default().id),
+        sequence: &scratch.bytes,
+        unix_millis: place.micros.div_euclid(1000),
+        operation: envelope.operation,
+    })
+}
+
 impl Writer for EventTable {
     fn put_value(
         &self,
@@ -95,27 +175,25 @@ impl Writer for EventTable {
         envelope: &Envelope<'_>,
         scratch: &mut Scratch,
     ) -> Result<(), EncodeError> {
-        let place = super::source::Place::of(change);
-        put_sequence(&mut scratch.bytes, place.previous_commit, change.lsn.0);
-        let transaction = change.transaction.unwrap_or_default();
-        let lsn = change.lsn.0.cast_signed();
-        let identity = Identity {
-            lsn: (lsn != 0).then_some(lsn),
-            transaction: number(transaction.id),
-            sequence: &scratch.bytes,
-            unix_millis: place.micros.div_euclid(1000),
-            operation: envelope.operation,
+        let Mode::Structured(blocks) = &self.mode else {
+            return self.put_data(out, envelope, scratch);
         };
-        self.event.put_begin(out, &identity);
-        self.source.put(out, change, &mut scratch.bytes);
-        self.transaction.put(out, change, envelope.order, &mut scratch.bytes);
-        cloudevents::put_data(out, |out| {
-            let mark = Json::begin_struct(out, &self.data);
-            self.put_image(out, &self.before, envelope.before, None, scratch)?;
-            self.put_image(out, &self.after, envelope.after, envelope.old, scratch)?;
-            Json::end_struct(out, &self.data, mark);
-            Ok(())
-        })
+        identified(change, envelope, scratch, |identity| self.event.put_begin(out, identity));
+        blocks.put(out, change, envelope, scratch);
+        cloudevents::put_data(out, |out| self.put_data(out, envelope, scratch))
+    }
+
+    fn put_attributes(
+        &self,
+        out: &mut Vec<u8>,
+        change: &ChangeView<'_>,
+        envelope: &Envelope<'_>,
+        scratch: &mut Scratch,
+    ) {
+        if let Mode::Binary(blocks) = &self.mode {
+            identified(change, envelope, scratch, |identity| self.event.put_headers(out, identity));
+            blocks.put(out, change, envelope, scratch);
+        }
     }
 
     fn put_key(
@@ -126,7 +204,10 @@ impl Writer for EventTable {
         scratch: &mut Scratch,
     ) -> Result<bool, EncodeError> {
         match (&self.key, image) {
-            (Some(key), Some(row)) => key.put(out, row, scratch).map(|()| true),
+            (Some(key), Some(row)) => {
+                within(&self.key_frame, out, |out| key.put(out, row, scratch))?;
+                Ok(true)
+            }
             _ => Ok(false),
         }
     }

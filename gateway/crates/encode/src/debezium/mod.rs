@@ -65,6 +65,9 @@ pub struct Message<'a> {
     pub value: Option<&'a [u8]>,
     /// Name and value of the header that links the two halves of a moved key.
     pub key_change: Option<(&'static str, &'a [u8])>,
+    /// Further headers, which [`Headers`](crate::cloudevents::Headers) reads: attributes of an
+    /// event in binary mode; mostly none.
+    pub attributes: &'a [u8],
 }
 
 /// Writes messages. Keeps its buffers, so that a change allocates nothing.
@@ -80,6 +83,7 @@ struct Buffers {
     new_key: Vec<u8>,
     value: Vec<u8>,
     header: Vec<u8>,
+    attributes: Vec<u8>,
     scratch: Scratch,
 }
 
@@ -185,9 +189,10 @@ impl Encoder {
             _ => change.after,
         };
         let order = self.count(plan, change);
-        let Buffers { key, value, scratch, .. } = &mut self.buffers;
+        let Buffers { key, value, attributes, scratch, .. } = &mut self.buffers;
         key.clear();
         value.clear();
+        attributes.clear();
         let has_key = table.put_key(key, change, image, scratch)?;
         let envelope = Envelope {
             operation: change.operation,
@@ -197,10 +202,11 @@ impl Encoder {
             order,
         };
         table.put_value(value, change, &envelope, scratch)?;
+        table.put_attributes(attributes, change, &envelope, scratch);
         let key = has_key.then_some(key.as_slice());
-        emit(Message { key, value: Some(value), key_change: None })?;
+        emit(Message { key, value: Some(value), key_change: None, attributes })?;
         if change.operation == Operation::Delete && plan.tombstones {
-            emit(Message { key, value: None, key_change: None })?;
+            emit(Message { key, value: None, key_change: None, attributes: &[] })?;
         }
         Ok(())
     }
@@ -221,30 +227,34 @@ impl Encoder {
         table.put_key(new_key, change, Some(after), scratch)?;
         if !plan.skipped.contains(Operation::Delete) {
             let order = self.count(plan, change);
-            let Buffers { key, value, header, scratch, .. } = &mut self.buffers;
+            let Buffers { key, value, header, attributes, scratch, .. } = &mut self.buffers;
             put_header(plan, header, after, scratch)?;
             let (operation, before) = (Operation::Delete, Some(before));
             let delete = Envelope { operation, before, after: None, old: None, order };
             value.clear();
             table.put_value(value, change, &delete, scratch)?;
+            attributes.clear();
+            table.put_attributes(attributes, change, &delete, scratch);
             let (key, key_change) = (Some(key.as_slice()), Some((NEW_KEY_HEADER, &header[..])));
-            emit(Message { key, value: Some(value), key_change })?;
+            emit(Message { key, value: Some(value), key_change, attributes })?;
             if plan.tombstones {
-                emit(Message { key, value: None, key_change })?;
+                emit(Message { key, value: None, key_change, attributes: &[] })?;
             }
         }
         if plan.skipped.contains(Operation::Create) {
             return Ok(());
         }
         let order = self.count(plan, change);
-        let Buffers { new_key, value, header, scratch, .. } = &mut self.buffers;
+        let Buffers { new_key, value, header, attributes, scratch, .. } = &mut self.buffers;
         put_header(plan, header, before, scratch)?;
         let (operation, after) = (Operation::Create, Some(after));
         let create = Envelope { operation, before: None, after, old: Some(before), order };
         value.clear();
         table.put_value(value, change, &create, scratch)?;
+        attributes.clear();
+        table.put_attributes(attributes, change, &create, scratch);
         let key_change = Some((OLD_KEY_HEADER, &header[..]));
-        emit(Message { key: Some(new_key), value: Some(value), key_change })
+        emit(Message { key: Some(new_key), value: Some(value), key_change, attributes })
     }
 
     /// The change's place in its transaction, where that is wanted.

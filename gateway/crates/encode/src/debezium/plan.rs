@@ -37,6 +37,8 @@ pub enum MessageFormat {
     Json,
     /// CloudEvents in structured mode, see [`crate::cloudevents`].
     CloudEvents,
+    /// CloudEvents in binary mode: the attributes are headers.
+    CloudEventsBinary,
     /// The payload of an opaque change as it is.
     Payload,
 }
@@ -50,7 +52,7 @@ impl MessageFormat {
             MessageFormat::Protobuf => "Protobuf",
             MessageFormat::JsonSchema => "JSON Schema",
             MessageFormat::Json => "flat JSON",
-            MessageFormat::CloudEvents => "CloudEvents",
+            MessageFormat::CloudEvents | MessageFormat::CloudEventsBinary => "CloudEvents",
             MessageFormat::Payload => "payload",
         }
     }
@@ -114,6 +116,16 @@ pub(super) trait Writer {
         scratch: &mut Scratch,
     ) -> Result<(), EncodeError>;
 
+    /// Appends the headers that the message has of its own, as events in binary mode do.
+    fn put_attributes(
+        &self,
+        _out: &mut Vec<u8>,
+        _change: &ChangeView<'_>,
+        _envelope: &Envelope<'_>,
+        _scratch: &mut Scratch,
+    ) {
+    }
+
     /// Appends a key; `false`, and nothing appended, where there is none.
     fn put_key(
         &self,
@@ -172,10 +184,12 @@ impl Plan {
             }
             MessageFormat::Json => Formatted::Flat(FlatTable::new(schema, &key)?),
             // A logical message is no row before and after.
-            MessageFormat::CloudEvents if schema.subject == Subject::Message => {
+            MessageFormat::CloudEvents | MessageFormat::CloudEventsBinary
+                if schema.subject == Subject::Message =>
+            {
                 Formatted::Json(Table::new(options, schema, &schemas)?)
             }
-            MessageFormat::CloudEvents => {
+            MessageFormat::CloudEvents | MessageFormat::CloudEventsBinary => {
                 Formatted::CloudEvents(Box::new(EventTable::new(options, schema, &schemas)?))
             }
             MessageFormat::Payload => Formatted::Payload(PayloadTable::new(schema, &key)?),
@@ -291,13 +305,7 @@ impl Frames {
                 value: (options.value_frame.clone(), Vec::new()),
             };
         }
-        let around = |schema: &Schema| {
-            let mut head = b"{\"schema\":".to_vec();
-            put_schema(&mut head, schema);
-            head.extend_from_slice(b",\"payload\":");
-            (head, b"}".to_vec())
-        };
-        Frames { key: key.map(around).unwrap_or_default(), value: around(value) }
+        Frames { key: key.map(beside_schema).unwrap_or_default(), value: beside_schema(value) }
     }
 
     pub(super) fn key(
@@ -317,8 +325,16 @@ impl Frames {
     }
 }
 
+/// What stands around JSON that has its schema beside it.
+pub(super) fn beside_schema(schema: &Schema) -> (Vec<u8>, Vec<u8>) {
+    let mut head = b"{\"schema\":".to_vec();
+    put_schema(&mut head, schema);
+    head.extend_from_slice(b",\"payload\":");
+    (head, b"}".to_vec())
+}
+
 #[inline]
-fn within(
+pub(super) fn within(
     (head, tail): &(Vec<u8>, Vec<u8>),
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,

@@ -61,6 +61,7 @@ impl Records {
             MessageFormat::DebeziumJson
             | MessageFormat::Json
             | MessageFormat::CloudEvents
+            | MessageFormat::CloudEventsBinary
             | MessageFormat::Payload => {
                 let (key, value) = nodes(options, &key, &value);
                 Formatted::Json(key, value)
@@ -93,7 +94,8 @@ impl Records {
             }
             Ok(())
         })?;
-        Ok(Message { key: Some(&self.key), value: Some(&self.value), key_change: None })
+        let (key, value) = (Some(self.key.as_slice()), Some(self.value.as_slice()));
+        Ok(Message { key, value, key_change: None, attributes: &[] })
     }
 }
 
@@ -142,7 +144,7 @@ impl TransactionRecords {
         let collection = |(name, events): (&str, u64)| {
             Value::Struct(vec![Value::Text(name.to_owned()), count(events)])
         };
-        let collections = counts.collections().into_iter().map(collection).collect();
+        let collections = counts.in_map_order().into_iter().map(collection).collect();
         let counts = [count(counts.total()), Value::Array(collections)];
         self.put("END", id, lsn, counts, commit_unix_us.div_euclid(1000))
     }

@@ -116,7 +116,9 @@ impl Builder {
         if array && matches!(schema.kind, Kind::Map(..)) {
             return refuse(format!("field `{name}` is an array of maps"));
         }
-        if array && schema.default.is_some() {
+        // Of a message type the converter does not register the default.
+        let scalar = Logical::of(schema).is_none() && !matches!(schema.kind, Kind::Struct(_));
+        if array && scalar && schema.default.is_some() {
             return refuse(format!("the elements of field `{name}` have a default"));
         }
         let mut meta = Vec::new();
@@ -312,4 +314,59 @@ fn check_package(package: &str) -> Result<(), EncodeError> {
 
 fn refuse<T>(reason: String) -> Result<T, EncodeError> {
     Err(EncodeError::Schema { format: FORMAT, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn schema(name: &str, fields: &[(&str, Schema)]) -> Schema {
+        let fields = fields.iter().map(|(name, schema)| connect::Field {
+            name: (*name).to_owned(),
+            schema: Arc::new(schema.clone()),
+        });
+        let mut schema = Schema::new(Kind::Struct(fields.collect()));
+        schema.name = Some(name.to_owned());
+        schema
+    }
+
+    #[test]
+    fn what_cannot_be_registered_is_refused_with_its_name() {
+        let int = || Schema::new(Kind::Int32);
+        let array = |schema: Schema| Schema::new(Kind::Array(Arc::new(schema)));
+        let map = || Schema::new(Kind::Map(Arc::new(int()), Arc::new(int())));
+        let moment = Schema::new(Kind::Int64).named("org.apache.kafka.connect.data.Timestamp", 1);
+        for (schema, expected) in [
+            (int(), "its outermost value is no struct"),
+            (schema("a.B", &[("c d", int())]), "`c d` is no name: letters, digits and `_` are"),
+            (schema("a.B", &[("1c", int())]), "`1c` is no name: letters, digits and `_` are"),
+            (schema("a.B-C", &[]), "`B-C` is no name: letters, digits and `_` are"),
+            (schema("a b.C", &[]), "`a b` is no package: letters, digits, `_` and `-` are"),
+            (schema("a..C", &[]), "`a.` is no package: letters, digits, `_` and `-` are"),
+            (schema("a.B", &[("c", array(array(int())))]), "field `c` is an array of arrays"),
+            (schema("a.B", &[("c", array(map()))]), "field `c` is an array of maps"),
+            (
+                schema("a.B", &[("P", int()), ("q", schema("x.P", &[]))]),
+                "`P` names two things in message `B`",
+            ),
+            (
+                schema("a.B", &[("p", schema("x.P", &[])), ("q", schema("y.P", &[("r", int())]))]),
+                "two different structs are called `P`",
+            ),
+            (
+                schema("a.B", &[("c", schema("x.B", &[]))]),
+                "field `c` has the name of the message around it",
+            ),
+            (
+                schema("a.google.B", &[("c", moment)]),
+                "a part of the package hides the type of field `c`",
+            ),
+        ] {
+            let error = file(&schema).unwrap_err();
+            let expected = format!("a schema cannot be written as Protobuf: {expected}");
+            assert_eq!((error.code(), error.to_string()), ("ENCODE_SCHEMA", expected));
+        }
+    }
 }

@@ -29,8 +29,8 @@ pub struct Protobuf;
 #[derive(Clone, Debug)]
 pub struct Prepared {
     tag: Tag,
-    /// What a null becomes: a field's default, or nothing.
-    null: Box<[u8]>,
+    /// What a null becomes: a field's default, or nothing; `None`: it cannot be written.
+    null: Option<Box<[u8]>>,
     shape: Shape,
     /// A field whose value is its type's zero is left out; an array's element is not.
     presence: bool,
@@ -228,22 +228,24 @@ impl Format for Protobuf {
         };
         // Connect gives a field's default where it has no value; elements have no such thing.
         let default = schema.default.as_ref().filter(|_| matches!(place, Place::Field(..)));
-        let mut prepared =
-            Prepared { tag, null: Box::default(), shape, presence: number != 0, guess };
-        if let Some(default) = default {
-            let plain = Arc::new(Schema { default: None, ..schema.clone() });
-            let children = Node::<Protobuf>::root(&plain).children;
-            let node = Node::<Protobuf> { schema: plain, prepared: prepared.clone(), children };
-            let mut null = Vec::new();
-            node.put(&mut null, default);
-            prepared.null = null.into();
-        }
+        let mut prepared = Prepared { tag, null: None, shape, presence: number != 0, guess };
+        prepared.null = match default {
+            Some(default) => {
+                let plain = Arc::new(Schema { default: None, ..schema.clone() });
+                let children = Node::<Protobuf>::root(&plain).children;
+                let node = Node::<Protobuf> { schema: plain, prepared: prepared.clone(), children };
+                let mut null = Vec::new();
+                node.put(&mut null, default);
+                node.takes(default).then(|| null.into())
+            }
+            // An array's element is the only place that is always written.
+            None => prepared.presence.then(Box::default),
+        };
         prepared
     }
 
     fn takes_null(at: &Prepared) -> bool {
-        // An array's element is the only place that is always written.
-        at.presence
+        at.null.is_some()
     }
 
     fn takes_integer(at: &Prepared, value: i64) -> bool {
@@ -255,7 +257,7 @@ impl Format for Protobuf {
     }
 
     fn null(out: &mut Vec<u8>, at: &Prepared) {
-        out.extend_from_slice(&at.null);
+        out.extend_from_slice(at.null.as_deref().unwrap_or_default());
     }
 
     fn boolean(out: &mut Vec<u8>, at: &Prepared, value: bool) {
@@ -373,6 +375,46 @@ mod tests {
             node.put(&mut out, &Value::Struct(value));
             let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, expected, "{double}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The guess at a nested message's length may be wrong in either direction.
+        #[test]
+        fn lengths_are_those_of_what_follows(
+            lengths in proptest::collection::vec(0usize..20_000, 1..4),
+            columns in 1usize..9,
+        ) {
+            let text = Arc::new(Schema::new(Kind::String));
+            let field = |index: usize, schema: &Arc<Schema>| Field {
+                name: format!("f{index}"),
+                schema: Arc::clone(schema),
+            };
+            let row = (0..columns).map(|index| field(index, &text)).collect();
+            let row = Arc::new(Schema::new(Kind::Struct(row)));
+            let rows = (0..lengths.len()).map(|index| field(index, &row)).collect();
+            let node = Node::<Protobuf>::root(&Arc::new(Schema::new(Kind::Struct(rows))));
+            let value = lengths.iter().map(|&length| {
+                let text = Value::Text("x".repeat(length));
+                Value::Struct(std::iter::repeat_n(text, columns).collect())
+            });
+            let mut out = vec![0xff];
+            node.put(&mut out, &Value::Struct(value.collect()));
+            let mut expected = vec![0xff];
+            for (index, &length) in lengths.iter().enumerate() {
+                let mut row = Vec::new();
+                for column in 1..=columns {
+                    if length > 0 {
+                        row.push((column as u8) << 3 | 2);
+                        super::put_varint(&mut row, length as u64);
+                        row.extend(std::iter::repeat_n(b'x', length));
+                    }
+                }
+                expected.push((index as u8 + 1) << 3 | 2);
+                super::put_varint(&mut expected, row.len() as u64);
+                expected.extend(row);
+            }
+            proptest::prop_assert!(out == expected);
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn column(
 }
 
 /// A list column of an element.
+#[allow(dead_code, reason = "each test file uses some of them")]
 pub(crate) fn list(name: &str, element: Column) -> Column {
     let mut column = Column::new(name, Kind::List, format!("list<{}>", element.logical));
     column.native = format!("{}[]", element.native);

@@ -1,0 +1,281 @@
+//! A gateway on a database: stopped longer than a transaction may last, switched between the two
+//! ways of delivering and killed at each step, left without its log, and given a transaction larger
+//! than Kafka's.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use offtake_tests::fixture::{Fixture, PATIENCE};
+use offtake_tests::kafka::{Kafka, Record, skipped};
+use offtake_tests::postgres::{Postgres, Version};
+
+use crate::bench::json;
+
+const TABLE: &str = "create table t (id bigint primary key, note text)";
+
+struct Pipeline {
+    fixture: Fixture,
+    kafka: &'static Kafka,
+    topic: String,
+    next: i64,
+}
+
+impl Pipeline {
+    async fn new(hint: &str, source: &str, kafka_lines: &str) -> Pipeline {
+        let kafka = Kafka::shared();
+        let rest = format!("[kafka]\nbrokers = [\"{}\"]\n{kafka_lines}", kafka.brokers());
+        let postgres = Postgres::shared(Version::System);
+        let fixture = Fixture::new(postgres, hint, TABLE, source, &rest).await.unwrap();
+        let topic = format!("{}.public.t", fixture.database);
+        Pipeline { fixture, kafka, topic, next: 0 }
+    }
+
+    async fn insert(&mut self, rows: i64) {
+        let (from, to) = (self.next, self.next + rows - 1);
+        let sql = format!("insert into t select g, 'n' || g from generate_series({from}, {to}) g");
+        self.fixture.client.batch_execute(&sql).await.unwrap();
+        self.next += rows;
+    }
+
+    /// Waits until Kafka has everything that the log has, and the log every row.
+    fn caught_up(&self) -> serde_json::Value {
+        let rows = self.next as u64;
+        let until = |status: &serde_json::Value| {
+            status["changes"]["logged"].as_u64().is_some()
+                && status["log"]["last_sequence"].as_u64() >= Some(rows)
+                && status["kafka"]["sequence"] == status["log"]["last_sequence"]
+        };
+        self.fixture.gateway.wait_for_status("Kafka to catch up", PATIENCE, until).unwrap()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.kafka.read_committed(&self.topic).unwrap()
+    }
+
+    /// Every row is there once.
+    #[track_caller]
+    fn assert_each_once(&self) {
+        let mut ids: Vec<i64> = self
+            .records()
+            .iter()
+            .map(|record| json(record)["after"]["id"].as_i64().unwrap())
+            .collect();
+        ids.sort_unstable();
+        let missing = (0..self.next).find(|id| ids.binary_search(id).is_err());
+        assert_eq!(missing, None, "lost; {} of {}", ids.len(), self.next);
+        let doubled = ids.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(doubled, None, "doubled; {} of {}", ids.len(), self.next);
+        assert_eq!(ids.len() as i64, self.next);
+    }
+
+    fn delivery(&self, from: &str, to: &str) {
+        let line = |word: &str| format!("delivery = \"{word}\"");
+        self.fixture.gateway.edit(&line(from), &line(to)).unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.fixture.gateway.pid().unwrap().to_string();
+        assert!(Command::new("kill").arg(signal).arg(pid).status().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_hung_longer_than_its_transaction_may_last_goes_on_by_itself() {
+    if skipped("a_gateway_that_hung_longer_than_its_transaction_may_last_goes_on_by_itself") {
+        return;
+    }
+    let lines = "delivery = \"exactly_once\"\ntransaction_interval = \"1s\"\n\
+                 properties = { \"transaction.timeout.ms\" = 5000 }";
+    let mut pipeline = Pipeline::new("hung", "", lines).await;
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(100).await;
+    pipeline.caught_up();
+    // A second transaction waits for the end of its interval; its rows are sent when it hangs.
+    let sent = |status: &serde_json::Value| status["kafka"]["acknowledged"].as_u64();
+    let before = sent(&pipeline.fixture.gateway.status().unwrap());
+    let mut hung = false;
+    let deadline = Instant::now() + PATIENCE;
+    while !hung && Instant::now() < deadline {
+        pipeline.insert(50).await;
+        let status = pipeline.fixture.gateway.status().unwrap();
+        let open = status["kafka"]["sequence"] != status["log"]["last_sequence"];
+        if open && sent(&status) > before {
+            pipeline.signal("-STOP");
+            hung = true;
+        }
+    }
+    assert!(hung, "no transaction was open at any look");
+    // What is waited for is the brokers' own clock.
+    std::thread::sleep(Duration::from_secs(8));
+    pipeline.signal("-CONT");
+    pipeline.insert(100).await;
+    let status = pipeline.caught_up();
+    assert_eq!(status["kafka"]["state"], "RUNNING", "{status}");
+    pipeline.assert_each_once();
+    pipeline.fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switching_under_kills_at_each_step_loses_and_doubles_nothing() {
+    if skipped("switching_under_kills_at_each_step_loses_and_doubles_nothing") {
+        return;
+    }
+    let (exactly, least) = ("exactly_once", "at_least_once");
+    let mut pipeline = Pipeline::new("switch", "", "delivery = \"at_least_once\"").await;
+    let mut delivery = least;
+    for (next, point) in [
+        (exactly, "kafka.before_init"),
+        (least, "kafka.after_take_over"),
+        (exactly, "kafka.after_init"),
+        (least, "cursor.before_write"),
+        (exactly, "kafka.after_recovery"),
+        (least, "cursor.after_write"),
+        (exactly, "kafka.before_commit"),
+        (least, "kafka.after_take_over"),
+        (exactly, "kafka.during_commit"),
+        (least, "kafka.after_take_over"),
+        (exactly, "kafka.after_commit"),
+    ] {
+        // In order first, so that at-least-once delivery leaves nothing to be sent again.
+        pipeline.fixture.start().unwrap();
+        pipeline.insert(200).await;
+        pipeline.caught_up();
+        pipeline.fixture.stop().unwrap();
+        pipeline.assert_each_once();
+        pipeline.insert(200).await;
+        pipeline.delivery(delivery, next);
+        delivery = next;
+        // Killed at the step that takes the other's cursor over, before anything is sent.
+        pipeline.fixture.gateway.start(&format!("{point}=1")).unwrap();
+        pipeline.fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    }
+    pipeline.fixture.start().unwrap();
+    let status = pipeline.caught_up();
+    assert_eq!(status["kafka"]["delivery"], exactly);
+    pipeline.fixture.stop().unwrap();
+    pipeline.assert_each_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_is_gone_on_from_the_cursor_that_kafka_holds() {
+    if skipped("a_lost_log_is_gone_on_from_the_cursor_that_kafka_holds") {
+        return;
+    }
+    let source = "ack = \"sinks\"\nidle_interval = \"100ms\"";
+    let mut pipeline = Pipeline::new("lost", source, "delivery = \"exactly_once\"").await;
+    pipeline.insert(50).await;
+    pipeline.fixture.start().unwrap();
+    pipeline.caught_up();
+    // A cursor behind the end of the copy, not in it.
+    pipeline.insert(1).await;
+    pipeline.caught_up();
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        // Killed in the middle: the log is ahead of Kafka.
+        for _ in 0..20 {
+            pipeline.insert(20).await;
+        }
+        pipeline.fixture.gateway.kill().unwrap();
+        pipeline.insert(30).await;
+        let data = pipeline.fixture.folder().join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        pipeline.fixture.start().unwrap();
+        let status = pipeline.caught_up();
+        ids.push(status["log"]["id"].as_str().unwrap().to_owned());
+        assert_eq!(status["kafka"]["state"], "RUNNING", "round {round}: {status}");
+        pipeline.assert_each_once();
+        assert!(pipeline.fixture.gateway.output().contains("going on from the cursor"));
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "each log has an id of its own");
+    pipeline.fixture.stop().unwrap();
+    // Started over on purpose, nothing is gone on from.
+    pipeline.fixture.command(&["resync", "--yes"]).unwrap().expect(0, &["removed the cursor"]);
+    pipeline.fixture.start().unwrap();
+    let copied = |status: &serde_json::Value| {
+        status["kafka"]["sequence"].as_u64() == Some(pipeline.next as u64)
+    };
+    pipeline.fixture.gateway.wait_for_status("the table is copied", PATIENCE, copied).unwrap();
+    let reads = pipeline.records().iter().filter(|record| json(record)["op"] == "r").count();
+    assert_eq!(reads as i64, pipeline.next + 50, "the first copy had 50 rows");
+    pipeline.fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_waits_for_the_sinks_forgets_nothing_that_kafka_has_not() {
+    if skipped("a_source_that_waits_for_the_sinks_forgets_nothing_that_kafka_has_not") {
+        return;
+    }
+    let source = "ack = \"sinks\"\nidle_interval = \"100ms\"";
+    let lines = "delivery = \"exactly_once\"\ntransaction_interval = \"10s\"";
+    let mut pipeline = Pipeline::new("sinks", source, lines).await;
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(10).await;
+    pipeline.caught_up();
+    // The next transaction of Kafka is open for ten seconds.
+    let before = pipeline.fixture.confirmed().await.unwrap();
+    pipeline.insert(10).await;
+    let logged = |status: &serde_json::Value| status["log"]["last_sequence"] == 20;
+    pipeline.fixture.gateway.wait_for_status("the log has them", PATIENCE, logged).unwrap();
+    let committed: i64 = {
+        let sql = "select (pg_current_wal_lsn() - '0/0')::int8";
+        pipeline.fixture.client.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let status = pipeline.fixture.gateway.status().unwrap();
+    let confirmed = pipeline.fixture.confirmed().await.unwrap();
+    assert_eq!(status["kafka"]["sequence"], 10, "{status}");
+    assert!(confirmed < Some(committed), "{before:?} {confirmed:?} {committed}");
+    pipeline.caught_up();
+    let deadline = Instant::now() + PATIENCE;
+    while pipeline.fixture.confirmed().await.unwrap() < Some(committed) {
+        assert!(Instant::now() < deadline, "it is confirmed once Kafka has it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    pipeline.fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_larger_than_kafkas_is_cut_and_says_so_and_its_headers_put_it_together() {
+    let name =
+        "a_transaction_larger_than_kafkas_is_cut_and_says_so_and_its_headers_put_it_together";
+    if skipped(name) {
+        return;
+    }
+    let lines = "delivery = \"exactly_once\"\nheaders = [\"transaction\"]\n\
+                 topics = { partitions = 3 }";
+    let mut pipeline = Pipeline::new("cut", "", lines).await;
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(3).await;
+    let rows = 75_000;
+    let (from, to) = (pipeline.next, pipeline.next + rows - 1);
+    let sql =
+        format!("insert into t select g, repeat('x', 900) from generate_series({from},{to}) g");
+    pipeline.fixture.client.batch_execute(&sql).await.unwrap();
+    pipeline.next += rows;
+    let status = pipeline.caught_up();
+    assert!(status["kafka"]["transactions"]["cut"].as_u64() >= Some(1), "{status}");
+    let output = pipeline.fixture.gateway.output();
+    assert_eq!(output.matches("is committed in parts").count(), 1, "{output}");
+    pipeline.assert_each_once();
+    let mut transactions: std::collections::BTreeMap<String, (u64, Option<u64>)> =
+        std::collections::BTreeMap::new();
+    for record in pipeline.records() {
+        let header = |name: &str| {
+            let found = record.headers.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+        };
+        let entry = transactions.entry(header("offtake.transaction").unwrap()).or_default();
+        entry.0 += 1;
+        if let Some(last) = header("offtake.last") {
+            assert_eq!(entry.1, None, "one change of a transaction is its last");
+            entry.1 = last.parse().ok();
+        }
+    }
+    let mut sizes: Vec<u64> = transactions.values().map(|(found, _)| *found).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [3, rows as u64]);
+    for (found, told) in transactions.values() {
+        assert_eq!(Some(*found), *told);
+    }
+    pipeline.fixture.stop().unwrap();
+}
