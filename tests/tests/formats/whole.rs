@@ -157,3 +157,35 @@ async fn one_table_in_every_format_is_read_back_as_the_table() {
     }
     fixture.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logical_message_has_schemas_under_subjects_by_topic_and_record() {
+    if skipped("a_logical_message_has_schemas_under_subjects_by_topic_and_record") {
+        return;
+    }
+    let registry = SchemaRegistry::shared();
+    let kafka = Kafka::shared();
+    let (brokers, url) = (kafka.brokers(), registry.url());
+    let rest = format!(
+        "[kafka]\nbrokers = [\"{brokers}\"]\nformat = \"avro\"\n\
+         registry = {{ url = \"{url}\", subject_names = \"topic_record_name\" }}"
+    );
+    let sql = "create table t (id int primary key)";
+    let mut fixture = pipeline("message", sql, &rest).await;
+    fixture.start().unwrap();
+    let emit = "select pg_logical_emit_message(true, 'audit', 'hello')";
+    fixture.client.batch_execute(emit).await.unwrap();
+    kafka_has(&fixture, 1);
+    let topic = format!("{}.message", fixture.database);
+    let client = Confluent::new(brokers, &url).unwrap();
+    let read = client.consume(&topic, Form::Avro, Form::Avro, 1).unwrap();
+    assert_eq!(read[0].key, json!({"prefix": "audit"}));
+    assert_eq!(read[0].value["op"], "m");
+    let content = json!({"prefix": "audit", "content": {"bytes": "aGVsbG8="}});
+    assert_eq!(read[0].value["message"], content);
+    for part in ["Key", "Value"] {
+        let subject = format!("{topic}-io.debezium.connector.postgresql.Message{part}");
+        assert_eq!(registry.versions(&subject).unwrap(), [1], "{subject}");
+    }
+    fixture.stop().unwrap();
+}

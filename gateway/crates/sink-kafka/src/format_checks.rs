@@ -10,6 +10,7 @@ use offtake_registry::{Part, ProbeOutcome as Outcome, Registry, SchemaType, Want
 
 use crate::probe::{ProbeItem, ProbeOutcome, ProbeStream};
 use crate::publications::schema_type;
+use crate::topic_names::topic_of;
 use crate::topic_rules::TopicRule;
 use crate::{KafkaError, KafkaOptions, Subjects, table_rules};
 
@@ -47,16 +48,17 @@ fn judge_stream(
     subjects: &mut Vec<Subject>,
     items: &mut Vec<ProbeItem>,
 ) {
+    let topic = topic_of(&stream.stream);
     if stream.has_plugins {
         let by_topic = options.subjects == Subjects::TopicName;
         if let Some(schema_type) = schema_type(rule.format).filter(|_| by_topic) {
-            let name = options.subjects.subject(&stream.stream, "", Part::Value);
+            let name = options.subjects.subject(&topic, "", Part::Value);
             subjects.push(Subject { name, schema_type, text: None });
         }
         return;
     }
     for table in &stream.tables {
-        match of_table(options, &stream.stream, rule, table) {
+        match of_table(options, &topic, rule, table) {
             Ok(found) => subjects.extend(found),
             // Said already, where keys are judged.
             Err(KafkaError::KeyColumn { .. }) => {}
