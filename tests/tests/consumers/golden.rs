@@ -14,6 +14,8 @@ use crate::confluent::{send_all, topic};
 
 const AVRO: &str = include_str!("../../../gateway/crates/encode/tests/golden/avro.jsonl");
 const PROTOBUF: &str = include_str!("../../../gateway/crates/encode/tests/golden/protobuf.jsonl");
+const PROTOBUF_RECORDS: &str =
+    include_str!("../../../gateway/crates/encode/tests/golden/protobuf.records.jsonl");
 const JSON: &str = include_str!("../../../gateway/crates/encode/tests/golden/json_schema.jsonl");
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -81,14 +83,26 @@ fn every_avro_record_of_a_valid_schema_is_read() {
     }
 }
 
+/// The answers, each with what its record is about.
+fn with_cases(answers: &str, records: &str) -> String {
+    let lines = answers.lines().zip(records.lines()).map(|(answer, record)| {
+        let mut answer: Value = serde_json::from_str(answer).unwrap();
+        let record: Value = serde_json::from_str(record).unwrap();
+        answer["case"] = record["schema"]["doc"].as_str().unwrap_or_default().into();
+        answer.to_string() + "\n"
+    });
+    lines.collect()
+}
+
 #[test]
 fn every_protobuf_record_of_a_valid_schema_is_read() {
     if skipped("every_protobuf_record_of_a_valid_schema_is_read") {
         return;
     }
     // Here the golden bytes begin with the message's place.
-    let names = ("registered", "hex");
-    let read = read(SchemaType::Protobuf, Form::Protobuf, PROTOBUF, names, write_frame);
+    let names = ("schema", "bytes");
+    let golden = with_cases(PROTOBUF, PROTOBUF_RECORDS);
+    let read = read(SchemaType::Protobuf, Form::Protobuf, &golden, names, write_frame);
     for (line, error) in refused(&read) {
         // Confluent's converter registers a package that is none; no protoc takes it.
         let is_package = line["case"].as_str().unwrap().starts_with("package with a");
@@ -98,7 +112,7 @@ fn every_protobuf_record_of_a_valid_schema_is_read() {
     assert_eq!(numbers.1.value, json!({"v0": 0, "v1": 1, "v2": -1, "v3": 127, "v4": -128}));
     let mut frame = Vec::new();
     write_protobuf_frame(SchemaId(1), &[0], &mut frame);
-    assert_eq!(frame[5..], bytes(read[0].0["hex"].as_str().unwrap())[..1]);
+    assert_eq!(frame[5..], bytes(read[0].0["bytes"].as_str().unwrap())[..1]);
 }
 
 #[test]
