@@ -16,7 +16,7 @@ const GOLDEN: [(SchemaType, &str, &str); 3] = [
     ),
     (
         SchemaType::Protobuf,
-        "registered",
+        "schema",
         include_str!("../../../gateway/crates/encode/tests/golden/protobuf.jsonl"),
     ),
     (
