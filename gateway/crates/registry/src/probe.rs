@@ -17,7 +17,7 @@ pub enum ProbeOutcome {
 /// One line of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeItem {
-    /// What was looked at: `schema registry`, or `subject NAME`.
+    /// What was looked at: `schema registry`, `subject NAME`; a sink has names of its own.
     pub name: String,
     /// How it turned out.
     pub outcome: ProbeOutcome,
@@ -118,9 +118,10 @@ impl Registry {
 }
 
 impl ProbeItem {
-    fn ok(name: &str, text: impl Into<String>) -> ProbeItem {
+    /// An item that is as it should be.
+    pub fn ok(name: impl Into<String>, text: impl Into<String>) -> ProbeItem {
         ProbeItem {
-            name: name.to_owned(),
+            name: name.into(),
             outcome: ProbeOutcome::Ok,
             code: "",
             text: text.into(),

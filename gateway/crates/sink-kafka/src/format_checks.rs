@@ -6,9 +6,9 @@
 
 use offtake_change::TableSchema;
 use offtake_encode::debezium::Plan;
-use offtake_registry::{Part, ProbeOutcome as Outcome, Registry, SchemaType, Wanted};
+use offtake_registry::{Part, ProbeItem, Registry, SchemaType, Wanted};
 
-use crate::probe::{ProbeItem, ProbeOutcome, ProbeStream};
+use crate::probe::{ProbeStream, failed};
 use crate::publications::schema_type;
 use crate::topic_names::topic_of;
 use crate::topic_rules::TopicRule;
@@ -34,9 +34,9 @@ pub(crate) fn judge(options: &KafkaOptions, streams: &[ProbeStream]) -> Vec<Prob
     match Registry::new(registry) {
         Ok(registry) => {
             let wanted: Vec<Wanted<'_>> = subjects.iter().map(wanted).collect();
-            items.extend(registry.probe(&wanted).into_iter().map(item));
+            items.extend(registry.probe(&wanted));
         }
-        Err(error) => items.push(ProbeItem::error("schema registry", &error.into())),
+        Err(error) => items.push(failed("schema registry", &error.into())),
     }
     items
 }
@@ -64,7 +64,7 @@ fn judge_stream(
             Err(KafkaError::KeyColumn { .. }) => {}
             Err(error) => {
                 let name = format!("table {}", table.qualified_name());
-                items.push(ProbeItem::error(name, &error));
+                items.push(failed(name, &error));
             }
         }
     }
@@ -93,14 +93,4 @@ fn of_table(
 fn wanted(subject: &Subject) -> Wanted<'_> {
     let Subject { name, schema_type, text } = subject;
     Wanted { subject: name, schema_type: *schema_type, schema: text.as_deref(), references: &[] }
-}
-
-fn item(found: offtake_registry::ProbeItem) -> ProbeItem {
-    let offtake_registry::ProbeItem { name, outcome, code, text, next_step } = found;
-    let outcome = match outcome {
-        Outcome::Ok => ProbeOutcome::Ok,
-        Outcome::Warning => ProbeOutcome::Warning,
-        Outcome::Error => ProbeOutcome::Error,
-    };
-    ProbeItem { name, outcome, code, text, next_step }
 }

@@ -16,56 +16,19 @@ use crate::topic_rules::TopicRule;
 use crate::topics::{Look, look};
 use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client, format_checks, table_rules};
+use offtake_registry::{ProbeItem, ProbeOutcome};
 
 /// How long one question for the brokers waits before it is looked what was heard.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How an item turned out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeOutcome {
-    /// As it should be.
-    Ok,
-    /// It will work, but somebody should know.
-    Warning,
-    /// It will not work.
-    Error,
-}
-
-/// One line of a check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeItem {
-    /// What was looked at: `brokers`, `topic NAME`, `table NAME`, `schema registry` or `subject
-    /// NAME`.
-    pub name: String,
-    /// How it turned out.
-    pub outcome: ProbeOutcome,
-    /// Stable code; empty where nothing is wrong.
-    pub code: &'static str,
-    /// What was found.
-    pub text: String,
-    /// What to do; empty where nothing is to be done.
-    pub next_step: String,
-}
-
-impl ProbeItem {
-    pub(crate) fn ok(name: impl Into<String>, text: impl Into<String>) -> ProbeItem {
-        ProbeItem {
-            name: name.into(),
-            outcome: ProbeOutcome::Ok,
-            code: "",
-            text: text.into(),
-            next_step: String::new(),
-        }
-    }
-
-    pub(crate) fn error(name: impl Into<String>, error: &KafkaError) -> ProbeItem {
-        ProbeItem {
-            name: name.into(),
-            outcome: ProbeOutcome::Error,
-            code: error.code(),
-            text: error.to_string(),
-            next_step: error.next_step().to_owned(),
-        }
+/// An item that will not work, for this reason.
+pub(crate) fn failed(name: impl Into<String>, error: &KafkaError) -> ProbeItem {
+    ProbeItem {
+        name: name.into(),
+        outcome: ProbeOutcome::Error,
+        code: error.code(),
+        text: error.to_string(),
+        next_step: error.next_step().to_owned(),
     }
 }
 
@@ -88,8 +51,8 @@ pub fn probe(options: &KafkaOptions, streams: &[ProbeStream]) -> Vec<ProbeItem> 
     // be within one.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut items = probe_here(options, streams)
-                .unwrap_or_else(|error| vec![ProbeItem::error("kafka", &error)]);
+            let mut items =
+                probe_here(options, streams).unwrap_or_else(|error| vec![failed("kafka", &error)]);
             items.extend(format_checks::judge(options, streams));
             items
         });
@@ -143,9 +106,9 @@ fn probe_here(
             },
             Ok(Look::Missing) => {
                 let error = KafkaError::TopicMissing { topic: topic.to_owned() };
-                vec![ProbeItem::error(format!("topic {topic}"), &error)]
+                vec![failed(format!("topic {topic}"), &error)]
             }
-            Err(error) => vec![ProbeItem::error(format!("topic {topic}"), &error)],
+            Err(error) => vec![failed(format!("topic {topic}"), &error)],
         });
         items.extend(table_rules::judge(topic, &it.tables, rule, facts.is_compacted()));
     }
@@ -215,5 +178,5 @@ fn not_ready(topic: &str, reason: String) -> ProbeItem {
 
 fn refused(topic: &str, reason: &str) -> ProbeItem {
     let (topic, reason) = (topic.to_owned(), reason.to_owned());
-    ProbeItem::error(format!("topic {topic}"), &KafkaError::TopicCreate { topic, reason })
+    failed(format!("topic {topic}"), &KafkaError::TopicCreate { topic, reason })
 }

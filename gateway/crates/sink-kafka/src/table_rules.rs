@@ -8,8 +8,9 @@ use std::sync::Arc;
 use offtake_change::{Kind, ReplicaIdentity, Subject, TableSchema};
 
 use crate::KafkaError;
-use crate::probe::{ProbeItem, ProbeOutcome};
+use crate::probe::failed;
 use crate::topic_rules::TopicRule;
+use offtake_registry::{ProbeItem, ProbeOutcome};
 
 /// A schema with the key that a rule chooses.
 ///
@@ -67,7 +68,7 @@ fn judge_key(table: &TableSchema, rule: &TopicRule, items: &mut Vec<ProbeItem>) 
         else {
             let error =
                 KafkaError::KeyColumn { table: table.qualified_name(), column: name.clone() };
-            items.push(ProbeItem::error(format!("table {}", table.qualified_name()), &error));
+            items.push(failed(format!("table {}", table.qualified_name()), &error));
             continue;
         };
         if column.nullable {
@@ -97,7 +98,7 @@ fn judge_partition(table: &TableSchema, rule: &TopicRule, items: &mut Vec<ProbeI
         else {
             let error =
                 KafkaError::PartitionColumn { table: table.qualified_name(), column: name.clone() };
-            items.push(ProbeItem::error(format!("table {}", table.qualified_name()), &error));
+            items.push(failed(format!("table {}", table.qualified_name()), &error));
             continue;
         };
         if column.kind == Kind::List {

@@ -3,9 +3,10 @@
 
 use crate::KafkaError;
 use crate::admin::Config;
-use crate::probe::{ProbeItem, ProbeOutcome};
+use crate::probe::failed;
 use crate::topic_rules::{TopicRule, is_compacting};
 use crate::topics::Found;
+use offtake_registry::{ProbeItem, ProbeOutcome};
 
 /// The oldest brokers that do: idempotent producers and records with headers are settled there.
 const LEAST_VERSION: (u32, u32) = (2, 1);
@@ -23,7 +24,7 @@ pub(crate) fn version(broker: &Config) -> Option<ProbeItem> {
     (found < LEAST_VERSION).then(|| {
         let version = version.clone();
         let error = KafkaError::BrokerTooOld { version, least: LEAST_VERSION_NAME };
-        ProbeItem::error("brokers", &error)
+        failed("brokers", &error)
     })
 }
 
