@@ -19,7 +19,7 @@ use crate::follower::Follower;
 use crate::sets::Set;
 
 /// How long the slowest side may take for a step.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How long one look for new records takes.
 const LOOK: Duration = Duration::from_millis(30);
 /// The table whose rows say how far a side is.
