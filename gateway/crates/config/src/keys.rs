@@ -461,8 +461,9 @@ const KEYS: &[Key] = &[
         range: "1ms to 10s",
         example: "\"20ms\"",
         text: "How long a Kafka transaction collects. A change that comes after a pause of that \
-               length is committed at once. A transaction ends where one of the database ends; \
-               only one of more than 64 MiB or 10 s is cut.",
+               length is committed at once; while the sink is behind the log, four times as much is \
+               collected. A transaction ends where one of the database ends; only one of more than \
+               64 MiB or 10 s is cut.",
         ..key("kafka", "transaction_interval", Kind::Duration)
     },
     Key {

@@ -33,6 +33,7 @@ mod format_checks;
 mod handover;
 mod headers;
 mod heartbeat;
+mod lent;
 mod oauth;
 mod options;
 mod oversize;
