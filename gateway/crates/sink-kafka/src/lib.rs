@@ -40,6 +40,7 @@ mod oversize;
 mod partition;
 mod probe;
 mod publications;
+mod registry_wait;
 mod session;
 mod sink;
 mod statistics;
