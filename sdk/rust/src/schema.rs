@@ -1,7 +1,7 @@
 //! A table's schema, and what a plugin says of itself and wants of a table.
 
 use crate::bindings::exports::offtake::transform::plugin;
-use crate::bindings::offtake::transform::types::{Form, Wants};
+use crate::bindings::offtake::transform::types::{Form, Shape, Wants};
 use crate::{ColumnInfo, Failure, Kind, Schema, Subject};
 
 impl Schema {
@@ -130,6 +130,35 @@ impl Interest {
             extra: Vec::new(),
         };
         Interest { wire }
+    }
+
+    /// From here on the table's key is these columns, in this order, instead of its own; none: no
+    /// key. The next plugin, the log, gRPC and Kafka go by it, also where this plugin asks for
+    /// nothing else. Choose columns that the replica identity has: the key of a delete lacks others.
+    ///
+    /// # Errors
+    /// The table has no such column.
+    pub fn keyed_by<S: AsRef<str>>(
+        mut self,
+        schema: &Schema,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Interest, Failure> {
+        let mut key: Vec<u32> = Vec::new();
+        for name in names {
+            let name = name.as_ref();
+            let Some((ordinal, _)) = schema.column(name) else {
+                let table = schema.qualified_name();
+                return Err(Failure::permanent(format!(
+                    "{table} has no column {name} for its key"
+                )));
+            };
+            if !key.contains(&ordinal) {
+                key.push(ordinal);
+            }
+        }
+        let (remove, retype, add) = (Vec::new(), Vec::new(), Vec::new());
+        self.wire.shape = Some(Shape { remove, retype, add, key: Some(key) });
+        Ok(self)
     }
 
     /// The before images as well. A plugin that protects gets them unasked.

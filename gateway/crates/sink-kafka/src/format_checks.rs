@@ -57,7 +57,7 @@ fn judge_stream(
         }
         return;
     }
-    for table in &stream.tables {
+    for table in stream.tables.iter().map(|table| &table.output) {
         match of_table(options, &topic, rule, table) {
             Ok(found) => subjects.extend(found),
             // Said already, where keys are judged.
