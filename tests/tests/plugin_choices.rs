@@ -207,6 +207,7 @@ async fn check_foresees_a_key_that_deletes_lack_and_the_run_says_so() {
     }
     let kafka = Kafka::shared();
     let sql = "create table orders (id int primary key, tenant text);
+        create table strict (id int primary key, tenant text not null);
         create table keyless (tenant text not null);
         alter table keyless replica identity full;";
     let rules = "[[kafka.topic]]\nstreams = [\"*\"]\nconfig = { \"cleanup.policy\" = \"compact\" }";
@@ -226,22 +227,29 @@ async fn check_foresees_a_key_that_deletes_lack_and_the_run_says_so() {
     assert!(!ended.out.contains("KAFKA_COMPACT_NO_KEY"), "{}", ended.out);
     fixture.start().unwrap();
     let changes = "insert into orders values (1, 'acme'); delete from orders where id = 1;
+        insert into strict values (1, 'acme'); delete from strict where id = 1;
         insert into keyless values ('acme');";
     fixture.client.batch_execute(changes).await.unwrap();
-    kafka_has(&fixture, 3);
-    let found = records(kafka, &fixture, "orders");
-    let mut seen: Vec<(String, String)> =
-        found.iter().map(|record| (operation(record), key(record))).collect();
-    seen.sort();
+    kafka_has(&fixture, 5);
+    let seen = |table: &str| -> Vec<(String, String)> {
+        let found = records(kafka, &fixture, table);
+        let mut seen: Vec<_> =
+            found.iter().map(|record| (operation(record), key(record))).collect();
+        seen.sort();
+        seen
+    };
     // As Debezium does under `message.key.columns`.
     let is = |operation: &str, key: &str| (operation.to_owned(), key.to_owned());
     let (acme, unknown) = (r#"{"tenant":"acme"}"#, r#"{"tenant":null}"#);
-    assert_eq!(seen, [is("-", unknown), is("c", acme), is("d", unknown)]);
+    assert_eq!(seen("orders"), [is("-", unknown), is("c", acme), is("d", unknown)]);
+    let made_up = r#"{"tenant":""}"#;
+    assert_eq!(seen("strict"), [is("-", made_up), is("c", acme), is("d", made_up)]);
     assert_eq!(key(&records(kafka, &fixture, "keyless")[0]), acme);
     let said = fixture.gateway.output();
     let lines = said.lines().filter(|line| line.contains("PLUGIN_KEY_IDENTITY"));
     let lines: Vec<&str> = lines.collect();
-    assert_eq!(lines.len(), 1, "once a definition: {lines:?}");
+    assert_eq!(lines.len(), 2, "once a definition: {lines:?}");
     assert!(lines[0].contains("public.orders") && lines[0].contains("tenant"), "{}", lines[0]);
+    assert!(lines[1].contains("public.strict"), "{}", lines[1]);
     fixture.stop().unwrap();
 }

@@ -160,14 +160,16 @@ fn written_streams(
     let mut streams: BTreeMap<String, ProbeStream> = BTreeMap::new();
     for table in &preflight.tables {
         for target in router.targets(&bare(&table.namespace, &table.name)) {
-            streams.entry(target.stream).or_default().has_plugins |= !target.plugins.is_empty();
+            streams.entry(target.stream).or_default();
         }
     }
-    for definition in &preflight.definitions {
-        for target in router.targets(definition) {
-            let output = outputs.after(&target.plugins, definition);
-            let table = ProbeTable { source: Arc::clone(definition), output };
-            streams.entry(target.stream).or_default().tables.push(table);
+    for source in &preflight.definitions {
+        for target in router.targets(source) {
+            let output = outputs.after(&target.plugins, source);
+            let stream = streams.entry(target.stream).or_default();
+            stream.is_unknown |= output.is_none();
+            let output = output.unwrap_or_else(|| Arc::clone(source));
+            stream.tables.push(ProbeTable { source: Arc::clone(source), output });
         }
     }
     streams.into_iter().map(|(stream, found)| ProbeStream { stream, ..found }).collect()
@@ -332,7 +334,8 @@ fn handed_to<'p>(
             target.plugins.get(..place)
         });
         if let Some(before) = places.next() {
-            tables.push(plugins::Handed { source, input: outputs.after(before, source) });
+            let input = outputs.after(before, source).unwrap_or_else(|| Arc::clone(source));
+            tables.push(plugins::Handed { source, input });
         }
     }
     tables

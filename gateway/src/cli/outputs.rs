@@ -1,8 +1,8 @@
 //! What plugins make of the definitions of tables, for `offtake check`: the same chain over the same
 //! definitions as the running pipeline has, without a row.
 //!
-//! A plugin that cannot be loaded or that refuses a table is passed over here; it has a finding of
-//! its own.
+//! Where a plugin cannot be loaded or refuses a table, what leaves the chain is not known; the
+//! plugin has a finding of its own.
 
 use std::sync::Arc;
 
@@ -21,10 +21,14 @@ impl<'p> Outputs<'p> {
         Outputs { plugins, instances: plugins.iter().map(|_| None).collect() }
     }
 
-    /// The definition as the last of these plugins puts it out.
-    pub fn after(&mut self, plugins: &[usize], table: &Arc<TableSchema>) -> Arc<TableSchema> {
+    /// The definition as the last of these plugins puts it out; `None`: it is not known.
+    pub fn after(
+        &mut self,
+        plugins: &[usize],
+        table: &Arc<TableSchema>,
+    ) -> Option<Arc<TableSchema>> {
         let input = Arc::clone(table);
-        plugins.iter().fold(input, |input, &plugin| self.after_one(plugin, &input).unwrap_or(input))
+        plugins.iter().try_fold(input, |input, &plugin| self.after_one(plugin, &input))
     }
 
     fn after_one(&mut self, plugin: usize, input: &Arc<TableSchema>) -> Option<Arc<TableSchema>> {

@@ -377,7 +377,7 @@ fn a_dead_letter_gets_into_a_full_log() {
 
 fn tables(bench: &Bench, tables: Vec<TableSchema>) -> Vec<ProbeStream> {
     let tables = tables.into_iter().map(|table| Arc::new(table).into()).collect();
-    vec![ProbeStream { stream: bench.topic.clone(), tables, has_plugins: false }]
+    vec![ProbeStream { stream: bench.topic.clone(), tables, is_unknown: false }]
 }
 
 #[test]

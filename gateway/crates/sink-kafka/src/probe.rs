@@ -54,8 +54,8 @@ pub struct ProbeStream {
     pub stream: String,
     /// Its tables.
     pub tables: Vec<ProbeTable>,
-    /// Plugins stand between the tables and the stream: what they make of a table is not known.
-    pub has_plugins: bool,
+    /// A plugin before the stream could not be asked: what it makes of a table is not known.
+    pub is_unknown: bool,
 }
 
 /// Looks whether the brokers answer, whether each topic is there or could be created, whether it is
