@@ -176,3 +176,42 @@ impl Interest {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let column = |name: &str| ColumnInfo {
+            name: name.to_owned(),
+            kind: Kind::Text,
+            logical: "text".to_owned(),
+            native: "text".to_owned(),
+            nullable: false,
+        };
+        Schema {
+            id: 1,
+            subject: Subject::Table,
+            database: "shop".to_owned(),
+            namespace: "public".to_owned(),
+            table: "orders".to_owned(),
+            version: 1,
+            columns: vec![column("id"), column("tenant")],
+            key: vec![0],
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_is_chosen_by_names_in_their_order_and_each_once() {
+        let schema = schema();
+        let key = |names: &[&str]| {
+            let interest = Interest::none().keyed_by(&schema, names).expect("they are columns");
+            interest.wire.shape.and_then(|shape| shape.key)
+        };
+        assert_eq!(key(&["tenant", "id", "tenant"]), Some(vec![1, 0]));
+        assert_eq!(key(&[]), Some(Vec::new()));
+        let refused = Interest::none().keyed_by(&schema, ["tenat"]).expect_err("it was accepted");
+        assert_eq!(refused.message, "public.orders has no column tenat for its key");
+    }
+}
