@@ -49,7 +49,7 @@ fn judge_stream(
     items: &mut Vec<ProbeItem>,
 ) {
     let topic = topic_of(&stream.stream);
-    if stream.has_plugins {
+    if stream.is_unknown {
         let by_topic = options.subjects == Subjects::TopicName;
         if let Some(schema_type) = schema_type(rule.format).filter(|_| by_topic) {
             let name = options.subjects.subject(&topic, "", Part::Value);
@@ -57,7 +57,7 @@ fn judge_stream(
         }
         return;
     }
-    for table in &stream.tables {
+    for table in stream.tables.iter().map(|table| &table.output) {
         match of_table(options, &topic, rule, table) {
             Ok(found) => {
                 subjects.extend(found.subjects);

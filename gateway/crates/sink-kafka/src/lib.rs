@@ -66,7 +66,7 @@ pub use offtake_encode::debezium;
 pub use offtake_encode::debezium::MessageFormat;
 pub use offtake_registry::{Authentication, ProbeItem, ProbeOutcome, RegistryOptions, Subjects};
 pub use options::{KafkaOptions, MessageHeaders, Oversize};
-pub use probe::{ProbeStream, probe};
+pub use probe::{ProbeStream, ProbeTable, probe};
 pub use sink::KafkaSink;
 pub use statistics::{BrokerStatistics, ClientStatistics};
 pub use status::{Halted, KafkaState, KafkaStatus, TransactionCounts};
