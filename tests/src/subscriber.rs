@@ -62,6 +62,8 @@ pub struct Received {
 pub struct Store {
     /// Everything received, in order.
     pub changes: Vec<Received>,
+    /// The definitions received, each once.
+    pub schemas: BTreeMap<u32, v1::Schema>,
     /// The cursor that belongs to it.
     pub cursor: Option<v1::Cursor>,
     /// Times that it subscribed.
@@ -130,6 +132,12 @@ impl Subscriber {
         }
     }
 
+    /// The definitions received so far, in the order of their ids.
+    pub fn schemas(&self) -> Vec<v1::Schema> {
+        let store = self.store.lock().expect("no holder panics");
+        store.schemas.values().cloned().collect()
+    }
+
     /// What was received so far.
     pub fn changes(&self) -> Vec<Received> {
         self.store.lock().expect("no holder panics").changes.clone()
@@ -195,6 +203,7 @@ impl Session {
                 self.streams.insert(stream.id, stream.name);
             }
             Some(Control::Schema(schema)) => {
+                store.schemas.insert(schema.id, schema.clone());
                 self.schemas.insert(schema.id, schema);
             }
             Some(Control::Part(part)) => {

@@ -12,11 +12,13 @@ use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
-use offtake_sink_kafka::{ProbeOutcome, ProbeStream};
+use offtake_sink_kafka::{ProbeOutcome, ProbeStream, ProbeTable};
 use offtake_source_postgres::{Finding, Level, Preflight, Resume, Selection};
+use offtake_transform::Plugin;
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::kafka_options::kafka_options;
+use super::outputs::Outputs;
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
 use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
 
@@ -143,21 +145,31 @@ fn database_findings(
         folder_bytes(&config.log.dir),
         preflight.snapshot_bytes,
     ));
-    findings.extend(plugin_findings(config, &router, &preflight, recovered));
-    Ok(written_streams(&router, &preflight))
+    let plugins = load_plugins(config, findings);
+    findings.extend(plugin_findings(config, &router, &preflight, recovered, &plugins));
+    Ok(written_streams(&router, &preflight, &plugins))
 }
 
 /// The streams that would be written, in the order of their names, with their tables.
-fn written_streams(router: &Router, preflight: &Preflight) -> Vec<ProbeStream> {
+fn written_streams(
+    router: &Router,
+    preflight: &Preflight,
+    plugins: &[Option<Plugin>],
+) -> Vec<ProbeStream> {
+    let mut outputs = Outputs::new(plugins);
     let mut streams: BTreeMap<String, ProbeStream> = BTreeMap::new();
     for table in &preflight.tables {
         for target in router.targets(&bare(&table.namespace, &table.name)) {
-            streams.entry(target.stream).or_default().has_plugins |= !target.plugins.is_empty();
+            streams.entry(target.stream).or_default();
         }
     }
-    for definition in &preflight.definitions {
-        for target in router.targets(definition) {
-            streams.entry(target.stream).or_default().tables.push(Arc::clone(definition));
+    for source in &preflight.definitions {
+        for target in router.targets(source) {
+            let output = outputs.after(&target.plugins, source);
+            let stream = streams.entry(target.stream).or_default();
+            stream.is_unknown |= output.is_none();
+            let output = output.unwrap_or_else(|| Arc::clone(source));
+            stream.tables.push(ProbeTable { source: Arc::clone(source), output });
         }
     }
     streams.into_iter().map(|(stream, found)| ProbeStream { stream, ..found }).collect()
@@ -265,39 +277,68 @@ fn table_findings(config: &Config, router: &Router, preflight: &Preflight) -> Ve
     findings
 }
 
+/// Loads every plugin by itself; `None` for one that cannot be used, with a finding.
+fn load_plugins(config: &Config, findings: &mut Vec<Finding>) -> Vec<Option<Plugin>> {
+    let mut loaded = Vec::with_capacity(config.plugins.len());
+    for (index, configured) in config.plugins.iter().enumerate() {
+        loaded.push(match plugins::load(config, index) {
+            Ok(plugin) => Some(plugin),
+            Err(halt) => {
+                findings.push(error(&format!("plugin {}", configured.name), &halt));
+                None
+            }
+        });
+    }
+    loaded
+}
+
 fn plugin_findings(
     config: &Config,
     router: &Router,
     preflight: &Preflight,
     recovered: Option<&Recovered>,
+    loaded: &[Option<Plugin>],
 ) -> Vec<Finding> {
     let looked_at = !preflight.tables.is_empty()
         || preflight.findings.iter().any(|finding| finding.code == "PG_NO_TABLES");
     let mut findings = Vec::new();
-    let mut loaded = Vec::new();
+    let mut outputs = Outputs::new(loaded);
     for (index, configured) in config.plugins.iter().enumerate() {
-        let plugin = match plugins::load(config, index) {
-            Ok(plugin) => plugin,
-            Err(halt) => {
-                findings.push(error(&format!("plugin {}", configured.name), &halt));
-                continue;
-            }
-        };
-        let tables = looked_at.then(|| {
-            let definitions = preflight.definitions.iter();
-            definitions.filter(|table| router.uses_plugin(table, index)).collect()
-        });
+        let Some(plugin) = loaded.get(index).and_then(Option::as_ref) else { continue };
+        let tables = looked_at.then(|| handed_to(index, router, preflight, &mut outputs));
         let seen = plugins::Seen { tables, recovered };
-        findings.extend(plugins::judge(&plugin, &configured.config_json, &seen));
-        loaded.push(plugin);
+        findings.extend(plugins::judge(plugin, &configured.config_json, &seen));
     }
     // One that cannot be loaded is an error already, and without it nothing can be compared.
-    if let Some(recovered) = recovered.filter(|_| loaded.len() == config.plugins.len())
-        && let Err(halt) = check_midway(config, &loaded, recovered)
+    let all: Option<Vec<Plugin>> = loaded.iter().cloned().collect();
+    if let (Some(recovered), Some(all)) = (recovered, all)
+        && let Err(halt) = check_midway(config, &all, recovered)
     {
         findings.push(error("log", &halt));
     }
     findings
+}
+
+/// The tables of a plugin's routes, as the plugins before it put them out.
+fn handed_to<'p>(
+    plugin: usize,
+    router: &Router,
+    preflight: &'p Preflight,
+    outputs: &mut Outputs<'_>,
+) -> Vec<plugins::Handed<'p>> {
+    let mut tables = Vec::new();
+    for source in &preflight.definitions {
+        let targets = router.targets(source);
+        let mut places = targets.iter().filter_map(|target| {
+            let place = target.plugins.iter().position(|&index| index == plugin)?;
+            target.plugins.get(..place)
+        });
+        if let Some(before) = places.next() {
+            let input = outputs.after(before, source).unwrap_or_else(|| Arc::clone(source));
+            tables.push(plugins::Handed { source, input });
+        }
+    }
+    tables
 }
 
 fn kafka_findings(config: &Config, streams: &[ProbeStream], findings: &mut Vec<Finding>) {

@@ -17,6 +17,7 @@ mod findings;
 mod http;
 mod kafka_options;
 mod logging;
+mod outputs;
 mod plugins;
 mod progress;
 mod render;

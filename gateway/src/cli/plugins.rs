@@ -5,7 +5,7 @@
 //! knows was renamed or dropped, one that was never there is misspelt. Whether a protected column is
 //! lost or retyped is judged as the pipeline will at the table's next row. What a plugin thinks of a
 //! table's types is its own word: it is handed every definition as the pipeline hands it over at the
-//! table's first row. Rows are not tried.
+//! table's first row, with what the plugins before it made of it. Rows are not tried.
 
 use std::sync::Arc;
 
@@ -36,10 +36,18 @@ pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
         .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
 }
 
+/// A captured table on its way to a plugin.
+pub struct Handed<'a> {
+    /// As the database has it.
+    pub source: &'a Arc<TableSchema>,
+    /// As the plugin is handed it, by the first route that names the plugin.
+    pub input: Arc<TableSchema>,
+}
+
 /// What is known about the tables that a plugin works on.
 pub struct Seen<'a> {
     /// The captured tables whose route names the plugin; `None`: the database was not looked at.
-    pub tables: Option<Vec<&'a Arc<TableSchema>>>,
+    pub tables: Option<Vec<Handed<'a>>>,
     /// What the log holds.
     pub recovered: Option<&'a Recovered>,
 }
@@ -53,7 +61,7 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
         let text = format!("{what} loads; its tables were not looked at, for want of the database");
         return vec![Finding::ok(item, text)];
     };
-    let definitions: Vec<&TableSchema> = tables.iter().map(|table| table.as_ref()).collect();
+    let definitions: Vec<&TableSchema> = tables.iter().map(|table| table.source.as_ref()).collect();
     let columns =
         Columns { plugin: plugin.name(), tables: &definitions, recovered: seen.recovered };
     let guard = guard(plugin, columns.activations());
@@ -76,17 +84,12 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
 }
 
 /// What the plugin says against the definitions of its tables, in the run's words.
-fn refusals(
-    plugin: &Plugin,
-    item: &str,
-    tables: &[&Arc<TableSchema>],
-    guard: &Guard,
-) -> Vec<Finding> {
+fn refusals(plugin: &Plugin, item: &str, tables: &[Handed<'_>], guard: &Guard) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut more: usize = 0;
     let mut idle = None;
     // The run halts over a lost column before it asks the plugin.
-    for table in tables.iter().filter(|table| guard.losses(table, false).next().is_none()) {
+    for table in tables.iter().filter(|table| guard.losses(table.source, false).next().is_none()) {
         let mut instance = match idle.take().map_or_else(|| plugin.instance(), Ok) {
             Ok(instance) => instance,
             Err(error) => {
@@ -95,7 +98,7 @@ fn refusals(
                 break;
             }
         };
-        match instance.on_schema(table) {
+        match instance.on_schema(&table.input) {
             Ok(_) => idle = Some(instance),
             // The instance is spent.
             Err(_) if findings.len() == LISTED_REFUSALS => more += 1,

@@ -32,6 +32,14 @@ struct Member {
     counters: Arc<PluginCounters>,
 }
 
+/// What plugins said to a definition of a table.
+pub struct Checked {
+    /// Records for the log, which must not become durable before the definition's first row.
+    pub records: Vec<v1::PluginActivation>,
+    /// The definition as the last of the plugins puts it out.
+    pub output: Arc<TableSchema>,
+}
+
 /// All plugins of a pipeline.
 pub struct Chain {
     members: Vec<Member>,
@@ -90,23 +98,24 @@ impl Chain {
         self.members.iter_mut().filter_map(|member| member.guard.take_record()).collect()
     }
 
-    /// When a definition of a table is first used by these plugins. Gives the records for the log,
-    /// which must not become durable before the definition's first row.
+    /// When a definition of a table is first used by these plugins: each is told it as the one
+    /// before puts it out. What is protected is judged by the source's own definition.
     /// `precedes_start`: its first row committed before the catalogue was read.
     pub fn check_table(
         &mut self,
         plugins: &[usize],
         table: &Arc<TableSchema>,
         precedes_start: bool,
-    ) -> Result<Vec<v1::PluginActivation>, Halt> {
-        let mut records = Vec::new();
+    ) -> Result<Checked, Halt> {
+        let (mut records, mut output) = (Vec::new(), Arc::clone(table));
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.guard.check_table(table, precedes_start)?;
             records.extend(member.guard.take_record());
-            member.instance.on_schema(table).map_err(|fault| fault_halt(&fault))?;
+            output = member.instance.output_schema(&output).map_err(|fault| fault_halt(&fault))?;
         }
-        Ok(records)
+        warn_of_key(table, &output);
+        Ok(Checked { records, output })
     }
 
     /// Runs plugins over rows of one schema, in order.
@@ -129,6 +138,25 @@ impl Chain {
             outcome.map_err(|fault| fault_halt(&fault))?;
         }
         Ok(())
+    }
+}
+
+/// Says which columns of a key that plugins chose are not in every delete: its key then lacks them,
+/// as Debezium's does under `message.key.columns`.
+fn warn_of_key(source: &TableSchema, output: &TableSchema) {
+    if output.key == source.key {
+        return;
+    }
+    for &ordinal in output.key.iter().filter(|&&ordinal| !source.is_in_identity(ordinal)) {
+        let column = output.columns.get(ordinal as usize).map(|column| column.name.as_str());
+        tracing::warn!(
+            code = "PLUGIN_KEY_IDENTITY",
+            table = source.qualified_name(),
+            column,
+            plugins = ?output.changed_by,
+            "a column of the key that a plugin chose is not in the replica identity: a delete's \
+             key lacks it"
+        );
     }
 }
 

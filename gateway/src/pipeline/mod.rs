@@ -7,6 +7,7 @@ mod adopt;
 mod build;
 mod chain;
 mod dead_letters;
+mod definitions;
 mod halt;
 mod inbox;
 mod protect;

@@ -23,10 +23,11 @@ pub fn resume(recovered: &Recovered) -> Resume {
     }
 }
 
-/// Of each table the schema with the highest version, so that versions go on from it.
+/// Of each table the schema with the highest version, so that versions go on from it. Those that
+/// plugins changed have versions of their own.
 fn newest_schemas(schemas: &[v1::Schema]) -> Vec<Arc<TableSchema>> {
     let mut newest: BTreeMap<(&str, &str), &v1::Schema> = BTreeMap::new();
-    for schema in schemas {
+    for schema in schemas.iter().filter(|schema| schema.changed_by.is_empty()) {
         let entry = newest.entry((&schema.namespace, &schema.table)).or_insert(schema);
         if schema.version > entry.version {
             *entry = schema;

@@ -23,6 +23,7 @@ use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
 use super::chain::Chain;
 use super::dead_letters::DeadLetterDesk;
+use super::definitions::OutputVersions;
 use super::halt::Halt;
 use super::inbox::{Next, next};
 use super::router::{Router, Target};
@@ -48,6 +49,7 @@ pub struct Worker {
     writer: LogWriter,
     router: Router,
     chain: Chain,
+    versions: OutputVersions,
     letters: DeadLetterDesk,
     state: StateCell,
     counters: Arc<WorkerCounters>,
@@ -143,6 +145,7 @@ impl Worker {
             letters: DeadLetterDesk::new(router.pipeline()),
             router,
             chain,
+            versions: OutputVersions::new(&recovered.schemas),
             state,
             counters,
             position: position.unwrap_or_default(),
@@ -362,7 +365,8 @@ impl Worker {
             if source_row == source_rows {
                 break;
             }
-            self.record_coverage(batch, source_row);
+            // Plugins give rows other definitions; the output knows which one the source gave.
+            self.record_coverage(batch, next.peek().map(|output| output.schema_index));
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
@@ -404,13 +408,13 @@ impl Worker {
         }
     }
 
-    /// Adds what the row's definition brought to the group that the row is in, at its first row.
-    fn record_coverage(&mut self, batch: &Batch, source_row: usize) {
+    /// Adds what the source's definition of a row brought to the group that the row is in, at its
+    /// first row.
+    fn record_coverage(&mut self, batch: &Batch, schema_index: Option<u32>) {
         if self.coverage.is_empty() {
             return;
         }
-        let schema =
-            batch.rows.get(source_row).and_then(|row| batch.schemas.get(row.schema as usize));
+        let schema = schema_index.and_then(|index| batch.schemas.get(index as usize));
         let Some(key) = schema.map(|schema| Arc::as_ptr(schema).addr()) else { return };
         let Some(at) = self.coverage.iter().position(|(brought_by, _)| *brought_by == key) else {
             return;
@@ -541,10 +545,12 @@ impl Worker {
         let mut records = Vec::new();
         for target in targets {
             self.tell_protection(&target);
-            records.extend(self.chain.check_table(&target.plugins, schema, precedes_start)?);
+            let checked = self.chain.check_table(&target.plugins, schema, precedes_start)?;
+            records.extend(checked.records);
+            let output = self.versions.versioned(checked.output);
             plans.push(TargetPlan {
                 stream: self.writer.register_stream(&target.stream),
-                schema: self.writer.register_schema(schema),
+                schema: self.writer.register_schema(&output),
                 plugins: target.plugins.into(),
             });
         }

@@ -1,7 +1,7 @@
 //! A table's schema, and what a plugin says of itself and wants of a table.
 
 use crate::bindings::exports::offtake::transform::plugin;
-use crate::bindings::offtake::transform::types::{Form, Wants};
+use crate::bindings::offtake::transform::types::{Form, Shape, Wants};
 use crate::{ColumnInfo, Failure, Kind, Schema, Subject};
 
 impl Schema {
@@ -132,6 +132,35 @@ impl Interest {
         Interest { wire }
     }
 
+    /// From here on the table's key is these columns, in this order, instead of its own; none: no
+    /// key. The next plugin, the log, gRPC and Kafka go by it, also where this plugin asks for
+    /// nothing else. Choose columns that the replica identity has: the key of a delete lacks others.
+    ///
+    /// # Errors
+    /// The table has no such column.
+    pub fn keyed_by<S: AsRef<str>>(
+        mut self,
+        schema: &Schema,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Interest, Failure> {
+        let mut key: Vec<u32> = Vec::new();
+        for name in names {
+            let name = name.as_ref();
+            let Some((ordinal, _)) = schema.column(name) else {
+                let table = schema.qualified_name();
+                return Err(Failure::permanent(format!(
+                    "{table} has no column {name} for its key"
+                )));
+            };
+            if !key.contains(&ordinal) {
+                key.push(ordinal);
+            }
+        }
+        let (remove, retype, add) = (Vec::new(), Vec::new(), Vec::new());
+        self.wire.shape = Some(Shape { remove, retype, add, key: Some(key) });
+        Ok(self)
+    }
+
     /// The before images as well. A plugin that protects gets them unasked.
     #[must_use]
     pub fn with_before_images(mut self) -> Interest {
@@ -145,5 +174,44 @@ impl Interest {
     pub fn with_metadata(mut self) -> Interest {
         self.wire.wants |= Wants::POSITIONS | Wants::COMMIT_TIMES | Wants::TRANSACTIONS;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let column = |name: &str| ColumnInfo {
+            name: name.to_owned(),
+            kind: Kind::Text,
+            logical: "text".to_owned(),
+            native: "text".to_owned(),
+            nullable: false,
+        };
+        Schema {
+            id: 1,
+            subject: Subject::Table,
+            database: "shop".to_owned(),
+            namespace: "public".to_owned(),
+            table: "orders".to_owned(),
+            version: 1,
+            columns: vec![column("id"), column("tenant")],
+            key: vec![0],
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_is_chosen_by_names_in_their_order_and_each_once() {
+        let schema = schema();
+        let key = |names: &[&str]| {
+            let interest = Interest::none().keyed_by(&schema, names).expect("they are columns");
+            interest.wire.shape.and_then(|shape| shape.key)
+        };
+        assert_eq!(key(&["tenant", "id", "tenant"]), Some(vec![1, 0]));
+        assert_eq!(key(&[]), Some(Vec::new()));
+        let refused = Interest::none().keyed_by(&schema, ["tenat"]).expect_err("it was accepted");
+        assert_eq!(refused.message, "public.orders has no column tenat for its key");
     }
 }

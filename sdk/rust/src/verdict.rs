@@ -18,6 +18,8 @@ pub struct Verdict<'a> {
     dropped: Vec<u32>,
     operations: Vec<OpChange>,
     routes: Vec<Route>,
+    /// Rows whose partition is chosen, ascending, and the partitions.
+    partitions: (Vec<u32>, Vec<u32>),
     failures: Vec<RowFailure>,
     /// The plugin's own mistake, told when the verdict is handed over.
     mistake: Option<String>,
@@ -32,6 +34,7 @@ impl<'a> Verdict<'a> {
             dropped: Vec::new(),
             operations: Vec::new(),
             routes: Vec::new(),
+            partitions: (Vec::new(), Vec::new()),
             failures: Vec::new(),
             mistake: None,
         }
@@ -100,6 +103,17 @@ impl<'a> Verdict<'a> {
         });
     }
 
+    /// Chooses the partition of a row's messages in Kafka, modulo the partitions of the topic. Rows
+    /// are given one in ascending order, each once.
+    pub fn set_partition(&mut self, row: u32, partition: u32) {
+        let (rows, partitions) = &mut self.partitions;
+        if rows.last().is_some_and(|&last| last >= row) {
+            self.mistake = Some("partitions were chosen out of order".to_owned());
+        }
+        rows.push(row);
+        partitions.push(partition);
+    }
+
     /// Fails one row; what happens to it is the operator's choice (`on_error`). The message must
     /// not repeat row values.
     pub fn fail(&mut self, row: u32, failure: Failure) {
@@ -136,9 +150,16 @@ impl<'a> Verdict<'a> {
         setter
     }
 
-    pub(crate) fn finish(self) -> Result<plugin::Verdict, Failure> {
+    pub(crate) fn finish(mut self) -> Result<plugin::Verdict, Failure> {
         if let Some(mistake) = self.mistake {
             return Err(Failure::permanent(mistake));
+        }
+        let (rows, partitions) = self.partitions;
+        // Without rows it would mean all of them.
+        if !rows.is_empty() {
+            let (add_headers, remove_headers) = (Vec::new(), Vec::new());
+            let stream = None;
+            self.routes.push(Route { rows, stream, partitions, add_headers, remove_headers });
         }
         Ok(plugin::Verdict {
             drop: self.dropped,

@@ -1,7 +1,8 @@
 //! `make torture`: some hundred kills under load, over several runs with seeds of their own, half of
 //! them with Kafka and faults of its broker, on two versions of PostgreSQL.
 //!
-//! `TORTURE_KILLS` says how many kills (200), `TORTURE_SEED` the first run's seed (1),
+//! `TORTURE_KILLS` says how many kills (200), `TORTURE_EXACTLY_ONCE_KILLS` how many with exactly-once
+//! delivery to three brokers come on top (300), `TORTURE_SEED` the first run's seed (1),
 //! `SKIP_KAFKA=1` leaves Kafka out. Each run prints its seed and figures; a run with the same seed
 //! visits the same crash points in the same order. The whole fails when a run fails or when a crash
 //! point was never hit. The folder of a run that failed is kept.

@@ -1,6 +1,8 @@
-//! Avro, JSON Schema and Protobuf beside Confluent's own converters: the same Connect data goes through both,
-//! and schema text and value have to be equal byte for byte. Records that are kept (the encode
-//! crate's golden files), and generated ones.
+//! Avro and Protobuf beside Confluent's own converters: the same Connect data goes through both, and
+//! schema text and value have to be equal byte for byte. Records that are kept (the encode crate's
+//! golden files), generated ones, and those that Debezium publishes of a database.
+//!
+//! Confluent's JSON Schema converter is in no package registry, so its answers are golden files only.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,6 +12,7 @@ mod connect_data;
 mod generate;
 mod oracle;
 mod protobuf;
+mod recorded;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,15 +20,9 @@ use std::path::{Path, PathBuf};
 use offtake_encode::EncodeError;
 use offtake_encode::avro::{self, Avro};
 use offtake_encode::connect::{Format, Node, Schema};
-use offtake_encode::json_schema::{self, JsonSchema};
 use serde_json::Value;
 
 const AVRO: &str = "io.confluent.connect.avro.AvroConverter";
-const JSON_SCHEMA: &str = "io.confluent.connect.json.JsonSchemaConverter";
-/// Names a folder of jars with Confluent's JSON Schema converter, which no package registry has.
-const JSON_SCHEMA_LIBS: &str = "CONFLUENT_JSON_SCHEMA_LIBS";
-/// Names files of further records.
-const RECORDS: &str = "CONNECT_RECORDS";
 /// Records that are generated, from seeds that count up from 1.
 const GENERATED: u64 = 1_500;
 
@@ -41,13 +38,8 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 /// Compares with the converter, record by record. Gives its answers.
-fn compare<F: Format>(
-    records: &[String],
-    converter: &str,
-    libraries: Option<&Path>,
-    schema_text: SchemaText,
-) -> Vec<String> {
-    let answers = oracle::ask(converter, libraries, records).unwrap();
+fn compare<F: Format>(records: &[String], converter: &str, schema_text: SchemaText) -> Vec<String> {
+    let answers = oracle::ask(converter, None, records).unwrap();
     assert_eq!(answers.len(), records.len());
     let mut refused = 0;
     for (number, (record, answer)) in records.iter().zip(&answers).enumerate() {
@@ -79,53 +71,21 @@ fn generated(names: generate::Names) -> Vec<String> {
     (1..=GENERATED).map(|seed| generate::record(seed, names).to_string()).collect()
 }
 
-/// Both halves of messages as the recorder of Debezium's engine writes them, one a line.
-fn recorded() -> Vec<String> {
-    let files = std::env::var(RECORDS).unwrap_or_default();
-    let messages = files.split(':').filter(|file| !file.is_empty()).flat_map(|file| {
-        lines(Path::new(file)).into_iter().flat_map(|line| {
-            let message: Value = serde_json::from_str(&line).unwrap();
-            ["key", "value"]
-                .map(|half| message[half].as_str().map(str::to_owned))
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-        })
-    });
-    messages.collect()
-}
-
 #[test]
 fn avro_is_confluents_for_kept_records() {
-    let answers = compare::<Avro>(&lines(&golden("connect.jsonl")), AVRO, None, avro::schema_text);
+    let answers = compare::<Avro>(&lines(&golden("connect.jsonl")), AVRO, avro::schema_text);
     assert_eq!(answers, lines(&golden("avro.jsonl")), "the golden file is not what it was");
 }
 
 #[test]
 fn avro_is_confluents_for_generated_records() {
     for names in [generate::Names::Avro, generate::Names::Any] {
-        compare::<Avro>(&generated(names), AVRO, None, avro::schema_text);
+        compare::<Avro>(&generated(names), AVRO, avro::schema_text);
     }
 }
 
-#[test]
-#[ignore = "needs CONNECT_RECORDS: files of messages with schemas, separated by colons"]
-fn avro_is_confluents_for_recorded_messages() {
-    let records = recorded();
-    assert!(!records.is_empty());
-    compare::<Avro>(&records, AVRO, None, avro::schema_text);
-}
-
-/// The golden file stands for the converter where that cannot be had.
-#[test]
-#[ignore = "needs CONFLUENT_JSON_SCHEMA_LIBS: a folder with the converter's jars"]
-fn json_schema_is_confluents() {
-    let libraries = PathBuf::from(std::env::var(JSON_SCHEMA_LIBS).unwrap());
-    let ask = |records: &[String]| {
-        compare::<JsonSchema>(records, JSON_SCHEMA, Some(&libraries), json_schema::schema_text)
-    };
-    let answers = ask(&lines(&golden("connect.jsonl")));
-    assert_eq!(answers, lines(&golden("json_schema.jsonl")), "the golden file is not what it was");
-    ask(&generated(generate::Names::Any));
-    ask(&recorded());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn avro_is_confluents_for_debeziums_messages() {
+    let records = recorded::records().await;
+    compare::<Avro>(&records, AVRO, avro::schema_text);
 }

@@ -105,10 +105,7 @@ fn protobuf_is_confluents_for_generated_records() {
     compare(&without_refused(generated(generate::Names::Protobuf)));
 }
 
-#[test]
-#[ignore = "needs CONNECT_RECORDS: files of messages with schemas, separated by colons"]
-fn protobuf_is_confluents_for_recorded_messages() {
-    let records = without_refused(recorded());
-    assert!(!records.is_empty());
-    compare(&records);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protobuf_is_confluents_for_debeziums_messages() {
+    compare(&without_refused(recorded::records().await));
 }

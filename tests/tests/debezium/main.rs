@@ -17,10 +17,11 @@ mod run;
 mod sets;
 
 use offtake_tests::kafka::skipped;
+use offtake_tests::pgvector;
 use offtake_tests::postgres::Version;
 
 use crate::report::Report;
-use crate::run::Run;
+use crate::run::{POSTGRES, Run, VECTORS};
 use crate::sets::{SETS, Set};
 
 /// The sets that one is interested in, by name with commas between; left out: all.
@@ -43,7 +44,7 @@ fn runs(full: bool) -> Vec<Run> {
 
 /// What differs under a version of PostgreSQL; empty: nothing.
 async fn compare(version: Version, runs: &[Run]) -> String {
-    let outcomes = match run::record(version, runs).await {
+    let outcomes = match run::record(version, &POSTGRES, runs).await {
         Ok(outcomes) => outcomes,
         Err(error) => return format!("{version:?}: {error:?}\n"),
     };
@@ -69,4 +70,20 @@ async fn every_message_is_debeziums_byte_for_byte() {
         }
     }
     assert!(problems.is_empty(), "what Debezium publishes differs:\n{problems}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vectors_are_debeziums_byte_for_byte() {
+    if skipped("vectors_are_debeziums_byte_for_byte") {
+        return;
+    }
+    pgvector::install().unwrap();
+    let wanted = SETS.iter().filter(|set| ["plain", "default"].contains(&set.name));
+    let runs: Vec<Run> = wanted.map(|set| Run { set, schemas: set.name == "default" }).collect();
+    let outcomes = run::record(pgvector::VERSION, &VECTORS, &runs).await.unwrap();
+    // What is meant elsewhere does not occur here.
+    let report = Report::new(&outcomes, false);
+    report.write("vectors").unwrap();
+    println!("{}", report.summary());
+    assert!(report.is_clean(), "what Debezium publishes differs:\n{}", report.problems());
 }

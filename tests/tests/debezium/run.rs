@@ -19,15 +19,32 @@ use crate::follower::Follower;
 use crate::sets::Set;
 
 /// How long the slowest side may take for a step.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How long one look for new records takes.
 const LOOK: Duration = Duration::from_millis(30);
 /// The table whose rows say how far a side is.
 const MARKER: &str = "public.zz_marker";
-/// Tables by their shape, after those by their types.
-const TYPES: &str = include_str!("sql/types.sql");
-const TABLES: &str = include_str!("sql/tables.sql");
-const CHANGES: &str = include_str!("sql/changes.sql");
+/// What the database holds and what happens to it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// Tables and their first rows, paragraph by paragraph.
+    pub(crate) tables: &'static [&'static str],
+    /// What happens while both sides stream, step by step.
+    pub(crate) changes: &'static str,
+}
+
+/// Every type and table shape of PostgreSQL's own.
+pub(crate) const POSTGRES: Script = Script {
+    // Tables by their shape, after those by their types.
+    tables: &[include_str!("sql/types.sql"), include_str!("sql/tables.sql")],
+    changes: include_str!("sql/changes.sql"),
+};
+
+/// The types of pgvector, which the server must have.
+pub(crate) const VECTORS: Script = Script {
+    tables: &[include_str!("sql/vectors.sql")],
+    changes: include_str!("sql/vector_changes.sql"),
+};
 
 /// The stream of the table with odd characters has the name that Debezium's topic has.
 const ROUTES: &str = "[[route]]\ntables = ['\"Odd Schema\".\"Table.with \"\"quotes\"\" and-dashes\"']\n\
@@ -71,7 +88,11 @@ struct Side {
 }
 
 /// Runs both sides under all the sets side by side.
-pub(crate) async fn record(version: Version, runs: &[Run]) -> Result<Vec<Outcome>> {
+pub(crate) async fn record(
+    version: Version,
+    script: &Script,
+    runs: &[Run],
+) -> Result<Vec<Outcome>> {
     let setup = Setup {
         // As a server is set up that one wants to read: Debezium does not state what it reads.
         settings: [
@@ -92,7 +113,7 @@ pub(crate) async fn record(version: Version, runs: &[Run]) -> Result<Vec<Outcome
     let client = postgres.connect(&database).await?;
     // Paragraph by paragraph: one text is one transaction, and a new label of an enum can only be
     // used in a later one.
-    for paragraph in TYPES.split("\n\n").chain(TABLES.split("\n\n")) {
+    for paragraph in script.tables.iter().flat_map(|tables| tables.split("\n\n")) {
         client.batch_execute(paragraph).await.with_context(|| paragraph.to_owned())?;
     }
     let word = kafka.prefix("differential");
@@ -111,7 +132,7 @@ pub(crate) async fn record(version: Version, runs: &[Run]) -> Result<Vec<Outcome
         side.gateway.start("")?;
     }
     wait(&mut sides, &mut follower, &mut recorder, 0, "the snapshot")?;
-    for (number, step) in (1_usize..).zip(CHANGES.split("\n-- step ").skip(1)) {
+    for (number, step) in (1_usize..).zip(script.changes.split("\n-- step ").skip(1)) {
         let (name, statements) = step.split_once('\n').unwrap_or((step, ""));
         // Statement by statement: several in one text would be one transaction.
         for statement in statements.split_inclusive(";\n").map(str::trim) {

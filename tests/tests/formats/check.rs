@@ -50,9 +50,9 @@ async fn check_tells_what_the_registry_would_say() {
             "; the first schema will be registered",
         ],
     );
-    // What the plugin makes of the table is not known.
+    // The plugin was asked what it makes of the table.
     let line = first.out.lines().find(|line| line.contains(&people));
-    assert!(line.is_some_and(|line| !line.contains("registered")), "{}", first.out);
+    assert!(line.is_some_and(|line| line.contains("registered")), "{}", first.out);
     assert!(!first.out.contains("public.plain-value"), "{}", first.out);
     assert_eq!(registry.versions(&orders).unwrap(), [0; 0], "nothing is registered");
 
@@ -79,4 +79,24 @@ async fn check_tells_what_the_registry_would_say() {
     check(2, &["kafka schema registry", "cannot be reached", "[REGISTRY_UNREACHABLE]"]);
     gate.set(Mode::Unauthorized);
     check(2, &["kafka schema registry", "[REGISTRY_UNAUTHORIZED]"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_warns_of_names_that_registries_may_refuse() {
+    if skipped("check_warns_of_names_that_registries_may_refuse") {
+        return;
+    }
+    let registry = SchemaRegistry::shared();
+    for format in ["avro", "protobuf"] {
+        let rest = section(&registry.url(), &format!("format = \"{format}\"\ndebezium = {{}}"));
+        let sql = "create table \"order-items\" (id int primary key)";
+        let fixture = pipeline("dashes", sql, &rest).await;
+        let status = fixture.command(&["check"]).unwrap();
+        assert!(status.out.contains("[KAFKA_SCHEMA_NAMESPACE]"), "{}", status.out);
+        let named = status.out.contains("order-items") && status.out.contains("schema_names");
+        assert!(named, "{}", status.out);
+        fixture.gateway.edit("debezium = {}", "debezium = { schema_names = \"avro\" }").unwrap();
+        let status = fixture.command(&["check"]).unwrap();
+        assert!(!status.out.contains("KAFKA_SCHEMA_NAMESPACE"), "{}", status.out);
+    }
 }

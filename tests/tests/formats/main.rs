@@ -9,6 +9,7 @@
 mod check;
 mod evolution;
 mod gate;
+mod held;
 mod refusals;
 mod whole;
 

@@ -376,8 +376,8 @@ fn a_dead_letter_gets_into_a_full_log() {
 }
 
 fn tables(bench: &Bench, tables: Vec<TableSchema>) -> Vec<ProbeStream> {
-    let tables = tables.into_iter().map(Arc::new).collect();
-    vec![ProbeStream { stream: bench.topic.clone(), tables, has_plugins: false }]
+    let tables = tables.into_iter().map(|table| Arc::new(table).into()).collect();
+    vec![ProbeStream { stream: bench.topic.clone(), tables, is_unknown: false }]
 }
 
 #[test]

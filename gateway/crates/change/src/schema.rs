@@ -293,6 +293,16 @@ impl TableSchema {
         self.columns.iter().position(|candidate| candidate.name == column)
     }
 
+    /// Whether the source sends the column with a delete, as far as it is known. Asked of a
+    /// definition as the source made it: a key that somebody chose changes no replica identity.
+    pub fn is_in_identity(&self, ordinal: u32) -> bool {
+        match self.replica_identity {
+            ReplicaIdentity::Full | ReplicaIdentity::Unknown => true,
+            ReplicaIdentity::Nothing => false,
+            ReplicaIdentity::Key | ReplicaIdentity::Index => self.key.contains(&ordinal),
+        }
+    }
+
     /// The wire form under a log-wide id.
     pub fn to_proto(&self, id: u32) -> v1::Schema {
         v1::Schema {

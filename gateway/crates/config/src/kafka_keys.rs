@@ -115,11 +115,11 @@ pub(crate) const KEYS: &[Key] = &[
         ..key("kafka.topic", "format", Kind::Choice(FORMATS))
     },
     Key {
-        default: Some("the table's primary key"),
+        default: Some("the table's primary key, or what a plugin chooses"),
         range: "columns that every table of these streams has",
         example: "[\"tenant\", \"id\"]",
-        text: "The columns of the message's key, in this order. Debezium calls it \
-               `message.key.columns`.",
+        text: "The columns of the message's key, in this order; they come before a plugin's choice. \
+               Debezium calls it `message.key.columns`.",
         ..key("kafka.topic", "key", Kind::Texts)
     },
     Key {

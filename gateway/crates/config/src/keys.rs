@@ -150,7 +150,9 @@ pub(crate) const SECTIONS: &[Section] = &[
         path: "kafka.debezium",
         header: "[kafka.debezium]",
         text: "What changes the bytes of Debezium's messages, each by the name of Debezium's own \
-               option. The defaults are Debezium's.",
+               option. The defaults are Debezium's, but for three: `context_headers`, and \
+               `unknown_types` and `unfit_values`, which are no options of Debezium's and leave \
+               nothing out unless that is chosen.",
     },
     Section {
         path: "kafka.registry",
@@ -308,8 +310,9 @@ const KEYS: &[Key] = &[
         example: "\"sinks\"",
         text: "What a change has to be durable in before the database may forget it. `log`: the \
                log, so that Kafka never holds up the database. `sinks`: Kafka too; the log is then \
-               a cache, and a log folder that is lost costs Kafka no change, but the database \
-               keeps its write-ahead log while Kafka is down.",
+               a cache, and the database keeps its write-ahead log while Kafka is down. A log \
+               folder that is lost costs Kafka no change with `sinks` and exactly-once delivery \
+               together; at least once, the lost log is a halt.",
         ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
     },
     Key {
@@ -461,8 +464,9 @@ const KEYS: &[Key] = &[
         range: "1ms to 10s",
         example: "\"20ms\"",
         text: "How long a Kafka transaction collects. A change that comes after a pause of that \
-               length is committed at once. A transaction ends where one of the database ends; \
-               only one of more than 64 MiB or 10 s is cut.",
+               length is committed at once; while the sink is behind the log, four times as much is \
+               collected. A transaction ends where one of the database ends; only one of more than \
+               64 MiB or 10 s is cut.",
         ..key("kafka", "transaction_interval", Kind::Duration)
     },
     Key {

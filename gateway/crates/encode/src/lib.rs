@@ -87,15 +87,17 @@ impl EncodeError {
                  it, or restore the log's folder"
             }
             EncodeError::Value { .. } | EncodeError::Column { .. } => {
-                "choose another format for the stream or another mode for the type \
-                 ([kafka.debezium]), or let a plugin change or drop the column"
+                "choose another format for the stream by [[kafka.topic]], or another mode for the \
+                 type in [kafka.debezium] (unfit_values = \"null\" is Debezium's way), then start \
+                 again"
             }
             EncodeError::KeyColumn { .. } => {
                 "name columns that the table has in the `key` of its [[kafka.topic]]"
             }
             EncodeError::Schema { .. } => {
-                "choose another format for the stream, adjust names (field_names, schema_names), \
-                 or let a plugin rename or drop the column"
+                "choose another format for the stream by [[kafka.topic]], or have names adjusted \
+                 (field_names, schema_names in [kafka.debezium]), then start again; a name that is \
+                 changed in the database, or a table in `exclude`, counts for later changes only"
             }
         }
     }

@@ -130,9 +130,14 @@ impl<F: Raw> DiskFile for SegmentFile<F> {
         })
     }
 
-    fn read_exact(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.read_blocks(offset, len, <[u8]>::to_vec)?;
-        if bytes.len() < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+    fn show(&self, offset: u64, len: usize, look: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.read_blocks(offset, len, |found| {
+            if found.len() < len {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            look(found);
+            Ok(())
+        })?
     }
 
     fn sync_data(&self) -> io::Result<()> {

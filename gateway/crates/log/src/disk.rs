@@ -48,13 +48,20 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
     /// Reads until the buffer is full or the file ends; gives the bytes read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Reads exactly so many bytes, or fails as a file that ended does.
-    fn read_exact(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    /// Shows exactly so many bytes where they were read to, or fails as a file that ended does.
+    fn show(&self, offset: u64, len: usize, look: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let mut buffer = vec![0; len];
         if self.read_at(&mut buffer, offset)? < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(buffer)
+        look(&buffer);
+        Ok(())
+    }
+    /// Reads exactly so many bytes, or fails as a file that ended does.
+    fn read_exact(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        self.show(offset, len, &mut |bytes| read.extend_from_slice(bytes))?;
+        Ok(read)
     }
     /// Makes data and length durable.
     fn sync_data(&self) -> io::Result<()>;

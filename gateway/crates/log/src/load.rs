@@ -60,16 +60,25 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>, ReadError> {
-        let name = || self.segment.name.log_file();
+    /// Reads, and takes what is wanted from where it was read to: what is kept is copied once.
+    fn read<T>(
+        &self,
+        offset: u64,
+        bytes: u64,
+        take: impl FnOnce(&[u8]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         let len = usize::try_from(bytes)
             .map_err(|_| self.damage(offset, "a length exceeds the memory"))?;
-        self.file.read_exact(offset, len).map_err(|source| {
-            if source.kind() == std::io::ErrorKind::UnexpectedEof {
-                return self.damage(offset, "the segment is shorter than it was");
-            }
-            ReadError::Io { file: name(), source }
-        })
+        let (mut take, mut taken) = (Some(take), None);
+        let shown = self.file.show(offset, len, &mut |bytes| {
+            taken = take.take().map(|take| take(bytes));
+        });
+        let ended = || self.damage(offset, "the segment is shorter than it was");
+        match shown {
+            Ok(()) => taken.ok_or_else(ended)?,
+            Err(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => Err(ended()),
+            Err(source) => Err(ReadError::Io { file: self.segment.name.log_file(), source }),
+        }
     }
 
     fn damage(&self, offset: u64, what: &'static str) -> ReadError {
@@ -90,12 +99,23 @@ pub(crate) fn group(
         return Ok(group);
     }
     let place = Place { segment, file };
-    let chunk = place.read(offset, READ_BYTES.min(end.saturating_sub(offset)))?;
-    let header = decode_header(&place, &chunk, offset, end)?;
+    let bytes = READ_BYTES.min(end.saturating_sub(offset));
+    place.read(offset, bytes, |chunk| groups(shared, &place, chunk, offset, end))
+}
+
+/// The group that a piece of a segment begins with, and those behind it.
+fn groups(
+    shared: &Shared,
+    place: &Place<'_>,
+    chunk: &[u8],
+    offset: u64,
+    end: u64,
+) -> Result<Arc<GroupIndex>, ReadError> {
+    let header = decode_header(place, chunk, offset, end)?;
     let Some(bytes) = chunk.get(..header.total_bytes as usize) else {
-        return large_group(shared, &place, header, &chunk, offset);
+        return large_group(shared, place, header, chunk, offset);
     };
-    let wanted = whole_group(shared, &place, header, bytes, offset)?;
+    let wanted = whole_group(shared, place, header, bytes, offset)?;
     let mut next = bytes.len();
     // What stands behind it is not asked for yet: where it is not right, who reads it is told.
     while let Some(rest) = chunk.get(next..).filter(|rest| !rest.is_empty()) {
@@ -105,7 +125,7 @@ pub(crate) fn group(
         let Some(bytes) = rest.get(..header.total_bytes as usize) else {
             break;
         };
-        if whole_group(shared, &place, header, bytes, offset + next as u64).is_err() {
+        if whole_group(shared, place, header, bytes, offset + next as u64).is_err() {
             break;
         }
         next += bytes.len();
@@ -185,14 +205,26 @@ fn block(
     let ranges = group.blocks.get(at..).unwrap_or_default();
     let lost = || place.damage(group_offset, "a run is not in its block");
     let asked = ranges.first().ok_or_else(lost)?;
-    let key = |range: &BlockRange| (place.segment.ordinal, group_offset + range.offset);
-    if let Some(block) = shared.cache.block(key(asked)) {
+    if let Some(block) = shared.cache.block((place.segment.ordinal, group_offset + asked.offset)) {
         return Ok(block);
     }
     let bytes = READ_BYTES.max(asked.bytes);
     let bytes = bytes.min(u64::from(group.header.total_bytes).saturating_sub(asked.offset));
-    let chunk = place.read(group_offset + asked.offset, bytes)?;
-    let (mut rest, mut wanted) = (chunk.as_slice(), None);
+    place.read(group_offset + asked.offset, bytes, |chunk| {
+        blocks_of(shared, place, group_offset, group, (asked, ranges), chunk)
+    })
+}
+
+/// The block that a piece of a group begins with, and those behind it.
+fn blocks_of(
+    shared: &Shared,
+    place: &Place<'_>,
+    group_offset: u64,
+    group: &GroupIndex,
+    (asked, ranges): (&BlockRange, &[BlockRange]),
+    chunk: &[u8],
+) -> Result<Bytes, ReadError> {
+    let (mut rest, mut wanted) = (chunk, None);
     for range in ranges {
         let Some((bytes, behind)) = rest.split_at_checked(range.bytes as usize) else {
             break;
@@ -204,7 +236,8 @@ fn block(
             return wanted.ok_or_else(damage);
         }
         let block = Bytes::copy_from_slice(bytes);
-        shared.cache.insert(key(range), Cached::Block(block.clone()), block.len());
+        let key = (place.segment.ordinal, group_offset + range.offset);
+        shared.cache.insert(key, Cached::Block(block.clone()), block.len());
         wanted.get_or_insert(block);
         rest = behind;
     }
@@ -250,15 +283,10 @@ fn large_group(
     offset: u64,
 ) -> Result<Arc<GroupIndex>, ReadError> {
     let index_bytes = header.index_end();
-    let read;
-    let index = match chunk.get(..index_bytes as usize) {
-        Some(index) => index,
-        None => {
-            read = place.read(offset, index_bytes)?;
-            read.as_slice()
-        }
+    let mut group = match chunk.get(..index_bytes as usize) {
+        Some(index) => parse(place, header, index, offset)?,
+        None => place.read(offset, index_bytes, |index| parse(place, header, index, offset))?,
     };
-    let mut group = parse(place, header, index, offset)?;
     group.blocks = blocks(&group.entries);
     Ok(keep(shared, (place.segment.ordinal, offset), group))
 }

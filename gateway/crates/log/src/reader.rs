@@ -156,6 +156,24 @@ impl Reader {
         }
     }
 
+    /// Streams and schemas of the runs that the group still has of which the last call of
+    /// [`Reader::next_group`] returned a piece: for who prepares for all of a group before the first
+    /// piece goes out.
+    ///
+    /// # Errors
+    /// A stream was never announced.
+    pub fn rest_of_group(&mut self) -> Result<Vec<(u32, u32)>, ReadError> {
+        let Some(group) = self.open_group.clone() else { return Ok(Vec::new()) };
+        let mut rest = Vec::new();
+        for entry in group.index.entries.get(group.next..).unwrap_or_default() {
+            let run = (entry.stream, entry.schema);
+            if !rest.contains(&run) && self.is_selected(entry.stream)? {
+                rest.push(run);
+            }
+        }
+        Ok(rest)
+    }
+
     /// Waits until [`Reader::next_group`] has more. May be cancelled at any time.
     pub async fn changed(&mut self) {
         self.durable.borrow_and_update();

@@ -179,6 +179,12 @@ impl RegistryError {
         )
     }
 
+    /// Whether no change in the registry ends it: an option, or the schema itself, is to blame.
+    /// Everything else is worth asking again.
+    pub fn is_final(&self) -> bool {
+        matches!(self, RegistryError::Options { .. } | RegistryError::SchemaTooLarge { .. })
+    }
+
     /// How long the registry asks to wait before the next request; at most five minutes.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -246,33 +252,37 @@ impl RegistryError {
                 "see the registry's log; it is asked again until it answers"
             }
             RegistryError::Unauthorized { .. } => {
-                "correct username and password, or token, in [kafka.registry], then start again"
+                "correct username and password, or token, in [kafka.registry] and start again; a \
+                 login that is put right in the registry is noticed by itself"
             }
             RegistryError::Forbidden { .. } => {
-                "grant this user READ and WRITE on the subject (with auto_register = false READ), \
-                 then start again"
+                "grant this user READ and WRITE on the subject (with auto_register = false READ); \
+                 the registry is asked again by itself"
             }
             RegistryError::Incompatible { .. } => {
-                "evolve the table as the subject's compatibility level allows, or change that level \
-                 (PUT /config/SUBJECT), then start again"
+                "relax the subject's compatibility level (PUT /config/SUBJECT); the registry is \
+                 asked again by itself. Later changes of the table cannot mend a change that is in \
+                 the log"
             }
             RegistryError::InvalidSchema { .. } => {
                 "see the reason; field_names and schema_names in [kafka.debezium] adjust names that \
-                 a schema cannot hold"
+                 a schema cannot hold, from the next start on"
             }
             RegistryError::SchemaTooLarge { .. } => {
-                "leave columns out by a plugin, or choose a format without a schema for this stream"
+                "choose a format without a registry for this stream by [[kafka.topic]], then start \
+                 again"
             }
             RegistryError::NotRegistered { .. } => {
-                "register the schema (a line of the log before this one holds it), or set \
-                 auto_register = true in [kafka.registry], then start again"
+                "register the schema (a line of the process' log before this one holds it); the \
+                 registry is asked again by itself. Or set auto_register = true in [kafka.registry] \
+                 and start again"
             }
             RegistryError::UnknownId { .. } => {
                 "check that this is the registry that the schema was registered with"
             }
             RegistryError::Refused { .. } => {
-                "see the registry's reason and its mode (a read-only one takes no schema), then \
-                 start again"
+                "see the registry's reason and its mode (a read-only one takes no schema); it is \
+                 asked again by itself"
             }
             RegistryError::Redirected { .. } => {
                 "give the address that it redirects to as url in [kafka.registry]"

@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::{Agent, Body};
 
 use crate::answer::Refusal;
@@ -130,20 +130,11 @@ impl Transport {
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Reply, RegistryError> {
-        let mut request =
-            Request::builder().method(method).uri(format!("{url}{path}")).header(ACCEPT, ACCEPTED);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let sent = match body {
-            Some(body) => {
-                let request = request.header(CONTENT_TYPE, CONTENT).body(body);
-                request.map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
-            }
-            None => {
-                let request = request.body(());
-                request.map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
-            }
+        let sent = match self.send(url, method, path, body) {
+            // What was kept open from the request before may have been closed since; every request
+            // can be repeated.
+            Err(ureq::Error::Io(error)) if is_hang_up(&error) => self.send(url, method, path, body),
+            sent => sent,
         };
         let (head, mut content) = sent.map_err(|error| self.failed(url, error))?.into_parts();
         let status = head.status.as_u16();
@@ -163,6 +154,24 @@ impl Transport {
                 retry_after: retry_after(&head.headers),
             }),
             _ => Ok(Reply { url, status, body }),
+        }
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        method: &Method,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request =
+            Request::builder().method(method).uri(format!("{url}{path}")).header(ACCEPT, ACCEPTED);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        match body {
+            Some(body) => self.agent.run(request.header(CONTENT_TYPE, CONTENT).body(body)?),
+            None => self.agent.run(request.body(())?),
         }
     }
 
@@ -197,6 +206,12 @@ impl Transport {
 
 fn read(content: &mut Body) -> Result<Vec<u8>, ureq::Error> {
     content.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()
+}
+
+/// Whether the other side ended the connection.
+fn is_hang_up(error: &std::io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// The reason of a connection that broke for no reason of TLS's own. With TLS 1.3 a client learns

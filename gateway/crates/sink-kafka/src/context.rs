@@ -13,11 +13,12 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use crate::KafkaOptions;
 use crate::deliveries::Pending;
+use crate::lent::{Loans, Tag};
 use crate::oauth::Oauth;
 use crate::status::StatusCell;
 use crate::trouble::WaitReason;
 
-/// Group of the cursor's own record, which counts as no message.
+/// Number of the cursor's own record, which counts as no message and is not lent.
 pub(crate) const CURSOR_RECORD: usize = usize::MAX;
 
 /// A message that the client gave up.
@@ -31,6 +32,8 @@ pub(crate) struct Failure {
 pub(crate) struct SinkContext {
     pub(crate) pending: Arc<Pending>,
     pub(crate) status: Arc<StatusCell>,
+    /// What messages on their way lie in.
+    pub(crate) loans: Loans,
     failure: Mutex<Option<Failure>>,
     oauth: Option<Oauth>,
     /// Why a connection could not be made or was lost; told when it is the last one.
@@ -44,6 +47,7 @@ impl SinkContext {
         SinkContext {
             pending,
             status,
+            loans: Loans::default(),
             failure: Mutex::new(None),
             oauth: None,
             lost: Mutex::default(),
@@ -135,15 +139,19 @@ impl ClientContext for SinkContext {
 }
 
 impl ProducerContext for SinkContext {
-    /// Number of the group, see [`crate::deliveries`].
+    /// Number of a [`Tag`], or [`CURSOR_RECORD`].
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, group: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let tag = (number != CURSOR_RECORD).then(|| Tag::of(number));
+        if let Some(tag) = tag {
+            self.loans.returned(tag);
+        }
         match result {
             Ok(_) => {
                 crash_point("kafka.before_delivery_report");
-                if group != CURSOR_RECORD {
-                    self.pending.acknowledged(group);
+                if let Some(tag) = tag {
+                    self.pending.acknowledged(tag.group);
                 }
                 crash_point("kafka.after_delivery_report");
             }

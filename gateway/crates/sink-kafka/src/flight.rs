@@ -1,6 +1,7 @@
 //! A producer and what is on its way: handing messages over, and noticing that it must not go on.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,12 +12,14 @@ use offtake_encode::debezium::Message;
 use offtake_failpoint::crash_point;
 use offtake_log::ReadGroup;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::context::{Failure, SinkContext};
 use crate::deliveries::{Deliveries, Pending};
 use crate::handover::{self, Handover, Waiting};
 use crate::headers::HeaderWriter;
+use crate::lent::{Lender, TopicHandle};
 use crate::oversize::Alone;
 use crate::partition::partition;
 use crate::publications::Publication;
@@ -28,9 +31,13 @@ use crate::{KafkaError, client};
 
 /// Waiting for delivery reports, when nothing else can be done.
 const REPORT_PAUSE: Duration = Duration::from_micros(200);
+/// The same when many messages are waited for: each look costs as much as to encode several.
+const LONG_PAUSE: Duration = Duration::from_millis(1);
+/// Pauses before they become long.
+const SHORT_PAUSES: u32 = 4;
 /// Pauses after which what the client holds back is sent. A partition whose share is less than a
 /// request waits for more, which does not come while this waits.
-const PAUSES: u32 = 64;
+const PAUSES: u32 = 16;
 /// Waiting for the reports that name what a fatal error left unnamed.
 const FATAL_WAIT: Duration = Duration::from_millis(200);
 
@@ -60,6 +67,7 @@ impl From<EncodeError> for Break {
 /// A topic that can be written.
 pub(crate) struct Target {
     pub(crate) topic: Arc<str>,
+    pub(crate) handle: TopicHandle,
     /// The stream of which it is the topic.
     pub(crate) stream: Arc<str>,
     pub(crate) partitions: i32,
@@ -222,72 +230,108 @@ impl Flight<'_> {
         self.wait_for_reports(self.handed_over)?;
         let mut handover = std::mem::take(&mut self.handover);
         handover.sort();
-        for index in 0..handover.messages.len() {
-            let headers = handover.messages[index].headers.take();
-            let message = &handover.messages[index];
-            let topic = &self.targets[message.target].topic;
-            self.send(BaseRecord {
-                topic,
-                partition: Some(message.partition),
-                payload: handover.value(message),
-                key: handover.key(message),
-                timestamp: Some(message.timestamp),
-                headers,
-                delivery_opaque: message.group,
-            })?;
-            self.sent(message)?;
+        let loan = self.exchange(&mut handover.bytes)?;
+        let lender = Lender::new(&self.producer, loan);
+        let mut bytes = 0;
+        for waiting in &mut handover.messages {
+            let size = |range: &Option<Range<usize>>| range.as_ref().map_or(0, Range::len);
+            bytes += size(&waiting.message.key) + size(&waiting.message.value);
+            self.send(&lender, waiting)?;
+            self.sent(waiting)?;
         }
+        drop(lender);
+        self.status.sent.fetch_add(handover.messages.len() as u64, Ordering::Relaxed);
+        self.status.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.handed_over = i32::try_from(handover.messages.len()).unwrap_or(i32::MAX);
         handover.clear();
         self.handover = handover;
         Ok(())
     }
 
-    /// Gives one message to the client, waiting while its queue is full.
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), Break> {
-        crash_point("kafka.before_send");
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
+    /// Puts memory where the client may read it, and gets memory that it reads no more.
+    fn exchange(&self, memory: &mut Vec<u8>) -> Result<usize, Break> {
         loop {
-            let (error, again) = match self.producer.send(record) {
-                Ok(()) => break,
-                Err(refused) => refused,
+            if let Ok(loan) = self.producer.context().loans.exchange(memory) {
+                return Ok(loan);
+            }
+            self.pause();
+            if self.broken().is_some() {
+                return Err(Break::Broken);
+            }
+        }
+    }
+
+    /// Gives one message to the client, waiting while its queue is full.
+    fn send(&self, lender: &Lender<'_>, waiting: &mut Waiting) -> Result<(), Break> {
+        let target = &self.targets[waiting.target];
+        crash_point("kafka.before_send");
+        loop {
+            let sent = match waiting.headers.take() {
+                None => lender.send(&target.handle, &waiting.message),
+                Some(headers) => self.send_copy(lender, &target.topic, waiting, headers),
             };
-            record = again;
-            match error.rdkafka_error_code() {
+            let Err(code) = sent else { break };
+            match code {
                 // Nothing is queued, so it will never fit.
-                Some(RDKafkaErrorCode::QueueFull) if self.producer.in_flight_count() == 0 => {
+                RDKafkaErrorCode::QueueFull if self.producer.in_flight_count() == 0 => {
                     let code = RDKafkaErrorCode::MessageSizeTooLarge;
-                    return Err(Break::Failed(Failure { code, topic: record.topic.to_owned() }));
+                    return Err(Break::Failed(Failure { code, topic: target.topic.to_string() }));
                 }
-                Some(RDKafkaErrorCode::QueueFull) => {
+                RDKafkaErrorCode::QueueFull => {
                     self.pause();
                     if self.broken().is_some() {
                         return Err(Break::Broken);
                     }
                 }
-                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::GaplessGuarantee) => {
+                RDKafkaErrorCode::Fatal | RDKafkaErrorCode::GaplessGuarantee => {
                     return Err(Break::Broken);
                 }
                 code => {
-                    let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
-                    return Err(Break::Failed(Failure { code, topic: record.topic.to_owned() }));
+                    return Err(Break::Failed(Failure { code, topic: target.topic.to_string() }));
                 }
             }
         }
         crash_point("kafka.after_send");
-        self.status.sent.fetch_add(1, Ordering::Relaxed);
-        self.status.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Gives a message with headers to the client; they stay with the message where it is not taken.
+    fn send_copy(
+        &self,
+        lender: &Lender<'_>,
+        topic: &str,
+        waiting: &mut Waiting,
+        headers: OwnedHeaders,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let message = &waiting.message;
+        let tag = lender.lend(message.group);
+        let sent = self.producer.send(BaseRecord {
+            topic,
+            partition: Some(message.partition),
+            payload: lender.bytes(&message.value),
+            key: lender.bytes(&message.key),
+            timestamp: Some(message.timestamp),
+            headers: Some(headers),
+            delivery_opaque: tag.number(),
+        });
+        sent.map_err(|(error, record)| {
+            lender.not_taken(tag);
+            waiting.headers = record.headers;
+            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
+        })
+    }
+
     /// A message is on its way: the first one to a partition is waited for.
-    fn sent(&self, message: &Waiting) -> Result<(), Break> {
+    fn sent(&self, waiting: &Waiting) -> Result<(), Break> {
         if self.transactions.is_some() {
             // A refused message refuses the whole transaction.
             return Ok(());
         }
-        let known = &self.targets[message.target].known;
-        match usize::try_from(message.partition).ok().and_then(|partition| known.get(partition)) {
+        let known = &self.targets[waiting.target].known;
+        match usize::try_from(waiting.message.partition)
+            .ok()
+            .and_then(|partition| known.get(partition))
+        {
             Some(known) if !known.load(Ordering::Relaxed) => {
                 self.flush();
                 self.wait_for_reports(0)?;
@@ -306,7 +350,9 @@ impl Flight<'_> {
             if pauses % PAUSES == 0 {
                 self.flush();
             }
-            self.pause();
+            let is_short = pauses <= SHORT_PAUSES;
+            self.producer.poll(Duration::ZERO);
+            std::thread::sleep(if is_short { REPORT_PAUSE } else { LONG_PAUSE });
             if self.broken().is_some() {
                 return Err(Break::Broken);
             }

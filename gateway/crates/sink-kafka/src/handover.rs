@@ -11,6 +11,8 @@ use std::ops::Range;
 use offtake_encode::debezium::Message;
 use rdkafka::message::OwnedHeaders;
 
+use crate::lent::LentMessage;
+
 /// Bytes for one partition: enough for one request, and the rest goes with the next.
 const PARTITION_BYTES: usize = 1_000_000;
 /// Bytes for all partitions. One message may be larger.
@@ -24,20 +26,16 @@ const OVERHEAD_BYTES: usize = 64;
 pub(crate) struct Waiting {
     /// Index of its topic.
     pub(crate) target: usize,
-    pub(crate) partition: i32,
-    /// The group that counts it.
-    pub(crate) group: usize,
-    /// Milliseconds since the Unix epoch.
-    pub(crate) timestamp: i64,
+    /// Where it lies in the hand-over's memory, and what else is said of it.
+    pub(crate) message: LentMessage,
     pub(crate) headers: Option<OwnedHeaders>,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
 }
 
 /// The messages that wait, in the order of the log.
 #[derive(Default)]
 pub(crate) struct Handover {
-    bytes: Vec<u8>,
+    /// Keys and values.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) messages: Vec<Waiting>,
     /// Bytes that wait for each partition, by topic.
     filled: Vec<Vec<usize>>,
@@ -71,22 +69,13 @@ impl Handover {
         let key = message.key.map(|key| self.put(key));
         let value = message.value.map(|value| self.put(value));
         *self.filled_mut(target, index(partition)) += size(message);
-        self.messages.push(Waiting { target, partition, group, timestamp, headers, key, value });
+        let message = LentMessage { partition, timestamp, key, value, group };
+        self.messages.push(Waiting { target, message, headers });
     }
 
     /// One partition after the other, each in the order of the log.
     pub(crate) fn sort(&mut self) {
-        self.messages.sort_by_key(|message| (message.target, message.partition));
-    }
-
-    /// The bytes of a message's key.
-    pub(crate) fn key(&self, message: &Waiting) -> Option<&[u8]> {
-        self.bytes.get(message.key.clone()?)
-    }
-
-    /// The bytes of a message's value.
-    pub(crate) fn value(&self, message: &Waiting) -> Option<&[u8]> {
-        self.bytes.get(message.value.clone()?)
+        self.messages.sort_by_key(|message| (message.target, message.message.partition));
     }
 
     /// Forgets everything and keeps the memory, but not that of a message beyond the limit.
@@ -148,15 +137,18 @@ mod tests {
         }
         handover.sort();
         let values = |handover: &Handover| -> Vec<(i32, Vec<u8>)> {
-            let value = |message| handover.value(message).unwrap().to_vec();
-            handover.messages.iter().map(|message| (message.partition, value(message))).collect()
+            let value =
+                |message: &LentMessage| handover.bytes[message.value.clone().unwrap()].to_vec();
+            let messages = handover.messages.iter().map(|waiting| &waiting.message);
+            messages.map(|message| (message.partition, value(message))).collect()
         };
         let expected = [(0, b"b"), (0, b"d"), (1, b"a"), (1, b"c")];
         assert_eq!(
             values(&handover),
             expected.map(|(partition, value)| (partition, value.to_vec()))
         );
-        assert_eq!(handover.key(&handover.messages[0]), Some(&b"key"[..]));
+        let key = handover.messages[0].message.key.clone().unwrap();
+        assert_eq!(handover.bytes[key], *b"key");
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //!
 //! They go their own way, through a producer without transactions: no cursor counts them, nothing
 //! waits for them, and one that is lost is not sent again. While one is on its way there is no other,
-//! so a broker that is away holds up a single one.
+//! so a broker that is away holds up a single one. A registry that refuses their schemas is asked
+//! again; until it takes them there are none, and a warning says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use offtake_encode::debezium::HeartbeatRecords;
+use offtake_registry::RegistryError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::context::{CURSOR_RECORD, SinkContext};
 use crate::deliveries::Pending;
-use crate::publications::Publications;
+use crate::publications::{Asked, Publications};
 use crate::session::{LOOK_WAIT, Publisher};
 use crate::status::StatusCell;
 use crate::topic_names::topic_of;
@@ -28,6 +30,8 @@ pub(crate) struct Heartbeat {
     interval: Duration,
     due: Instant,
     ready: Option<Ready>,
+    /// Why the registry has no ids for it, as it was said last.
+    told: Option<RegistryError>,
 }
 
 /// The topic is there and the schemas are known.
@@ -41,7 +45,7 @@ impl Heartbeat {
     pub(crate) fn new(options: &KafkaOptions) -> Option<Heartbeat> {
         let interval = options.heartbeat_interval;
         let name = options.heartbeat_topic()?;
-        Some(Heartbeat { name, interval, due: Instant::now() + interval, ready: None })
+        Some(Heartbeat { name, interval, due: Instant::now() + interval, ready: None, told: None })
     }
 
     /// Gives the producer time to send, and forgets it where it gave a heartbeat up.
@@ -83,12 +87,21 @@ impl Heartbeat {
         Ok(())
     }
 
+    /// Says once why there are no heartbeats: changes do not wait for them.
+    fn tell(&mut self, error: RegistryError) {
+        if !error.is_transient() && self.told.as_ref() != Some(&error) {
+            let (code, next_step) = (error.code(), error.next_step());
+            tracing::warn!(code, cause = %error, next_step, "the registry refuses heartbeats");
+            self.told = Some(error);
+        }
+    }
+
     /// Prepares what is sent. The inner error says what there is to wait for.
     fn prepare(
         &self,
         options: &KafkaOptions,
-        publications: &Publications<'_>,
-    ) -> Result<Result<HeartbeatRecords, String>, KafkaError> {
+        publications: &mut Publications<'_>,
+    ) -> Asked<HeartbeatRecords> {
         let format = options.topics.rule(&self.name).format;
         let mut plan = options.plan_options(format);
         let (key, value) = HeartbeatRecords::new(&plan).schemas();
@@ -104,8 +117,7 @@ impl Publisher<'_> {
     /// Sends a heartbeat if it is time.
     ///
     /// # Errors
-    /// The topic is missing and is not to be created, may not be written, or the registry refuses
-    /// its schemas.
+    /// The topic is missing and is not to be created, or may not be written.
     pub(crate) fn heartbeat(&mut self) -> Result<(), KafkaError> {
         if self.stop.is_asked() {
             return Ok(());
@@ -140,8 +152,12 @@ impl Publisher<'_> {
         if self.status.is_waiting() || self.topics.step_own(&heartbeat.name, self.log)?.is_err() {
             return Ok(false);
         }
-        let Ok(records) = heartbeat.prepare(self.options, &self.publications)? else {
-            return Ok(false);
+        let records = match heartbeat.prepare(self.options, &mut self.publications)? {
+            Ok(records) => records,
+            Err(error) => {
+                heartbeat.tell(error);
+                return Ok(false);
+            }
         };
         // What this producer has to say of the brokers, the other one says too.
         let status = Arc::new(StatusCell::new());

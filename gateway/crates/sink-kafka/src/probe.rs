@@ -32,15 +32,30 @@ pub(crate) fn failed(name: impl Into<String>, error: &KafkaError) -> ProbeItem {
     }
 }
 
+/// A table whose changes would be published.
+#[derive(Clone, Debug)]
+pub struct ProbeTable {
+    /// As the database has it now.
+    pub source: Arc<TableSchema>,
+    /// As the plugins before its stream put it out; where there are none, the same.
+    pub output: Arc<TableSchema>,
+}
+
+impl From<Arc<TableSchema>> for ProbeTable {
+    fn from(table: Arc<TableSchema>) -> ProbeTable {
+        ProbeTable { source: Arc::clone(&table), output: table }
+    }
+}
+
 /// A stream that would be published, and the tables whose changes are in it.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeStream {
     /// Its name; the topic has it too, as far as Kafka allows.
     pub stream: String,
-    /// The tables as they are now.
-    pub tables: Vec<Arc<TableSchema>>,
-    /// Plugins stand between the tables and the stream: what they make of a table is not known.
-    pub has_plugins: bool,
+    /// Its tables.
+    pub tables: Vec<ProbeTable>,
+    /// A plugin before the stream could not be asked: what it makes of a table is not known.
+    pub is_unknown: bool,
 }
 
 /// Looks whether the brokers answer, whether each topic is there or could be created, whether it is

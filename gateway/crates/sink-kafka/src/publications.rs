@@ -2,8 +2,8 @@
 //! the ids under which a registry knows its schemas.
 //!
 //! Made once for a stream and a schema, before the first change of it is sent, and kept. A registry
-//! that cannot be reached is waited for; one that refuses a schema halts the sink, so that nothing
-//! is acknowledged past it. What bytes a format has is the encoder's business.
+//! that cannot be reached, or refuses a schema, is asked again with growing pauses; what the sink does
+//! meanwhile is `registry_wait`'s business, what bytes a format has the encoder's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +20,13 @@ use crate::partition::PartitionBy;
 use crate::topic_names::topic_of;
 use crate::{KafkaError, KafkaOptions, table_rules};
 
-/// The first pause before a registry that gave no answer is asked again; each further one is twice
-/// as long, up to the longest.
+/// The first pause before a registry is asked again; each further one is twice as long, up to the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause, unless the registry asks for a longer one.
+/// The longest pause where it gave no answer, unless it asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause after a refusal, which somebody has to do something about.
+const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// A schema of a stream, prepared.
 #[derive(Debug)]
@@ -40,8 +42,11 @@ pub(crate) struct Publication {
 /// What came of preparing: the inner error says what is waited for.
 pub(crate) type Step<T> = Result<Result<T, String>, KafkaError>;
 
-/// What came of asking the registry: the inner error is waited for.
-type Asked<T> = Result<Result<T, RegistryError>, KafkaError>;
+/// What came of asking the registry: the inner error is its own, and it is to be asked again.
+pub(crate) type Asked<T> = Result<Result<T, RegistryError>, KafkaError>;
+
+/// What stands before each key and each value.
+pub(crate) type Frames = (Vec<u8>, Vec<u8>);
 
 /// The publications that were prepared.
 #[derive(Debug)]
@@ -51,17 +56,28 @@ pub(crate) struct Publications<'o> {
     /// By stream and schema.
     ready: HashMap<(u32, u32), Arc<Publication>>,
     /// The registry gave no answer, and is left alone for a while.
-    away: Option<Away>,
+    away: Option<Pause>,
+    /// By topic: the registry refused, and is not asked the same again for a while.
+    refused: HashMap<String, Pause>,
 }
 
-/// A registry that gave no answer.
+/// Why the registry is not asked, and until when.
 #[derive(Debug)]
-struct Away {
-    /// Why.
-    reason: String,
-    /// When it is asked again.
+struct Pause {
+    error: RegistryError,
     until: Instant,
-    pause: Duration,
+    length: Duration,
+}
+
+impl Pause {
+    /// The pause that follows another.
+    fn after(before: Option<&Pause>, error: &RegistryError) -> Pause {
+        let longest = if error.is_transient() { LONGEST_PAUSE } else { LONGEST_REFUSED_PAUSE };
+        let before = before.map_or(Duration::ZERO, |before| before.length);
+        let length = (before * 2).clamp(FIRST_PAUSE, longest);
+        let until = Instant::now() + length.max(error.retry_after().unwrap_or_default());
+        Pause { error: error.clone(), until, length }
+    }
 }
 
 impl<'o> Publications<'o> {
@@ -71,41 +87,66 @@ impl<'o> Publications<'o> {
     /// The registry's options are wrong.
     pub(crate) fn new(options: &'o KafkaOptions) -> Result<Publications<'o>, KafkaError> {
         let registry = options.registry.as_ref().map(Registry::new).transpose()?;
-        Ok(Publications { options, registry, ready: HashMap::new(), away: None })
+        Ok(Publications {
+            options,
+            registry,
+            ready: HashMap::new(),
+            away: None,
+            refused: HashMap::new(),
+        })
     }
 
     /// What is published of a schema (by its log-wide id) on a stream.
     ///
     /// # Errors
-    /// The log did not announce them, a column is missing, the format cannot hold the schema, or
-    /// the registry refuses it.
-    pub(crate) fn step(&mut self, log: &Log, stream: u32, id: u32) -> Step<Arc<Publication>> {
+    /// The log did not announce them, a column is missing, or the format cannot hold the schema.
+    pub(crate) fn step(&mut self, log: &Log, stream: u32, id: u32) -> Asked<Arc<Publication>> {
         if let Some(ready) = self.ready.get(&(stream, id)) {
             return Ok(Ok(Arc::clone(ready)));
-        }
-        if let Some(away) = self.away.as_ref().filter(|away| Instant::now() < away.until) {
-            return Ok(Err(away.reason.clone()));
         }
         let name = log
             .stream_name(stream)
             .ok_or(KafkaError::Unannounced { what: "stream", id: stream })?;
-        let publication = match self.prepare(&name, schema(log, id)?)? {
-            Ok(publication) => Arc::new(publication),
-            Err(error) => return Ok(Err(self.leave_alone(&error))),
-        };
-        self.away = None;
-        self.ready.insert((stream, id), Arc::clone(&publication));
-        Ok(Ok(publication))
+        let topic = topic_of(&name).into_owned();
+        if let Some(error) = self.pauses(&topic) {
+            return Ok(Err(error));
+        }
+        let prepared = self.prepare(&name, schema(log, id)?)?;
+        Ok(self.noted(topic, prepared).map(|publication| {
+            let publication = Arc::new(publication);
+            self.ready.insert((stream, id), Arc::clone(&publication));
+            publication
+        }))
     }
 
-    /// The registry gave no answer: it is asked again later.
-    fn leave_alone(&mut self, error: &RegistryError) -> String {
-        let before = self.away.as_ref().map_or(Duration::ZERO, |away| away.pause);
-        let pause = (before * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        let until = Instant::now() + pause.max(error.retry_after().unwrap_or_default());
-        let reason = error.to_string();
-        self.away = Some(Away { reason: reason.clone(), until, pause });
-        reason
+    /// Why the registry is not asked about a topic now.
+    fn pauses(&self, topic: &str) -> Option<RegistryError> {
+        let now = Instant::now();
+        let mut pauses = self.away.iter().chain(self.refused.get(topic));
+        pauses.find(|pause| now < pause.until).map(|pause| pause.error.clone())
+    }
+
+    /// Notes what the registry said about a topic.
+    fn noted<T>(
+        &mut self,
+        topic: String,
+        asked: Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        match &asked {
+            Ok(_) => {
+                self.away = None;
+                self.refused.remove(&topic);
+            }
+            Err(error) if error.is_transient() => {
+                self.away = Some(Pause::after(self.away.as_ref(), error));
+            }
+            Err(error) => {
+                self.away = None;
+                let pause = Pause::after(self.refused.get(&topic), error);
+                self.refused.insert(topic, pause);
+            }
+        }
+        asked
     }
 
     fn prepare(&self, stream: &str, schema: TableSchema) -> Asked<Publication> {
@@ -131,20 +172,19 @@ impl<'o> Publications<'o> {
     /// What stands before each key and each value of a topic that is about no row.
     ///
     /// # Errors
-    /// The registry refuses the schemas.
+    /// The format cannot hold the schemas.
     pub(crate) fn own_frames(
-        &self,
+        &mut self,
         topic: &str,
         format: MessageFormat,
         (key, value): (&Schema, &Schema),
-    ) -> Step<(Vec<u8>, Vec<u8>)> {
-        match schema_type(format) {
-            Some(schema_type) => {
-                let frames = self.frames(topic, schema_type, Some(key), value)?;
-                Ok(frames.map_err(|error| error.to_string()))
-            }
-            None => Ok(Ok((Vec::new(), Vec::new()))),
+    ) -> Asked<Frames> {
+        let Some(schema_type) = schema_type(format) else { return Ok(Ok(Frames::default())) };
+        if let Some(error) = self.pauses(topic) {
+            return Ok(Err(error));
         }
+        let frames = self.frames(topic, schema_type, Some(key), value)?;
+        Ok(self.noted(topic.to_owned(), frames))
     }
 
     /// What stands before each key and each value.
@@ -154,7 +194,7 @@ impl<'o> Publications<'o> {
         schema_type: SchemaType,
         key: Option<&Schema>,
         value: &Schema,
-    ) -> Asked<(Vec<u8>, Vec<u8>)> {
+    ) -> Asked<Frames> {
         let key = match key {
             Some(key) => match self.frame(topic, Part::Key, schema_type, key)? {
                 Ok(frame) => frame,
@@ -177,13 +217,14 @@ impl<'o> Publications<'o> {
         let (subject, text) = self.options.registered(topic, part, schema_type, schema)?;
         let id = match registry.register(&subject, schema_type, &text, &[]) {
             Ok(id) => id,
-            Err(error) if error.is_transient() => return Ok(Err(error)),
+            Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => {
-                if matches!(error, RegistryError::NotRegistered { .. }) {
+                let is_known = self.refused.get(topic).is_some_and(|pause| pause.error == error);
+                if !is_known && matches!(error, RegistryError::NotRegistered { .. }) {
                     let language = schema_type.name();
                     tracing::warn!(subject, language, schema = text, "the registry lacks a schema");
                 }
-                return Err(error.into());
+                return Ok(Err(error));
             }
         };
         let mut frame = Vec::new();
@@ -246,5 +287,30 @@ impl KafkaOptions {
             run_id: self.run_id.clone(),
             ..PlanOptions::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_limit() {
+        let reason = "r".to_owned();
+        let refused = RegistryError::Incompatible { subject: "s".to_owned(), reason };
+        let away = RegistryError::Timeout { url: "http://r".to_owned(), within: FIRST_PAUSE };
+        for (error, longest) in [(refused, LONGEST_REFUSED_PAUSE), (away, LONGEST_PAUSE)] {
+            let first = Pause::after(None, &error);
+            let second = Pause::after(Some(&first), &error);
+            assert_eq!((first.length, second.length), (FIRST_PAUSE, FIRST_PAUSE * 2));
+            let last = (0..20).fold(second, |before, _| Pause::after(Some(&before), &error));
+            assert_eq!(last.length, longest);
+        }
+        let asks = RegistryError::Throttled {
+            url: "http://r".to_owned(),
+            retry_after: Some(Duration::from_secs(60)),
+        };
+        let pause = Pause::after(None, &asks);
+        assert!(pause.until > Instant::now() + LONGEST_PAUSE, "the registry's own wish counts");
     }
 }

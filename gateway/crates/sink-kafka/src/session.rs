@@ -274,7 +274,10 @@ impl<'o> Publisher<'o> {
                 continue;
             }
             match reader.next_group().map_err(KafkaError::Log)? {
-                Some(group) => self.send_group(flight, group)?,
+                Some(group) => {
+                    let coming = reader.rest_of_group().map_err(KafkaError::Log)?;
+                    self.send_group(flight, group, &coming)?;
+                }
                 None if flight.hand_over_rest()? => {}
                 None => self.wait(flight, reader)?,
             }
@@ -366,18 +369,23 @@ impl<'o> Publisher<'o> {
         self.settle(flight)
     }
 
+    /// Sends a group of the log, or a piece of one. `coming`: streams and schemas of its later
+    /// pieces.
     pub(crate) fn send_group(
         &mut self,
         flight: &mut Flight<'_>,
         group: ReadGroup,
+        coming: &[(u32, u32)],
     ) -> Result<(), Break> {
         let is_told = self.transaction_topic.is_some();
         let Some(group) = flight.whole_group(group, is_told) else { return Ok(()) };
-        // All schemas before anything of the group: while a registry is away, what came before it
-        // can still be committed.
-        for run in &group.runs {
-            self.publication(flight, run.stream, run.schema)?;
+        // All schemas before anything of the group, its later pieces included: while a registry is
+        // away or refuses, what came before it can still be committed.
+        let here = group.runs.iter().map(|run| (run.stream, run.schema));
+        for (stream, schema) in here.chain(coming.iter().copied()) {
+            self.publication(flight, stream, schema)?;
         }
+        self.prepare_transactions(flight, &group.runs)?;
         for group in self.tell_ends(flight, group)? {
             self.send_told(flight, group)?;
         }
@@ -462,27 +470,6 @@ impl<'o> Publisher<'o> {
             }
             flight.take(target, change, &message, index, publication)
         })
-    }
-
-    /// What is published of a schema on a stream, waiting until its format is ready.
-    fn publication(
-        &mut self,
-        flight: &mut Flight<'_>,
-        stream: u32,
-        schema: u32,
-    ) -> Result<Arc<Publication>, Break> {
-        loop {
-            match self.publications.step(self.log, stream, schema)? {
-                Ok(publication) => return Ok(publication),
-                Err(reason) => self.status.waiting_for(WaitReason::Registry, reason),
-            }
-            self.check(flight)?;
-            // What came before must not wait for the registry.
-            flight.hand_over_rest()?;
-            flight.producer.poll(LOOK_WAIT);
-            self.settle(flight)?;
-            self.commit_meanwhile(flight)?;
-        }
     }
 
     /// Whether to go on.

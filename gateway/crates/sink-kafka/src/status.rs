@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use offtake_change::Histogram;
 use offtake_proto::v1;
+use offtake_registry::RegistryError;
 use tokio::sync::watch;
 
 use crate::KafkaError;
@@ -26,7 +27,8 @@ pub enum KafkaState {
     Running,
     /// Brokers are down, slow or refusing for now; goes on by itself.
     Waiting,
-    /// A person must decide.
+    /// A person must decide. Where it is a registry that refuses, it goes on by itself once that
+    /// no longer does.
     Halted(Halted),
     /// Stopped on request.
     Stopped,
@@ -173,6 +175,8 @@ struct Changing {
     last_error: Option<String>,
     /// Why it waits, and since when that is known.
     reason: Option<(WaitReason, Instant)>,
+    /// Halted, but what halted it is asked again.
+    asks_again: bool,
     mode: Option<Mode>,
 }
 
@@ -198,6 +202,7 @@ impl StatusCell {
                 state: KafkaState::Connecting,
                 last_error: None,
                 reason: None,
+                asks_again: false,
                 mode: None,
             }),
         }
@@ -226,6 +231,43 @@ impl StatusCell {
         changing.state = KafkaState::Running;
         changing.last_error = None;
         changing.reason = None;
+        changing.asks_again = false;
+    }
+
+    /// The registry has no id for a schema: waits for it, or is halted until it has.
+    pub(crate) fn held_by_registry(&self, error: RegistryError) {
+        if error.is_transient() {
+            {
+                let mut changing = self.changing();
+                if changing.asks_again {
+                    changing.state = KafkaState::Waiting;
+                    changing.asks_again = false;
+                }
+            }
+            return self.waiting_for(WaitReason::Registry, error.to_string());
+        }
+        let error = KafkaError::Registry(error);
+        let state = KafkaState::Halted(Halted::from(&error));
+        let mut changing = self.changing();
+        if changing.state != state {
+            tracing::error!(
+                code = error.code(),
+                cause = %error,
+                next_step = error.next_step(),
+                "kafka sink halted until the registry takes it"
+            );
+        }
+        changing.state = state;
+        changing.last_error = Some(error.to_string());
+        changing.reason = None;
+        changing.asks_again = true;
+    }
+
+    /// The registry has it now. A wait ends with the next acknowledgement, a halt here.
+    pub(crate) fn goes_on(&self) {
+        if self.changing().asks_again {
+            self.running();
+        }
     }
 
     /// Something that may pass. Kept until the next success.
@@ -260,7 +302,12 @@ impl StatusCell {
 
     /// Whether nothing more is going to happen.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.changing().state, KafkaState::Halted(_) | KafkaState::Stopped)
+        let changing = self.changing();
+        match changing.state {
+            KafkaState::Halted(_) => !changing.asks_again,
+            KafkaState::Stopped => true,
+            KafkaState::Connecting | KafkaState::Running | KafkaState::Waiting => false,
+        }
     }
 
     /// Shows what the client library says of itself.
@@ -272,10 +319,12 @@ impl StatusCell {
         let mut changing = self.changing();
         changing.last_error = Some(error.to_string());
         changing.state = KafkaState::Halted(error.into());
+        changing.asks_again = false;
     }
 
     pub(crate) fn stopped(&self) {
         let mut changing = self.changing();
+        changing.asks_again = false;
         if !matches!(changing.state, KafkaState::Halted(_)) {
             changing.state = KafkaState::Stopped;
         }

@@ -3,16 +3,15 @@
 //! Judged without a broker, so that every verdict has a test: before the start by `offtake check`,
 //! and by the sink itself where a definition comes with the changes.
 
-use std::sync::Arc;
-
-use offtake_change::{Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Kind, Subject, TableSchema};
 
 use crate::KafkaError;
-use crate::probe::failed;
+use crate::probe::{ProbeTable, failed};
 use crate::topic_rules::TopicRule;
 use offtake_registry::{ProbeItem, ProbeOutcome};
 
-/// A schema with the key that a rule chooses.
+/// A schema with the key that a rule chooses: over the table's own, and over a plugin's choice, for
+/// the operator has the last word.
 ///
 /// # Errors
 /// The table has no such column.
@@ -34,16 +33,17 @@ pub(crate) fn keyed(schema: TableSchema, rule: &TopicRule) -> Result<TableSchema
 /// Judges a stream's tables. `compacted`: whether its topic is.
 pub(crate) fn judge(
     stream: &str,
-    tables: &[Arc<TableSchema>],
+    tables: &[ProbeTable],
     rule: &TopicRule,
     compacted: bool,
 ) -> Vec<ProbeItem> {
     let mut items = Vec::new();
-    let tables: Vec<&TableSchema> =
-        tables.iter().map(Arc::as_ref).filter(|table| table.subject == Subject::Table).collect();
+    let tables: Vec<&ProbeTable> =
+        tables.iter().filter(|table| table.output.subject == Subject::Table).collect();
     for table in &tables {
         judge_key(table, rule, &mut items);
         judge_partition(table, rule, &mut items);
+        let table = &table.output;
         if compacted && table.key.is_empty() && rule.key.is_empty() {
             items.push(item(
                 table,
@@ -58,41 +58,70 @@ pub(crate) fn judge(
             ));
         }
     }
-    judge_together(stream, &tables, rule, compacted, &mut items);
+    let outputs: Vec<&TableSchema> = tables.iter().map(|table| table.output.as_ref()).collect();
+    judge_together(stream, &outputs, rule, compacted, &mut items);
     items
 }
 
-fn judge_key(table: &TableSchema, rule: &TopicRule, items: &mut Vec<ProbeItem>) {
-    for name in &rule.key {
-        let Some(column) = table.ordinal(name).and_then(|ordinal| table.columns.get(ordinal))
+/// A key that a rule or a plugin chose; the table's own needs no judgement.
+fn judge_key(
+    ProbeTable { source, output }: &ProbeTable,
+    rule: &TopicRule,
+    items: &mut Vec<ProbeItem>,
+) {
+    let by_rule = !rule.key.is_empty();
+    if !by_rule && output.key == source.key {
+        return;
+    }
+    let plugins_choice = output.key.iter().filter_map(|&at| output.columns.get(at as usize));
+    let names: Vec<&String> = match by_rule {
+        true => rule.key.iter().collect(),
+        false => plugins_choice.map(|column| &column.name).collect(),
+    };
+    let (of_whom, other) = match by_rule {
+        true => ("the key".to_owned(), "choose another under [[kafka.topic]] `key`"),
+        false => (
+            format!("the key that plugin {} chooses", output.changed_by.join(", ")),
+            "have the plugin choose another, or choose one under [[kafka.topic]] `key`",
+        ),
+    };
+    for name in names {
+        let Some(column) = output.ordinal(name).and_then(|ordinal| output.columns.get(ordinal))
         else {
             let error =
-                KafkaError::KeyColumn { table: table.qualified_name(), column: name.clone() };
-            items.push(failed(format!("table {}", table.qualified_name()), &error));
+                KafkaError::KeyColumn { table: output.qualified_name(), column: name.clone() };
+            items.push(failed(format!("table {}", output.qualified_name()), &error));
             continue;
         };
         if column.nullable {
             items.push(item(
-                table,
+                output,
                 ProbeOutcome::Warning,
                 "KAFKA_KEY_NULLABLE",
-                format!("column {name} of the key may be NULL: such rows share a key"),
-                "set the column NOT NULL, or choose another under [[kafka.topic]] `key`",
+                format!("column {name} of {of_whom} may be NULL: such rows share a key"),
+                &format!("set the column NOT NULL, or {other}"),
             ));
         }
-        if !is_in_identity(table, name) {
+        if !is_in_identity(source, name) {
             items.push(item(
-                table,
+                output,
                 ProbeOutcome::Warning,
                 "KAFKA_KEY_IDENTITY",
-                format!("column {name} of the key is not in the replica identity: a delete's key lacks it"),
+                format!(
+                    "column {name} of {of_whom} is not in the replica identity: a delete's key \
+                     lacks it"
+                ),
                 "set REPLICA IDENTITY FULL, or an index that has the column",
             ));
         }
     }
 }
 
-fn judge_partition(table: &TableSchema, rule: &TopicRule, items: &mut Vec<ProbeItem>) {
+fn judge_partition(
+    ProbeTable { source, output: table }: &ProbeTable,
+    rule: &TopicRule,
+    items: &mut Vec<ProbeItem>,
+) {
     for name in &rule.partition_by {
         let Some(column) = table.ordinal(name).and_then(|ordinal| table.columns.get(ordinal))
         else {
@@ -110,7 +139,7 @@ fn judge_partition(table: &TableSchema, rule: &TopicRule, items: &mut Vec<ProbeI
                 "choose a column of a simple type under [[kafka.topic]] `partition_by`",
             ));
         }
-        if !is_in_identity(table, name) {
+        if !is_in_identity(source, name) {
             items.push(item(
                 table,
                 ProbeOutcome::Error,
@@ -170,16 +199,10 @@ fn key_columns<'t>(table: &'t TableSchema, rule: &'t TopicRule) -> Vec<(&'t str,
     columns.map(|column| (column.name.as_str(), column.logical.as_str())).collect()
 }
 
-/// Whether the source sends the column with a delete, as far as it is known.
-fn is_in_identity(table: &TableSchema, column: &str) -> bool {
-    match table.replica_identity {
-        ReplicaIdentity::Full | ReplicaIdentity::Unknown => true,
-        ReplicaIdentity::Nothing => false,
-        ReplicaIdentity::Key | ReplicaIdentity::Index => {
-            let ordinal = table.ordinal(column);
-            table.key.iter().any(|&key| Some(key as usize) == ordinal)
-        }
-    }
+/// Whether the source sends the column of that name with a delete.
+fn is_in_identity(source: &TableSchema, column: &str) -> bool {
+    let ordinal = source.ordinal(column).and_then(|ordinal| u32::try_from(ordinal).ok());
+    ordinal.is_some_and(|ordinal| source.is_in_identity(ordinal))
 }
 
 fn item(
@@ -195,7 +218,9 @@ fn item(
 
 #[cfg(test)]
 mod tests {
-    use offtake_change::{Column, Form};
+    use std::sync::Arc;
+
+    use offtake_change::{Column, Form, ReplicaIdentity};
 
     use super::*;
     use crate::TopicOptions;
@@ -234,7 +259,8 @@ mod tests {
     }
 
     fn judged(tables: Vec<TableSchema>, rule: &TopicRule, compacted: bool) -> Vec<ProbeItem> {
-        let tables: Vec<Arc<TableSchema>> = tables.into_iter().map(Arc::new).collect();
+        let tables: Vec<ProbeTable> =
+            tables.into_iter().map(|table| Arc::new(table).into()).collect();
         judge("shop.public.orders", &tables, rule, compacted)
     }
 
@@ -268,6 +294,34 @@ mod tests {
         assert_eq!(items[0].outcome, ProbeOutcome::Error);
         assert_eq!(items[1].outcome, ProbeOutcome::Warning);
         assert!(items[1].text.contains("tenant"), "{}", items[1].text);
+    }
+
+    #[test]
+    fn a_plugins_key_is_judged_by_what_the_source_sends_and_gives_way_to_a_rule() {
+        let source = Arc::new(table("orders", &[0]));
+        let changed_by = vec!["rekey".to_owned()];
+        let output = |key: &[u32]| {
+            let changed_by = changed_by.clone();
+            let output = Arc::new(TableSchema { changed_by, ..table("orders", key) });
+            [ProbeTable { source: Arc::clone(&source), output }]
+        };
+        let judged = |key: &[u32], rule: &TopicRule, compacted| {
+            judge("shop.public.orders", &output(key), rule, compacted)
+        };
+        let items = judged(&[1], &rule(&[], &[]), false);
+        assert_eq!(codes(&items), ["KAFKA_KEY_NULLABLE", "KAFKA_KEY_IDENTITY"]);
+        assert!(items.iter().all(|item| item.outcome == ProbeOutcome::Warning));
+        assert!(items[0].text.contains("plugin rekey chooses"), "{}", items[0].text);
+        assert!(items[0].next_step.contains("plugin"), "{}", items[0].next_step);
+        // No key at all: nothing is lacking, but compaction needs one.
+        assert!(judged(&[], &rule(&[], &[]), false).is_empty());
+        assert_eq!(codes(&judged(&[], &rule(&[], &[]), true)), ["KAFKA_COMPACT_NO_KEY"]);
+        // What decides the partition is in the identity that the source has, whatever the key is.
+        let partition = judged(&[1], &rule(&["id"], &["tenant"]), false);
+        assert_eq!(codes(&partition), ["KAFKA_PARTITION_IDENTITY"]);
+        let [plugins] = output(&[1]);
+        let keyed = super::keyed(TableSchema::clone(&plugins.output), &rule(&["id"], &[]));
+        assert_eq!(keyed.unwrap().key, [0]);
     }
 
     #[test]

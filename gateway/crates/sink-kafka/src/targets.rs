@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use offtake_log::Log;
 
 use crate::flight::{Break, Flight, Target};
+use crate::lent::TopicHandle;
 use crate::publications::Step;
 use crate::session::{LOOK_WAIT, Publisher};
 use crate::topic_names::topic_of;
@@ -51,8 +52,10 @@ impl<'o> Publisher<'o> {
                 Ok(Ready { partitions, message_bytes }) => {
                     let known = (0..partitions).map(|_| AtomicBool::new(false)).collect();
                     let message_bytes = self.message_bytes(message_bytes, flight.one_by_one);
+                    let topic: Arc<str> = Arc::from(topic_of(stream));
                     flight.targets.push(Target {
-                        topic: Arc::from(topic_of(stream)),
+                        handle: TopicHandle::new(&flight.producer, &topic)?,
+                        topic,
                         stream: Arc::clone(stream),
                         partitions,
                         known,

@@ -29,10 +29,13 @@ use crate::cursor_topic::{self, Place};
 use crate::deliveries::Covered;
 use crate::flight::{Break, Flight};
 
-/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction:
-/// about what is sent in an interval when much waits in the log. A commit takes some 10 ms, in which
-/// nothing is sent, and what is given up is read again from the log, so larger is better than smaller.
-const FULL_BYTES: usize = 32 << 20;
+/// How many intervals a transaction may collect while the sink is behind the log. A commit takes some
+/// 10 ms in which nothing is sent, and the brokers as long again before the next transaction may
+/// write, so that larger ones catch up sooner; nobody sees a change later for it than he would.
+const INTERVALS_BEHIND: u32 = 4;
+/// Bytes of keys and values at which a transaction is closed at the next end of a source transaction.
+/// What is given up is read again from the log.
+const FULL_BYTES: usize = 48 << 20;
 /// Messages at which it is closed there.
 const FULL_MESSAGES: usize = 100_000;
 /// Bytes at which it is closed inside a source transaction.
@@ -187,7 +190,7 @@ impl Transactions {
             return collected.bytes >= CUT_BYTES || age >= self.cut_after;
         }
         (caught_up && rested)
-            || age >= self.interval
+            || age >= self.interval.saturating_mul(if caught_up { 1 } else { INTERVALS_BEHIND })
             || collected.bytes >= FULL_BYTES
             || collected.messages >= FULL_MESSAGES
     }

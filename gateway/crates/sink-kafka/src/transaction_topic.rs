@@ -15,12 +15,13 @@ use offtake_change::Lsn;
 use offtake_change::wire::ChangeView;
 use offtake_encode::debezium::{Counts, Message, MessageFormat, TransactionRecords};
 use offtake_encode::partition_of;
+use offtake_log::Run;
 use offtake_proto::v1;
 
-use crate::KafkaError;
 use crate::flight::{Break, Flight};
 use crate::handover;
-use crate::session::{LOOK_WAIT, Publisher};
+use crate::publications::Asked;
+use crate::session::Publisher;
 use crate::topic_names::topic_of;
 
 /// What the transaction topic has to know.
@@ -174,49 +175,54 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Index of the topic, waiting until it can be written and its schemas are known.
+    /// Waits until the registry knows the topic's schemas, if one of these runs is of a transaction:
+    /// before anything of the group is sent, so that what came before can be committed meanwhile.
+    pub(crate) fn prepare_transactions(
+        &mut self,
+        flight: &mut Flight<'_>,
+        runs: &[Run],
+    ) -> Result<(), Break> {
+        let Some(TransactionTopic { name, records: None, .. }) = &self.transaction_topic else {
+            return Ok(());
+        };
+        let is_of_one = |run: &Run| {
+            let first = run.changes().next();
+            first.is_some_and(|change| change.is_ok_and(|change| change.transaction.is_some()))
+        };
+        if !runs.iter().any(is_of_one) {
+            return Ok(());
+        }
+        let name = Arc::clone(name);
+        let records = self.registered(flight, |publisher| publisher.transaction_records(&name))?;
+        if let Some(topic) = &mut self.transaction_topic {
+            topic.records = Some(records);
+        }
+        Ok(())
+    }
+
+    /// Index of the topic, waiting until it can be written.
     fn transaction_target(&mut self, flight: &mut Flight<'_>) -> Result<usize, Break> {
         let Some(topic) = &self.transaction_topic else { return Ok(0) };
-        let name = Arc::clone(&topic.name);
-        let is_prepared = topic.records.is_some();
-        if let (Some(target), true) = (flight.transaction_target, is_prepared) {
+        if let Some(target) = flight.transaction_target {
             return Ok(target);
         }
-        if !is_prepared {
-            let records = loop {
-                match self.transaction_records(&name)? {
-                    Ok(records) => break records,
-                    Err(reason) => self.status.waiting(reason),
-                }
-                self.check(flight)?;
-                flight.producer.poll(LOOK_WAIT);
-                self.settle(flight)?;
-            };
-            if let Some(topic) = &mut self.transaction_topic {
-                topic.records = Some(records);
-            }
-        }
+        let name = Arc::clone(&topic.name);
         let target = self.own_target(flight, &name)?;
         flight.transaction_target = Some(target);
         Ok(target)
     }
 
-    /// The inner error says what is waited for.
-    fn transaction_records(
-        &self,
-        name: &str,
-    ) -> Result<Result<TransactionRecords, String>, KafkaError> {
+    /// The topic's records, once the registry knows their schemas.
+    fn transaction_records(&mut self, name: &str) -> Asked<TransactionRecords> {
         let format: MessageFormat = self.options.topics.rule(name).format;
         let mut options = self.options.plan_options(format);
         let records = TransactionRecords::new(&options);
         let (key, value) = records.schemas();
-        Ok(match self.publications.own_frames(&topic_of(name), format, (&key, &value))? {
-            Ok((key, value)) => {
-                (options.key_frame, options.value_frame) = (key, value);
-                Ok(TransactionRecords::new(&options))
-            }
-            Err(reason) => Err(reason),
-        })
+        let frames = self.publications.own_frames(&topic_of(name), format, (&key, &value))?;
+        Ok(frames.map(|(key, value)| {
+            (options.key_frame, options.value_frame) = (key, value);
+            TransactionRecords::new(&options)
+        }))
     }
 
     /// The encoder and this topic at the cursor, as far as transactions are told.

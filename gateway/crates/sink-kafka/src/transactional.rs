@@ -51,7 +51,8 @@ impl Publisher<'_> {
             }
             match reader.next_group().map_err(KafkaError::Log)? {
                 Some(group) => {
-                    self.send_group(flight, group)?;
+                    let coming = reader.rest_of_group().map_err(KafkaError::Log)?;
+                    self.send_group(flight, group, &coming)?;
                     self.close_if_due(flight, false)?;
                 }
                 None => self.rest(flight, reader)?,

@@ -1,9 +1,10 @@
 //! A column that a plugin sets: every value is checked before the first one is applied.
 
-use offtake_change::{Batch, Cell, Column, Image, Kind, TableSchema, ValueRef};
+use offtake_change::{Batch, Cell, Column, Image, Kind, ValueRef};
 
 use crate::bindings as wit;
 use crate::gather::presence;
+use crate::shape::Shaped;
 use crate::{fits, list_text};
 
 /// A value that is to be set once the whole verdict has proved sound. Its bytes lie in the batch's
@@ -16,23 +17,24 @@ pub(crate) struct Staged {
     pub(crate) cell: Cell,
 }
 
-/// Checks a patch and stages its values.
+/// Checks a patch and stages its values. A column of the key that rows leave with is never made
+/// missing, whatever the key was that they came with.
 pub(crate) fn stage(
     batch: &mut Batch,
     rows: &[u32],
-    schema: &TableSchema,
+    shaped: &Shaped,
     patch: &wit::Patch,
     staged: &mut Vec<Staged>,
 ) -> Result<(), String> {
     let ordinal = patch.column.ordinal;
-    let column = schema
-        .columns
+    let columns = &shaped.input.columns;
+    let column = columns
         .get(ordinal as usize)
-        .ok_or_else(|| format!("it sets column {ordinal} of {}", schema.columns.len()))?;
+        .ok_or_else(|| format!("it sets column {ordinal} of {}", columns.len()))?;
     let setting = Setting {
         column,
         ordinal,
-        is_key: schema.key.contains(&ordinal),
+        is_key: shaped.output.key.contains(&ordinal),
         before: patch.image == wit::Image::Before,
     };
     setting

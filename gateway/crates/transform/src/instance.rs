@@ -12,6 +12,7 @@ use crate::gather::{Gathered, wanted_bytes};
 use crate::host::{CustomMetric, Phase};
 use crate::interest::{self, protection_lost};
 use crate::runner::Runner;
+use crate::shape::Shaped;
 use crate::verdict::{Applier, Rejected};
 use crate::{CALL_ROWS, Fault, FaultCode, Info, Interest};
 
@@ -101,9 +102,20 @@ impl Instance {
         Ok(self.tables.entries[at].interest.clone())
     }
 
+    /// The definition under which a table's rows leave the plugin, which is told the table's own
+    /// unless it knows it.
+    ///
+    /// # Errors
+    /// As [`Instance::on_schema`].
+    pub fn output_schema(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>, Fault> {
+        let at = self.table(schema)?;
+        Ok(Arc::clone(&self.tables.entries[at].shaped.output))
+    }
+
     /// Runs the plugin over rows of a batch and applies what it answers. `rows` are indices into
     /// the batch's rows in source order; rows that an earlier plugin dropped are left out, and so
-    /// are definitions. Neighbours of one schema share calls of at most [`CALL_ROWS`].
+    /// are definitions. Neighbours of one schema share calls of at most [`CALL_ROWS`]. The rows
+    /// then have the schema that [`Instance::output_schema`] gives.
     ///
     /// # Errors
     /// The first fault. The verdicts of earlier calls are applied, that of the failed one is not.
@@ -143,6 +155,7 @@ impl Instance {
             if self.tables.entries[table].interest.subscribe {
                 self.process_run(batch, table, now)?;
             }
+            self.put_out(batch, table, now);
         }
         Ok(())
     }
@@ -174,24 +187,38 @@ impl Instance {
         if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table) }
     }
 
+    /// Gives rows the definition that they leave with.
+    fn put_out(&self, batch: &mut Batch, table: usize, rows: &[u32]) {
+        let shaped = &self.tables.entries[table].shaped;
+        if !shaped.differs() {
+            return;
+        }
+        let output = batch.schema_index(&shaped.output);
+        for &row in rows {
+            if let Some(row) = batch.rows.get_mut(row as usize) {
+                row.schema = output;
+            }
+        }
+    }
+
     /// One call with the rows in `call_rows`, and its verdict.
     fn call(&mut self, batch: &mut Batch, table: usize) -> Result<(), Fault> {
         let entry = &self.tables.entries[table];
-        let outcome = self.try_call(batch, &Arc::clone(&entry.schema));
+        let outcome = self.try_call(batch, &entry.shaped.clone());
         self.gathered.trim();
         outcome.map_err(|mut fault| {
             let row = fault.row.or_else(|| self.call_rows.first().copied());
             fault.lsn = row.and_then(|row| batch.rows.get(row as usize)).map(|row| row.lsn);
-            fault.table = Some(table_name(&self.tables.entries[table].schema));
+            fault.table = Some(table_name(&self.tables.entries[table].shaped.input));
             fault
         })
     }
 
-    fn try_call(&mut self, batch: &mut Batch, schema: &Arc<TableSchema>) -> Result<(), Fault> {
-        let table = self.table(schema)?;
+    fn try_call(&mut self, batch: &mut Batch, shaped: &Shaped) -> Result<(), Fault> {
+        let table = self.table(&shaped.input)?;
         let entry = &self.tables.entries[table];
         self.gathered
-            .fill(batch, &self.call_rows, schema, &entry.interest, entry.id)
+            .fill(batch, &self.call_rows, &shaped.input, &entry.interest, entry.id)
             .map_err(|message| self.runner.poison(FaultCode::Host, message))?;
         let input = self.gathered.batch();
         let answer = self.runner.call(Phase::Process, |component, store| {
@@ -202,7 +229,7 @@ impl Instance {
         let verdict =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
         let limit = self.runner.output_bytes();
-        match self.applier.apply(batch, &self.call_rows, schema, &verdict, limit) {
+        match self.applier.apply(batch, &self.call_rows, shaped, &verdict, limit) {
             Ok(dropped) => {
                 self.counters.dropped += dropped;
                 Ok(())
@@ -230,8 +257,9 @@ impl Instance {
     fn introduce(&mut self, schema: &Arc<TableSchema>) -> Result<usize, Fault> {
         let previous = self.tables.latest_of(schema);
         if self.info.protects
-            && let Some(lost) = previous
-                .and_then(|old| protection_lost(&self.info.required_columns, &old.schema, schema))
+            && let Some(lost) = previous.and_then(|old| {
+                protection_lost(&self.info.required_columns, &old.shaped.input, schema)
+            })
         {
             return Err(self.runner.poison(FaultCode::Unprotected, lost));
         }
@@ -248,19 +276,20 @@ impl Instance {
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
         let interest = interest::check(&self.info, schema, answer)
             .map_err(|(code, message)| self.runner.poison(code, message))?;
-        Ok(self.tables.add(Table { schema: Arc::clone(schema), id, interest }))
+        let shaped = Shaped::new(self.runner.plugin(), schema, &interest.shape);
+        Ok(self.tables.add(Table { shaped, id, interest }))
     }
 }
 
 /// A table that the plugin knows.
 struct Table {
-    schema: Arc<TableSchema>,
+    shaped: Shaped,
     /// The id that the plugin knows it by.
     id: u32,
     interest: Interest,
 }
 
-/// The tables that the plugin knows, found by the schema's address: it is kept alive here, so the
+/// The tables that the plugin knows, found by the address of the schema that it takes in: it is kept alive here, so the
 /// address stays its own.
 #[derive(Default)]
 struct Tables {
@@ -276,26 +305,27 @@ impl Tables {
             return Some(at);
         }
         // An equal schema that was read anew, for example after a reconnection.
-        let at = self.entries.iter().position(|table| table.schema == *schema)?;
-        let old = Arc::as_ptr(&self.entries[at].schema).addr();
+        let at = self.entries.iter().position(|table| table.shaped.input == *schema)?;
+        let old = Arc::as_ptr(&self.entries[at].shaped.input).addr();
         self.by_address.remove(&old);
         self.by_address.insert(address, at);
-        self.entries[at].schema = Arc::clone(schema);
+        self.entries[at].shaped.read_anew(schema);
         Some(at)
     }
 
     /// The newest definition known of the same table.
     fn latest_of(&self, schema: &TableSchema) -> Option<&Table> {
         self.entries.iter().rev().find(|table| {
-            table.schema.namespace == schema.namespace
-                && table.schema.table == schema.table
-                && table.schema.subject == schema.subject
+            let known = &table.shaped.input;
+            known.namespace == schema.namespace
+                && known.table == schema.table
+                && known.subject == schema.subject
         })
     }
 
     fn add(&mut self, table: Table) -> usize {
         let at = self.entries.len();
-        self.by_address.insert(Arc::as_ptr(&table.schema).addr(), at);
+        self.by_address.insert(Arc::as_ptr(&table.shaped.input).addr(), at);
         self.entries.push(table);
         at
     }
@@ -304,7 +334,7 @@ impl Tables {
     fn forget(&mut self) {
         self.entries.drain(..self.entries.len() / 2);
         self.by_address = (self.entries.iter().enumerate())
-            .map(|(at, table)| (Arc::as_ptr(&table.schema).addr(), at))
+            .map(|(at, table)| (Arc::as_ptr(&table.shaped.input).addr(), at))
             .collect();
     }
 }

@@ -3,6 +3,7 @@
 use offtake_change::{Column, Kind, Subject, TableSchema};
 
 use crate::bindings as wit;
+use crate::shape::Shape;
 use crate::{FaultCode, Info};
 
 /// What a plugin wants to see of a table, checked.
@@ -24,6 +25,8 @@ pub struct Interest {
     pub commit_times: bool,
     /// Whether transactions and the place in them are sent.
     pub transactions: bool,
+    /// What of the table leaves the plugin otherwise than it came, also where it is not called.
+    pub shape: Shape,
 }
 
 impl Interest {
@@ -43,6 +46,7 @@ pub(crate) fn check(
     answer: wit::Interest,
 ) -> Result<Interest, Refusal> {
     refuse_unsupported(&answer)?;
+    let shape = Shape::check(schema, answer.shape)?;
     let malformed = |message| Err((FaultCode::MalformedVerdict, message));
     let count = schema.columns.len();
     let mut seen = vec![false; count];
@@ -74,13 +78,12 @@ pub(crate) fn check(
         commit_times: wants(wit::Wants::COMMIT_TIMES),
         transactions: wants(wit::Wants::TRANSACTIONS),
         columns: answer.columns,
+        shape,
     })
 }
 
 fn refuse_unsupported(answer: &wit::Interest) -> Result<(), Refusal> {
-    let feature = if answer.shape.is_some() {
-        "a changed shape"
-    } else if !matches!(answer.form, wit::Form::Envelope) {
+    let feature = if !matches!(answer.form, wit::Form::Envelope) {
         "a form other than the envelope"
     } else if !answer.outputs.is_empty() {
         "further outputs"

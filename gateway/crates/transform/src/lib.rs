@@ -32,6 +32,7 @@ mod mac;
 mod operation;
 mod plugin;
 mod runner;
+mod shape;
 mod ticker;
 mod verdict;
 
@@ -44,6 +45,7 @@ pub use instance::{Counters, Instance};
 pub use interest::{ColumnLoss, Interest, column_loss};
 pub use limits::Limits;
 pub use plugin::{Info, Plugin, PluginSpec};
+pub use shape::Shape;
 
 /// Changes in one call of a plugin, at most.
 pub const CALL_ROWS: usize = 256;

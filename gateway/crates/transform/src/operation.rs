@@ -5,7 +5,8 @@
 
 use offtake_change::{Batch, Cell, Image, Operation, TableSchema};
 
-/// Whether a row of this operation and these images can become `to`.
+/// Whether a row of this operation and these images can become `to`. `schema`: the one that it leaves
+/// with.
 pub(crate) fn check(
     batch: &Batch,
     row: u32,
@@ -45,7 +46,8 @@ pub(crate) fn check(
     ))
 }
 
-/// Changes a checked row. The patches are applied by now, so a key taken over is the patched one.
+/// Changes a checked row. The patches are applied by now, so a key taken over is the patched one, of
+/// the columns that are the key in `schema`, which the row leaves with.
 pub(crate) fn apply(batch: &mut Batch, row: u32, letter: u8, schema: &TableSchema) {
     let Some(to) = Operation::from_letter(letter) else { return };
     let Some(mut head) = batch.rows.get(row as usize).copied() else { return };

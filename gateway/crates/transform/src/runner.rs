@@ -132,6 +132,11 @@ impl Runner {
         fault
     }
 
+    /// The plugin's name in the configuration.
+    pub(crate) fn plugin(&self) -> &str {
+        &self.loaded.name
+    }
+
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned
     }

@@ -1,4 +1,4 @@
-//! One thread that moves the epoch of every engine forward, once a millisecond.
+//! One thread that moves the epoch of every engine forward, every few milliseconds.
 //!
 //! The epoch is what makes a running plugin look at its deadline. The thread is shared by all
 //! engines, ends when the last of them is dropped, and sleeps while no plugin runs: an idle gateway
@@ -14,7 +14,7 @@ use wasmtime::EngineWeak;
 use crate::clock::TICK;
 
 /// Ticks without a running plugin until the thread goes to sleep.
-const IDLE_TICKS: u32 = 1000;
+const IDLE_TICKS: u32 = 250;
 /// How long the thread sleeps at most before it looks whether an engine still lives.
 const SLEEP: Duration = Duration::from_secs(5);
 

@@ -4,11 +4,12 @@
 //! when nothing is left to object to do rows change. So a malformed verdict leaves the batch as it
 //! was, but for some bytes that nothing refers to.
 
-use offtake_change::{Batch, TableSchema};
+use offtake_change::Batch;
 
 use crate::bindings as wit;
 use crate::column::{self, Staged, target_count};
 use crate::operation;
+use crate::shape::Shaped;
 use crate::{CALL_ROWS, FaultCode};
 
 /// Headers that a row can have.
@@ -41,7 +42,7 @@ impl Applier {
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
-        schema: &TableSchema,
+        shaped: &Shaped,
         verdict: &'v wit::Verdict,
         output_bytes: usize,
     ) -> Result<u64, Rejected<'v>> {
@@ -62,7 +63,8 @@ impl Applier {
         }
         let mut changed = [false; CALL_ROWS];
         for change in &verdict.ops {
-            operation::check(batch, target(change.row)?, change.op, schema).map_err(malformed)?;
+            operation::check(batch, target(change.row)?, change.op, &shaped.output)
+                .map_err(malformed)?;
             match changed.get_mut(change.row as usize) {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err(malformed(format!("it changes row {} twice", change.row))),
@@ -71,9 +73,9 @@ impl Applier {
         check_routes(&verdict.routes, rows.len(), output_bytes)?;
         self.staged.clear();
         for patch in &verdict.set {
-            column::stage(batch, rows, schema, patch, &mut self.staged).map_err(malformed)?;
+            column::stage(batch, rows, shaped, patch, &mut self.staged).map_err(malformed)?;
         }
-        Ok(self.commit(batch, rows, schema, verdict))
+        Ok(self.commit(batch, rows, shaped, verdict))
     }
 
     /// Applies a verdict that was checked.
@@ -81,7 +83,7 @@ impl Applier {
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
-        schema: &TableSchema,
+        shaped: &Shaped,
         verdict: &wit::Verdict,
     ) -> u64 {
         let mut dropped = 0;
@@ -101,7 +103,7 @@ impl Applier {
         }
         for change in &verdict.ops {
             if let Some(row) = target(change.row) {
-                operation::apply(batch, row, change.op, schema);
+                operation::apply(batch, row, change.op, &shaped.output);
             }
         }
         for route in &verdict.routes {

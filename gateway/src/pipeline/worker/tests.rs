@@ -28,20 +28,31 @@ fn table(columns: &[&str]) -> Arc<TableSchema> {
     })
 }
 
-/// A worker with a plugin that covers `email`, on a log of its own.
-fn worker(options: LogOptions) -> (Worker, Log) {
+/// The example plugin that chooses a table's key.
+const REKEY: &[u8] = include_bytes!("../../../../plugins/dist/rekey.wasm");
+
+/// A worker with a plugin that covers `email`, on a log of its own. `rekeyed`: behind one that makes
+/// `id` the key.
+fn worker(options: LogOptions, rekeyed: bool) -> (Worker, Log) {
     let opened = offtake_log::open(options).unwrap();
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
-    let spec = PluginSpec {
-        name: "mask".into(),
-        component: offtake_transform::builtin("mask").unwrap().to_vec(),
-        config_json: r#"{"columns":["email"],"keep_last":0}"#.into(),
-        limits: Limits::default(),
-    };
-    let plugins = [(Plugin::load(&engine, spec).unwrap(), Arc::new(PluginCounters::default()))];
+    let mask = offtake_transform::builtin("mask").unwrap();
+    let plugins = [
+        ("rekey", REKEY, r#"{"key":["id"]}"#),
+        ("mask", mask, r#"{"columns":["email"],"keep_last":0}"#),
+    ];
+    let plugins = plugins.map(|(name, component, config)| {
+        let spec = PluginSpec {
+            name: name.into(),
+            component: component.to_vec(),
+            config_json: config.into(),
+            limits: Limits::default(),
+        };
+        (Plugin::load(&engine, spec).unwrap(), Arc::new(PluginCounters::default()))
+    });
     let route = Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
-        plugins: vec![0],
+        plugins: if rekeyed { vec![0, 1] } else { vec![1] },
         stream: "{name}.{schema}.{table}".into(),
         continues: false,
     };
@@ -101,7 +112,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
     let folder = tempfile::tempdir().unwrap();
     let options = LogOptions { retain_bytes: 16 << 10, ..LogOptions::new(folder.path()) };
-    let (worker, log) = worker(options);
+    let (worker, log) = worker(options, false);
     let _pin = log.pin("reader", 0);
     let state = worker.state.clone();
     let (events, received) = flume::bounded(4);
@@ -137,8 +148,23 @@ fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
 
 #[test]
 fn what_a_definition_brings_enters_the_log_with_its_first_row_and_not_before() {
+    let log = definitions_in_the_log(false);
+    assert!(log.iter().all(|schema| schema.key.is_empty() && schema.changed_by.is_empty()));
+}
+
+#[test]
+fn a_definition_that_a_plugin_changed_brings_as_much_and_is_the_one_in_the_log() {
+    let log = definitions_in_the_log(true);
+    assert_eq!(log.len(), 2);
+    assert!(log.iter().all(|schema| schema.key == [0] && schema.changed_by == ["rekey"]));
+    assert_eq!(log.iter().map(|schema| schema.version).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// Takes in rows from before and after a protected column was added, and gives the definitions of
+/// what came out.
+fn definitions_in_the_log(rekeyed: bool) -> Vec<v1::Schema> {
     let folder = tempfile::tempdir().unwrap();
-    let (mut worker, log) = worker(LogOptions::new(folder.path()));
+    let (mut worker, log) = worker(LogOptions::new(folder.path()), rekeyed);
     let (older, today) = (table(&["id"]), table(&["id", "email"]));
     worker.take_event(started(&[Arc::clone(&today)])).unwrap();
     let mut batch = Batch::new();
@@ -152,9 +178,10 @@ fn what_a_definition_brings_enters_the_log_with_its_first_row_and_not_before() {
     worker.writer.flush().unwrap();
 
     let mut reader = log.reader(0, Selection::all()).unwrap();
-    let (mut pieces, mut with_coverage) = (0, 0);
+    let (mut pieces, mut with_coverage, mut definitions) = (0, 0, Vec::new());
     while let Some(group) = reader.next_group().unwrap() {
         pieces += u32::from(!group.runs.is_empty());
+        definitions.extend(group.runs.iter().map(|run| run.schema));
         let brings = group.controls.iter().any(|control| {
             matches!(control, Control::PluginActivation(record)
                 if record.protects.iter().any(|column| !column.catalogue_only))
@@ -167,4 +194,6 @@ fn what_a_definition_brings_enters_the_log_with_its_first_row_and_not_before() {
     }
     assert!(pieces > 1);
     assert_eq!(with_coverage, 1);
+    definitions.dedup();
+    definitions.iter().map(|&id| v1::Schema::clone(&log.schema(id).unwrap())).collect()
 }

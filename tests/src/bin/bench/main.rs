@@ -3,7 +3,8 @@
 //! `bench [--profile] [drain] [latency] [start] [snapshot] [limit] [debezium] [offtake]`: without
 //! names everything. Prints tables and what was expected, and writes `target/bench/WORK.json`, each a
 //! list of records. `BENCH_CHANGES` (500,000) and `BENCH_SECONDS` (20) choose the size of drains and
-//! the length of latency runs; `BENCH_PROFILE=1` is `--profile`; `BENCH_KAFKA_PROPERTIES` (inside of a
+//! the length of latency runs; `BENCH_PROFILE=1` is `--profile`; `BENCH_VARIANTS`
+//! (slots with commas between) drains with these gateways alone; `BENCH_KAFKA_PROPERTIES` (inside of a
 //! TOML inline table) tries other settings of the gateway's Kafka client. Timings never decide the exit
 //! status; it tells whether every measurement could be made.
 
@@ -85,6 +86,12 @@ impl Bench {
     /// Whether a kind of work or a system is to be measured.
     pub fn wants(&self, name: &str) -> bool {
         self.chosen.contains(name)
+    }
+
+    /// Whether a way to run the gateway, by its slot, is to be measured.
+    pub fn wants_variant(&self, slot: &str) -> bool {
+        std::env::var("BENCH_VARIANTS")
+            .map_or(true, |chosen| chosen.split(',').any(|name| name == slot))
     }
 
     /// Whether there is a broker.

@@ -144,8 +144,8 @@ fn gateway(
 ///
 /// # Errors
 /// It does not get that far.
-pub fn prepare(bench: &Bench, variant: Variant, table: &str) -> Result<Gateway> {
-    let mut gateway = gateway(bench, variant, variant.slot(), table, "never")?;
+pub fn prepare(bench: &Bench, variant: Variant, slot: &str, table: &str) -> Result<Gateway> {
+    let mut gateway = gateway(bench, variant, slot, table, "never")?;
     start_and_stop(&mut gateway)?;
     Ok(gateway)
 }
@@ -222,6 +222,7 @@ pub fn drain(bench: &Bench, variant: Variant, gateway: &mut Gateway) -> Result<R
         println!("{}", profile.finish(variant.name())?);
     }
     let log = gateway.status()?["log"].clone();
+    let (_, metrics) = gateway.get("/metrics")?;
     gateway.stop(READY)?;
     let mut record = Record::new("drain", variant.name())
         .with_times(bench.changes, start, first, done)
@@ -231,7 +232,19 @@ pub fn drain(bench: &Bench, variant: Variant, gateway: &mut Gateway) -> Result<R
         log["fsync_seconds"].as_f64().zip(record.total_s).map(|(sync, all)| sync / all);
     record.changes_per_sync =
         log["fsyncs"].as_f64().map(|syncs| bench.changes as f64 / syncs.max(1.0));
+    if variant == Variant::ExactlyOnce {
+        let commits = metric(&metrics, "offtake_kafka_commit_seconds_count");
+        record.transactions = commits.map(|commits| commits as u64);
+        record.commit_ms = metric(&metrics, "offtake_kafka_commit_seconds_sum")
+            .zip(commits)
+            .map(|(seconds, commits)| seconds * 1000.0 / commits.max(1.0));
+    }
     Ok(record)
+}
+
+/// A figure of the metrics' page.
+fn metric(page: &str, name: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// Waits until `/status` says so; the moment in nanoseconds since the Unix epoch.

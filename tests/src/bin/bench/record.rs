@@ -61,6 +61,12 @@ pub struct Record {
     /// Changes for one `fdatasync` of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes_per_sync: Option<f64>,
+    /// Transactions that were committed to Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<u64>,
+    /// Mean time from the last change of one to its commit's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_ms: Option<f64>,
     /// CPU seconds a million changes of the system's threads, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub threads_cpu_s_per_million: BTreeMap<String, f64>,
@@ -215,6 +221,9 @@ fn print_drains(records: &[&Record]) {
                 "  {:<36}   fdatasync: {percent:.0} % of the time, one for {changes:.0} changes",
                 ""
             );
+        }
+        if let (Some(transactions), Some(commit)) = (record.transactions, record.commit_ms) {
+            println!("  {:<36}   {transactions} transactions, {commit:.1} ms a commit", "");
         }
     }
 }

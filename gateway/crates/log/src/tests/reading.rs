@@ -255,3 +255,33 @@ fn who_only_reads_a_log_keeps_others_from_its_folder() {
     drop(reader);
     assert_eq!(read_all(&open(&disk).log).len(), 1);
 }
+
+#[test]
+fn what_a_group_in_pieces_still_has_is_known_before_it_comes() {
+    let disk = FakeDisk::new();
+    let Opened { mut writer, log, .. } = open(&disk);
+    for _ in 0..1000 {
+        push(&mut writer, "a", &[1; 1000]);
+    }
+    for stream in ["b", "c", "b"] {
+        push(&mut writer, stream, b"last");
+    }
+    writer.flush().unwrap();
+    let runs = |piece: &crate::ReadGroup| {
+        piece.runs.iter().map(|run| (run.stream, run.schema)).collect::<Vec<_>>()
+    };
+    let mut reader = log.reader(0, Selection::globs(["a", "b"])).unwrap();
+    assert_eq!(reader.rest_of_group().unwrap(), []);
+    let first = reader.next_group().unwrap().unwrap();
+    assert!(!first.ends_group);
+    let mut rest = reader.rest_of_group().unwrap();
+    let mut came = Vec::new();
+    while let Some(piece) = reader.next_group().unwrap() {
+        came.extend(runs(&piece));
+    }
+    came.sort_unstable();
+    came.dedup();
+    rest.sort_unstable();
+    assert_eq!((rest.len(), &rest), (2, &came), "a and b, and not c");
+    assert_eq!(reader.rest_of_group().unwrap(), []);
+}

@@ -21,13 +21,19 @@ const SCHEMA: &str = r#"{"type":"record","name":"Key","fields":[]}"#;
 fn options(urls: &[&str]) -> RegistryOptions {
     RegistryOptions {
         urls: urls.iter().map(|&url| url.to_owned()).collect(),
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(10),
         ..RegistryOptions::default()
     }
 }
 
 fn registry(server: &Server) -> Registry {
     Registry::new(&options(&[&server.url])).unwrap()
+}
+
+/// One that does not wait long.
+fn impatient(server: &Server) -> Registry {
+    let timeout = Duration::from_millis(500);
+    Registry::new(&RegistryOptions { timeout, ..options(&[&server.url]) }).unwrap()
 }
 
 fn register(registry: &Registry) -> Result<SchemaId, RegistryError> {
@@ -38,6 +44,12 @@ fn register(registry: &Registry) -> Result<SchemaId, RegistryError> {
 fn refused(answer: impl Fn() -> Answer + Send + Sync + 'static) -> RegistryError {
     let server = Server::start(move |_| answer());
     register(&registry(&server)).unwrap_err()
+}
+
+/// The same where the answer does not come in time.
+fn late(answer: impl Fn() -> Answer + Send + Sync + 'static) -> RegistryError {
+    let server = Server::start(move |_| answer());
+    register(&impatient(&server)).unwrap_err()
 }
 
 fn head(asked: &Asked, name: &str) -> Option<String> {
@@ -156,11 +168,11 @@ fn a_slow_answer_ends_at_the_time_limit_wherever_it_is_slow() {
         whole.resize(5000, b' ');
         Answer::Slowly(whole, Duration::from_millis(1))
     };
-    for error in [refused(|| Answer::Silence), refused(slowly), refused(slow_body)] {
+    for error in [late(|| Answer::Silence), late(slowly), late(slow_body)] {
         assert_eq!((error.code(), error.is_transient()), ("REGISTRY_TIMEOUT", true), "{error}");
     }
     let begin = Instant::now();
-    refused(slow_body);
+    late(slow_body);
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
@@ -192,6 +204,18 @@ fn an_answer_that_is_no_registrys_is_final_and_not_quoted() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(!error.next_step().is_empty());
     }
+}
+
+#[test]
+fn a_connection_that_is_closed_as_the_next_request_comes_is_no_failure() {
+    let server = Server::start(|_| {
+        Answer::UntilNext(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{\"id\":1}".to_vec())
+    });
+    let registry = registry(&server);
+    for subject in ["a", "b", "c"] {
+        registry.register(subject, SchemaType::Avro, SCHEMA, &[]).unwrap();
+    }
+    assert_eq!(server.asked().len(), 3);
 }
 
 #[test]
@@ -367,8 +391,8 @@ fn a_registry_from_before_protobuf_is_told_apart() {
         Wanted { subject: "s", schema_type: SchemaType::Protobuf, schema: None, references: &[] };
     let items = registry(&server).probe(&[wanted]);
     assert_eq!((items[0].outcome, items[0].code), (ProbeOutcome::Error, "REGISTRY_TYPE"));
-    let down = refused(|| Answer::Silence);
+    let down = late(|| Answer::Silence);
     let silent = Server::start(|_| Answer::Silence);
-    let items = registry(&silent).probe(&[wanted]);
+    let items = impatient(&silent).probe(&[wanted]);
     assert_eq!((items.len(), items[0].code), (1, down.code()));
 }

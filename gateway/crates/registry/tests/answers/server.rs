@@ -22,6 +22,8 @@ pub(crate) struct Asked {
 pub(crate) enum Answer {
     /// These bytes, then the end.
     Bytes(Vec<u8>),
+    /// These bytes, and the end when the next request begins to come.
+    UntilNext(Vec<u8>),
     /// These bytes one by one, with pauses.
     Slowly(Vec<u8>, Duration),
     /// Nothing, for as long as the server lives.
@@ -113,6 +115,10 @@ fn give(mut stream: TcpStream, answer: Answer, ended: &AtomicBool) {
     match answer {
         Answer::Bytes(bytes) => {
             let _ = stream.write_all(&bytes);
+        }
+        Answer::UntilNext(bytes) => {
+            let _ = stream.write_all(&bytes);
+            let _ = stream.read(&mut [0]);
         }
         Answer::Slowly(bytes, pause) => {
             for byte in bytes {

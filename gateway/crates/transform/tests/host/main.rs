@@ -7,5 +7,6 @@ mod bundled;
 mod faults;
 mod loading;
 mod secrets;
+mod shapes;
 mod values;
 mod zoo;

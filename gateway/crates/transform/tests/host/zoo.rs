@@ -73,6 +73,10 @@ pub(crate) struct Guest {
     pub(crate) subscribe: bool,
     /// Sets the interest's `extra`, which this release refuses.
     pub(crate) extra: bool,
+    /// The key of the shape that it asks for.
+    pub(crate) key: Option<Vec<u32>>,
+    /// How many columns the shape removes, retypes and adds, which this release refuses.
+    pub(crate) reshapes: [usize; 3],
     /// Instructions of `configure`, before it answers.
     pub(crate) on_configure: String,
     /// Instructions of `process`; must leave the address of the verdict.
@@ -91,6 +95,8 @@ impl Default for Guest {
             wants: 0,
             subscribe: true,
             extra: false,
+            key: None,
+            reshapes: [0; 3],
             on_configure: String::new(),
             process: format!("(i32.const {OUT})"),
             layout: Layout::default(),
@@ -114,6 +120,11 @@ impl Guest {
     pub(crate) fn stars(columns: &[u32], wants: u8) -> Guest {
         let process = "(call $echo (local.get $b) (i32.const 1))".to_owned();
         Guest { process, ..Guest::pass(columns, wants) }
+    }
+
+    /// Lets everything pass under the key of these columns.
+    pub(crate) fn keying(key: &[u32]) -> Guest {
+        Guest { key: Some(key.to_vec()), ..Guest::pass(&[], 0) }
     }
 
     /// Runs instructions and lets everything pass.
@@ -201,7 +212,7 @@ impl Guest {
             &words(&[0, self.subscribe.into()])[..],
             &columns,
             &words(&[self.wants.into()]),
-            &[0; 40], // shape: none
+            &self.shape(layout),
             &[0; 16], // form: envelope
             &[0; 8],  // outputs
             &extra,
@@ -209,6 +220,22 @@ impl Guest {
         .concat();
         assert_eq!(result.len(), 4 + 88);
         layout.put(&result)
+    }
+
+    /// `option<shape>`.
+    fn shape(&self, layout: &mut Layout) -> Vec<u8> {
+        if self.key.is_none() && self.reshapes == [0; 3] {
+            return vec![0; 40];
+        }
+        let mut shape = words(&[1]);
+        // Elements of these sizes, all zero: ordinals, an ordinal with a column, a column.
+        for (size, count) in [4, 36, 32].into_iter().zip(self.reshapes) {
+            shape.extend(layout.list(&vec![0; size * count], count));
+        }
+        shape.extend(words(&[self.key.is_some().into()]));
+        shape.extend(layout.u32s(self.key.as_deref().unwrap_or_default()));
+        assert_eq!(shape.len(), 40);
+        shape
     }
 }
 
