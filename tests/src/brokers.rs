@@ -30,6 +30,9 @@ pub enum Fault {
     CoordinatorStopped,
     /// The same, and the gateway is killed meanwhile.
     CoordinatorStoppedAndGatewayKilled,
+    /// SIGSTOP of it after a commit's last message is acknowledged and before the commit is asked for:
+    /// the gateway is killed between the request and its answer.
+    CoordinatorStoppedInCommit,
     /// SIGKILL of the one that leads a partition of the data.
     LeaderKilled,
     /// SIGSTOP of it.
@@ -37,8 +40,9 @@ pub enum Fault {
 }
 
 const ONE: [Fault; 3] = [Fault::Killed, Fault::Stopped, Fault::StoppedAndGatewayKilled];
-const THREE: [Fault; 5] = [
+const THREE: [Fault; 6] = [
     Fault::CoordinatorStopped,
+    Fault::CoordinatorStoppedInCommit,
     Fault::LeaderKilled,
     Fault::CoordinatorKilled,
     Fault::CoordinatorStoppedAndGatewayKilled,
@@ -55,7 +59,9 @@ impl Fault {
     pub fn length(self) -> Duration {
         match self {
             // Longer than the sink waits for an answer.
-            Fault::CoordinatorStopped | Fault::LeaderStopped => Duration::from_secs(12),
+            Fault::CoordinatorStopped
+            | Fault::CoordinatorStoppedInCommit
+            | Fault::LeaderStopped => Duration::from_secs(12),
             _ => Duration::from_secs(3),
         }
     }

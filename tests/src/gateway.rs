@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A gateway's folder, ports and, while it runs, its process.
 #[derive(Debug)]
@@ -196,6 +196,31 @@ impl Gateway {
             let _ = process.kill();
             process.wait()?;
         }
+        Ok(())
+    }
+
+    /// Waits until it was stopped (SIGSTOP), by a switch or by somebody. `false`: it ended before.
+    pub fn wait_until_stopped(&mut self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
+            if self.exited()?.is_some() {
+                return Ok(false);
+            }
+            let pid = self.pid().context("the gateway does not run")?;
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            if status.lines().any(|line| line.starts_with("State:\tT")) {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("the gateway is not stopped\n{}", self.output_tail())
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) -> Result<()> {
+        let pid = self.pid().context("the gateway does not run")?;
+        let status = Command::new("kill").arg("-CONT").arg(pid.to_string()).status()?;
+        ensure!(status.success(), "kill -CONT ended with {status}");
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Three views are compared: the messages that follow from what the gRPC subscriber received, the
 //! version chains of the load's tables, and the load's own journal. What is sent again must be
-//! equal to the byte and in order, see [`crate::kafka_runs`].
+//! equal to the byte and in order, see [`crate::kafka_runs`]; transactions are put together by
+//! [`crate::kafka_transactions`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,9 @@ use serde_json::Value;
 
 use crate::checker::Tables;
 use crate::kafka::{Clients, Record};
-use crate::kafka_expected::{Expected, expected};
+use crate::kafka_expected::{Expected, ends, expected};
 use crate::kafka_runs::runs;
+use crate::kafka_transactions;
 use crate::subscriber::Received;
 use crate::workload::Journal;
 
@@ -31,6 +33,8 @@ pub struct KafkaFigures {
     pub moved: usize,
     /// Topics.
     pub topics: usize,
+    /// Source transactions that were put together again from the headers, if those were asked for.
+    pub transactions: usize,
 }
 
 impl KafkaFigures {
@@ -63,14 +67,16 @@ pub fn read_topics(kafka: &Clients, pipeline: &str) -> Result<Vec<Topic>> {
 
 /// Checks all topics of a pipeline with the load's tables against everything that the subscriber
 /// received, the journal, and the tables' final content. `sessions` bounds how often the sink can
-/// have gone back to its cursor.
+/// have gone back to its cursor; `has_headers`: each message has those of its transaction.
 pub fn check(
     topics: &[Topic],
     changes: &[Received],
     journal: &Journal,
     tables: &Tables,
     sessions: usize,
+    has_headers: bool,
 ) -> Result<KafkaFigures> {
+    let ends = has_headers.then(|| ends(changes));
     let mut streams: BTreeMap<&str, Vec<&Received>> = BTreeMap::new();
     for change in changes {
         streams.entry(&change.stream).or_default().push(change);
@@ -83,25 +89,29 @@ pub fn check(
     let mut replay = Replay::default();
     for topic in topics {
         let changes = streams.get(topic.name.as_str()).map_or(&[][..], Vec::as_slice);
-        check_topic(topic, changes, sessions, &mut figures, &mut replay)
+        let messages = expected(changes, topic.partitions, ends.as_ref())?;
+        check_topic(topic, &messages, sessions, &mut figures, &mut replay)
             .with_context(|| format!("topic {}", topic.name))?;
     }
     replay.finish(journal, tables)?;
+    if has_headers {
+        figures.transactions = kafka_transactions::check(topics, changes)?;
+    }
     Ok(figures)
 }
 
 fn check_topic(
     topic: &Topic,
-    changes: &[&Received],
+    messages: &[Expected<'_>],
     sessions: usize,
     figures: &mut KafkaFigures,
     replay: &mut Replay,
 ) -> Result<()> {
-    let messages = expected(changes, topic.partitions)?;
     figures.records += topic.records.len();
     figures.tombstones += messages.iter().filter(|message| message.operation.is_none()).count();
-    let moves =
-        |message: &&Expected<'_>| message.operation == Some("c") && !message.headers.is_empty();
+    let moves = |message: &&Expected<'_>| {
+        message.headers.iter().any(|(name, _)| name == "__debezium.oldkey")
+    };
     figures.moved += messages.iter().filter(moves).count();
     for partition in 0..topic.partitions {
         let due: Vec<&Expected<'_>> =

@@ -5,7 +5,10 @@
 //! message's partition is the one that Java's client would choose. Each expected message can say
 //! what is wrong with a record that should be it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
+use offtake_change::Lsn;
 use offtake_encode::partition_of;
 use offtake_proto::v1::{Operation, Snapshot};
 use serde_json::Value;
@@ -35,11 +38,48 @@ pub struct Expected<'c> {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
+/// The last change of each transaction, by its sequence, and how many changes it has.
+pub type Ends = BTreeMap<u64, u64>;
+
+/// Where the transactions of a log end. `changes` are all of it.
+pub fn ends(changes: &[Received]) -> Ends {
+    let mut transactions: BTreeMap<(u64, &str), (u64, u64)> = BTreeMap::new();
+    for change in changes.iter().filter(|change| !change.transaction.is_empty()) {
+        let (last, count) =
+            transactions.entry((change.commit, change.transaction.as_str())).or_default();
+        *last = change.sequence.max(*last);
+        *count += 1;
+    }
+    transactions.into_values().collect()
+}
+
+/// The headers that put a transaction together.
+fn transaction_headers(change: &Received, ends: &Ends) -> Vec<(String, Vec<u8>)> {
+    if change.transaction.is_empty() {
+        return Vec::new();
+    }
+    let mut headers = vec![
+        ("offtake.commit_position", Lsn(change.commit).to_string()),
+        ("offtake.transaction", change.transaction.clone()),
+        ("offtake.order", change.order.to_string()),
+        ("offtake.sequence", change.sequence.to_string()),
+    ];
+    if let Some(count) = ends.get(&change.sequence) {
+        headers.push(("offtake.last", count.to_string()));
+    }
+    headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect()
+}
+
 /// The messages of a topic with so many partitions, in the log's order. `changes` are all changes
-/// of its stream.
-pub fn expected<'c>(changes: &[&'c Received], partitions: i32) -> Result<Vec<Expected<'c>>> {
+/// of its stream; `ends` where transactions end, if the headers tell of them.
+pub fn expected<'c>(
+    changes: &[&'c Received],
+    partitions: i32,
+    ends: Option<&Ends>,
+) -> Result<Vec<Expected<'c>>> {
     let mut all = Vec::new();
     for change in changes {
+        let begin = all.len();
         let (before, after) = (change.before.as_ref(), change.after.as_ref());
         let old = before.map(|image| key_of(&change.table, image)).transpose()?;
         let new = after.map(|image| key_of(&change.table, image)).transpose()?;
@@ -72,6 +112,10 @@ pub fn expected<'c>(changes: &[&'c Received], partitions: i32) -> Result<Vec<Exp
                 all.push(message(&new, Some("u"), before, after));
             }
             (operation, ..) => bail!("no message is known for {operation:?}: {change:?}"),
+        }
+        if let Some(ends) = ends {
+            let headers = transaction_headers(change, ends);
+            all[begin..].iter_mut().for_each(|it| it.headers.extend_from_slice(&headers));
         }
     }
     Ok(all)

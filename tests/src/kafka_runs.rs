@@ -230,7 +230,7 @@ mod tests {
         order: &[usize],
         spoil: impl Fn(&mut Vec<Record>),
     ) -> Result<(usize, usize)> {
-        let messages = expected(&changes.iter().collect::<Vec<_>>(), 1).unwrap();
+        let messages = expected(&changes.iter().collect::<Vec<_>>(), 1, None).unwrap();
         let all = records(&messages);
         let mut sent: Vec<Record> = order.iter().map(|&place| all[place].clone()).collect();
         spoil(&mut sent);

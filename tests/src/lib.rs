@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod kafka_checker;
 pub mod kafka_expected;
 pub mod kafka_runs;
+pub mod kafka_transactions;
 pub mod pgvector;
 pub mod postgres;
 pub mod registry;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::ack_monitor::{AckMonitor, AckTally};
 use crate::brokers::{Brokers, Fault};
 use crate::checker::{self, Figures, Tables};
-use crate::crash_points::{Schedule, Step};
+use crate::crash_points::{START_CRASH_POINTS, Schedule, Step};
 use crate::gateway::Gateway;
 use crate::kafka_checker::{self, KafkaFigures};
 use crate::postgres::Postgres;
@@ -26,6 +26,11 @@ use crate::workload::{self, Journal, Workload};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a gateway.
 const LOOK: Duration = Duration::from_millis(5);
+/// Faults of the broker in a run with them.
+const FAULTS: u32 = 4;
+/// Looks for the answer to a commit after which the gateway is killed: half a second and more, in which
+/// the request is long sent.
+const LOOKS_FOR_AN_ANSWER: u32 = 3000;
 /// At most so many producers that the sink may begin because of one fault of the broker.
 const SESSIONS_OF_A_FAULT: usize = 8;
 
@@ -118,6 +123,13 @@ impl Report {
                 kafka.amplification(),
                 self.broker_faults,
             ));
+            if plan.exactly_once {
+                line.push_str(&format!(
+                    "\n  {} source transactions put together again from the headers, the bank's sum \
+                     held at each",
+                    kafka.transactions
+                ));
+            }
         }
         line
     }
@@ -152,10 +164,13 @@ impl<'k> Torture<'k> {
         if let Some(kafka) = plan.kafka {
             let listed: Vec<String> =
                 kafka.clients().brokers().split(',').map(|one| format!("\"{one}\"")).collect();
+            let lines = match plan.exactly_once {
+                true => "delivery = \"exactly_once\"\nheaders = [\"transaction\"]",
+                false => "delivery = \"at_least_once\"",
+            };
             configuration.push_str(&format!(
-                "\n[kafka]\nbrokers = [{}]\ndelivery = \"{}\"\ntopics = {{ partitions = 3 }}\n",
+                "\n[kafka]\nbrokers = [{}]\n{lines}\ntopics = {{ partitions = 3 }}\n",
                 listed.join(", "),
-                if plan.exactly_once { "exactly_once" } else { "at_least_once" }
             ));
         }
         let gateway = Gateway::new(folder, &database, &source, &configuration)?;
@@ -179,11 +194,11 @@ impl<'k> Torture<'k> {
         for kill in 0..self.plan.kills {
             let killed = self.kill().await;
             killed.with_context(|| format!("seed {}, kill {kill}", self.plan.seed))?;
-            let due = (1..4).find(|quarter| kill + 1 == self.plan.kills * quarter / 4);
+            let due = (1..=FAULTS).find(|part| kill + 1 == fault_after(self.plan.kills, *part));
             if let (true, Some(due)) = (self.plan.broker_faults, due) {
                 let brokers = self.plan.kafka.context("a run without Kafka has no broker")?;
                 // Other faults with another seed, where there are more than a run has.
-                let fault = brokers.fault(self.plan.seed * 3 + u64::from(due) - 1);
+                let fault = brokers.fault(self.plan.seed * u64::from(FAULTS) + u64::from(due) - 1);
                 let outcome = self.broker_fault(brokers, fault);
                 outcome.with_context(|| format!("seed {}, {fault:?}", self.plan.seed))?;
             }
@@ -257,10 +272,14 @@ impl<'k> Torture<'k> {
 
     /// Lets the broker fail while the gateway runs: the log must go on, and Kafka must catch up.
     fn broker_fault(&mut self, brokers: Brokers<'_>, fault: Fault) -> Result<()> {
-        self.start("")?;
-        self.gateway.wait_until_ready(PATIENCE)?;
-        self.kafka_passes(sequence(&self.gateway.status()?))?;
-        brokers.fail(fault, &self.database)?;
+        if fault == Fault::CoordinatorStoppedInCommit {
+            self.fail_in_commit(brokers, fault)?;
+        } else {
+            self.start("")?;
+            self.gateway.wait_until_ready(PATIENCE)?;
+            self.kafka_passes(sequence(&self.gateway.status()?))?;
+            brokers.fail(fault, &self.database)?;
+        }
         let before = sequence(&self.gateway.status()?);
         let since = Instant::now();
         let goes_on = |status: &serde_json::Value| {
@@ -279,6 +298,27 @@ impl<'k> Torture<'k> {
         self.gateway.kill()?;
         *self.report.kills.entry("random").or_default() += 1;
         Ok(())
+    }
+
+    /// The coordinator is paused with a transaction whole but for its commit; the commit is asked for
+    /// and not answered; the gateway is killed while it waits, and started again.
+    fn fail_in_commit(&mut self, brokers: Brokers<'_>, fault: Fault) -> Result<()> {
+        // The first commit of a start claims the cursor; the second one has changes.
+        let switches =
+            format!("kafka.before_commit=stop:2,kafka.during_commit={LOOKS_FOR_AN_ANSWER}");
+        let deadline = Instant::now() + PATIENCE;
+        self.start(&switches)?;
+        while !self.gateway.wait_until_stopped(PATIENCE)? {
+            // The brokers were slow to answer the first one.
+            ensure!(Instant::now() < deadline, "no commit is reached\n{}", self.gateway.output());
+            self.start(&switches)?;
+        }
+        brokers.fail(fault, &self.database)?;
+        self.gateway.resume()?;
+        self.gateway.wait_for_exit(PATIENCE)?;
+        *self.report.kills.entry("kafka.during_commit").or_default() += 1;
+        self.start("")?;
+        self.gateway.wait_until_ready(PATIENCE)
     }
 
     /// Waits until everything up to a sequence is acknowledged by Kafka.
@@ -322,7 +362,9 @@ impl<'k> Torture<'k> {
         if let Some(kafka) = self.plan.kafka {
             let topics = kafka_checker::read_topics(kafka.clients(), &self.database)?;
             let sessions = self.starts + SESSIONS_OF_A_FAULT * self.report.broker_faults as usize;
-            let figures = kafka_checker::check(&topics, &changes, &journal, &tables, sessions);
+            let has_headers = self.plan.exactly_once;
+            let figures =
+                kafka_checker::check(&topics, &changes, &journal, &tables, sessions, has_headers);
             self.report.kafka = Some(figures.with_context(|| format!("Kafka, seed {seed}"))?);
         }
         let acks = &self.report.acks;
@@ -331,6 +373,12 @@ impl<'k> Torture<'k> {
         }
         Ok(self.report)
     }
+}
+
+/// After how many of the kills a fault of the broker comes: not before those of the start.
+fn fault_after(kills: u32, part: u32) -> u32 {
+    let start = START_CRASH_POINTS.len() as u32;
+    start + kills.saturating_sub(start) * part / (FAULTS + 1)
 }
 
 fn sequence(status: &serde_json::Value) -> u64 {

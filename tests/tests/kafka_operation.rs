@@ -107,7 +107,7 @@ async fn kafka_stopped_under_load_holds_up_nobody_and_gets_everything_afterwards
     let changes = subscriber.changes();
     checker::check(&changes, &journal, &tables).unwrap_or_else(|error| panic!("{error:?}"));
     let topics = kafka_checker::read_topics(&kafka, &fixture.database).unwrap();
-    let figures = kafka_checker::check(&topics, &changes, &journal, &tables, SESSIONS)
+    let figures = kafka_checker::check(&topics, &changes, &journal, &tables, SESSIONS, false)
         .unwrap_or_else(|error| panic!("{error:?}"));
     println!(
         "{} s without Kafka: {advances} times all of the slot was confirmed, {behind} changes \

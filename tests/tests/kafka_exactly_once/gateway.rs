@@ -1,6 +1,6 @@
 //! A gateway on a database: stopped longer than a transaction may last, switched between the two
-//! ways of delivering and killed at each step, left without its log, and given a transaction larger
-//! than Kafka's.
+//! ways of delivering and killed at each step, left without its log, also inside a source transaction,
+//! and given a transaction larger than Kafka's.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,18 +10,21 @@ use offtake_tests::kafka::{Kafka, Record, skipped};
 use offtake_tests::postgres::{Postgres, Version};
 
 use crate::bench::json;
+use crate::headers::{Gathered, gather};
 
 const TABLE: &str = "create table t (id bigint primary key, note text)";
 
-struct Pipeline {
-    fixture: Fixture,
-    kafka: &'static Kafka,
-    topic: String,
-    next: i64,
+/// A gateway that publishes the table `t`.
+pub(crate) struct Pipeline {
+    pub(crate) fixture: Fixture,
+    pub(crate) kafka: &'static Kafka,
+    pub(crate) topic: String,
+    /// The next row's id.
+    pub(crate) next: i64,
 }
 
 impl Pipeline {
-    async fn new(hint: &str, source: &str, kafka_lines: &str) -> Pipeline {
+    pub(crate) async fn new(hint: &str, source: &str, kafka_lines: &str) -> Pipeline {
         let kafka = Kafka::shared();
         let rest = format!("[kafka]\nbrokers = [\"{}\"]\n{kafka_lines}", kafka.brokers());
         let postgres = Postgres::shared(Version::System);
@@ -30,15 +33,26 @@ impl Pipeline {
         Pipeline { fixture, kafka, topic, next: 0 }
     }
 
-    async fn insert(&mut self, rows: i64) {
+    pub(crate) async fn insert(&mut self, rows: i64) {
         let (from, to) = (self.next, self.next + rows - 1);
         let sql = format!("insert into t select g, 'n' || g from generate_series({from}, {to}) g");
         self.fixture.client.batch_execute(&sql).await.unwrap();
         self.next += rows;
     }
 
+    /// One transaction of more bytes than one of Kafka's may have. Gives its rows.
+    async fn insert_more_than_a_transaction_takes(&mut self) -> i64 {
+        let rows = 75_000;
+        let (from, to) = (self.next, self.next + rows - 1);
+        let sql =
+            format!("insert into t select g, repeat('x', 900) from generate_series({from},{to}) g");
+        self.fixture.client.batch_execute(&sql).await.unwrap();
+        self.next += rows;
+        rows
+    }
+
     /// Waits until Kafka has everything that the log has, and the log every row.
-    fn caught_up(&self) -> serde_json::Value {
+    pub(crate) fn caught_up(&self) -> serde_json::Value {
         let rows = self.next as u64;
         let until = |status: &serde_json::Value| {
             status["changes"]["logged"].as_u64().is_some()
@@ -48,13 +62,13 @@ impl Pipeline {
         self.fixture.gateway.wait_for_status("Kafka to catch up", PATIENCE, until).unwrap()
     }
 
-    fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         self.kafka.read_committed(&self.topic).unwrap()
     }
 
     /// Every row is there once.
     #[track_caller]
-    fn assert_each_once(&self) {
+    pub(crate) fn assert_each_once(&self) {
         let mut ids: Vec<i64> = self
             .records()
             .iter()
@@ -246,36 +260,78 @@ async fn a_transaction_larger_than_kafkas_is_cut_and_says_so_and_its_headers_put
     let mut pipeline = Pipeline::new("cut", "", lines).await;
     pipeline.fixture.start().unwrap();
     pipeline.insert(3).await;
-    let rows = 75_000;
-    let (from, to) = (pipeline.next, pipeline.next + rows - 1);
-    let sql =
-        format!("insert into t select g, repeat('x', 900) from generate_series({from},{to}) g");
-    pipeline.fixture.client.batch_execute(&sql).await.unwrap();
-    pipeline.next += rows;
+    let rows = pipeline.insert_more_than_a_transaction_takes().await;
     let status = pipeline.caught_up();
     assert!(status["kafka"]["transactions"]["cut"].as_u64() >= Some(1), "{status}");
     let output = pipeline.fixture.gateway.output();
     assert_eq!(output.matches("is committed in parts").count(), 1, "{output}");
     pipeline.assert_each_once();
-    let mut transactions: std::collections::BTreeMap<String, (u64, Option<u64>)> =
-        std::collections::BTreeMap::new();
-    for record in pipeline.records() {
-        let header = |name: &str| {
-            let found = record.headers.iter().find(|(key, _)| key == name);
-            found.map(|(_, value)| String::from_utf8(value.clone()).unwrap())
-        };
-        let entry = transactions.entry(header("offtake.transaction").unwrap()).or_default();
-        entry.0 += 1;
-        if let Some(last) = header("offtake.last") {
-            assert_eq!(entry.1, None, "one change of a transaction is its last");
-            entry.1 = last.parse().ok();
+    let gathered = gather(&pipeline.records());
+    let mut sizes: Vec<u64> = gathered.values().filter_map(Gathered::whole).collect();
+    sizes.sort_unstable();
+    assert_eq!((gathered.len(), &sizes[..]), (2, &[3, rows as u64][..]));
+    pipeline.fixture.stop().unwrap();
+}
+
+/// The log is lost while Kafka has the first part of a source transaction, and lost again before Kafka
+/// has more of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_lost_inside_a_source_transaction_is_gone_on_from_without_loss_or_repetition()
+{
+    let name =
+        "a_log_that_is_lost_inside_a_source_transaction_is_gone_on_from_without_loss_or_repetition";
+    if skipped(name) {
+        return;
+    }
+    let source = "ack = \"sinks\"\nidle_interval = \"100ms\"";
+    let lines = "delivery = \"exactly_once\"\nheaders = [\"transaction\"]\n\
+                 topics = { partitions = 3 }\ndebezium = { transactions = true }";
+    let mut pipeline = Pipeline::new("lost_cut", source, lines).await;
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(3).await;
+    pipeline.caught_up();
+    pipeline.fixture.stop().unwrap();
+    let rows = pipeline.insert_more_than_a_transaction_takes().await;
+    // Killed after its first commit of something (the one before claims the cursor), until that was one
+    // inside the transaction.
+    let deadline = Instant::now() + PATIENCE;
+    while !pipeline.fixture.gateway.output().contains("is committed in parts") {
+        assert!(Instant::now() < deadline, "{}", pipeline.fixture.gateway.output());
+        pipeline.fixture.gateway.start("kafka.after_commit=2").unwrap();
+        pipeline.fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    }
+    let published = pipeline.records().len() as i64;
+    assert!((4..3 + rows).contains(&published), "{published} rows are not a part");
+    for point in ["kafka.before_commit=2", "kafka.after_cursor_record=2", ""] {
+        std::fs::remove_dir_all(pipeline.fixture.folder().join("data")).unwrap();
+        pipeline.fixture.gateway.start(point).unwrap();
+        if !point.is_empty() {
+            pipeline.fixture.gateway.wait_for_exit(PATIENCE).unwrap();
         }
     }
-    let mut sizes: Vec<u64> = transactions.values().map(|(found, _)| *found).collect();
+    pipeline.insert(5).await;
+    let status = pipeline.caught_up();
+    assert_eq!(status["kafka"]["state"], "RUNNING", "{status}");
+    assert!(pipeline.fixture.gateway.output().contains("going on from the cursor"));
+    pipeline.assert_each_once();
+    let gathered = gather(&pipeline.records());
+    let mut sizes: Vec<u64> = gathered.values().filter_map(Gathered::whole).collect();
     sizes.sort_unstable();
-    assert_eq!(sizes, [3, rows as u64]);
-    for (found, told) in transactions.values() {
-        assert_eq!(Some(*found), *told);
-    }
+    assert_eq!((gathered.len(), &sizes[..]), (3, &[3, 5, rows as u64][..]));
+    // Whoever takes the cursor over inside the transaction does not begin it anew.
+    let topic = format!("{}.transaction", pipeline.fixture.database);
+    let told: Vec<(String, Option<i64>)> = pipeline
+        .kafka
+        .read_committed(&topic)
+        .unwrap()
+        .iter()
+        .map(json)
+        .map(|told| (told["status"].to_string(), told["event_count"].as_i64()))
+        .collect();
+    let (begin, end) = ("\"BEGIN\"".to_owned(), "\"END\"".to_owned());
+    let expected =
+        [3, rows, 5].map(|events| [(begin.clone(), None), (end.clone(), Some(events))]).concat();
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    assert!(expected.iter().all(|record| told.contains(record)), "{told:?}");
     pipeline.fixture.stop().unwrap();
 }

@@ -40,11 +40,13 @@ async fn a_reader_of_committed_records_gets_everything_once_over_kills_at_every_
     let kafka = report.kafka.unwrap();
     assert!(kafka.records > 0 && kafka.tombstones > 0 && kafka.moved > 0, "{kafka:?}");
     assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
+    assert!(kafka.transactions > 100, "{kafka:?}");
 }
 
 /// Three brokers, of which the one that coordinates the transactions is paused for longer than an
-/// answer is waited for, then one that leads data is killed, then the coordinator; between them the
-/// gateway is killed around its commits.
+/// answer is waited for, then paused between a commit and its answer with the gateway killed in
+/// between, then one that leads data is killed, then the coordinator; between them the gateway is
+/// killed around its commits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_gateway_is_killed() {
     let name =
@@ -57,8 +59,8 @@ async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_ga
     let postgres = Postgres::shared(Version::System);
     let points = vec!["kafka.before_commit", "kafka.during_commit", "kafka.after_commit"];
     let plan = Plan {
-        // The first three faults.
-        seed: 5,
+        // The first four faults.
+        seed: 6,
         broker_faults: true,
         ..plan(Brokers::Three(&cluster), 12, points)
     };
@@ -67,7 +69,7 @@ async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_ga
         panic!("{error:?}\n{}", cluster.log_tails());
     });
     println!("{}", report.line(&plan));
-    assert_eq!(report.broker_faults, 3);
+    assert_eq!(report.broker_faults, 4);
     let kafka = report.kafka.unwrap();
     assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
 }

@@ -1,5 +1,6 @@
 //! Exactly once to a real broker: what a consumer that reads committed records alone gets, who may
-//! write, and how a running pipeline changes between the two ways of delivering.
+//! write, how a running pipeline changes between the two ways of delivering, and how a consumer knows
+//! that it has a source transaction whole.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,8 +8,11 @@
 #[path = "../kafka_sink/bench.rs"]
 mod bench;
 mod gateway;
+mod headers;
 mod kill;
+mod letters;
 mod switch;
+mod whole;
 
 use std::time::Duration;
 

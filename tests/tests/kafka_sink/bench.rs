@@ -177,6 +177,8 @@ pub(crate) fn commit_without_flush(
             commit_unix_us: 1_795_217_028_924_622,
             ..v1::Transaction::default()
         }),
+        last_sequence: writer.next_sequence() - 1,
+        logged_changes: writes.len() as u64,
         ..v1::TransactionEnd::default()
     }));
     let end = v1::Position { at: Some(v1::position::At::Lsn(commit.0)) };

@@ -46,9 +46,8 @@ pub(crate) const KEYS: &[Key] = &[
                topics: `offtake.transaction` (its name in the database), \
                `offtake.commit_position`, `offtake.order` (the row's place in it), \
                `offtake.sequence` (the change's number in the log, the same on every message of a \
-               change), and on its last change `offtake.last`, how many changes it has: it is whole \
-               when that many different sequences are there. Changes of which nothing is published, \
-               such as a truncate that is skipped, count too.",
+               change), and on its last published change `offtake.last`, how many of its changes are \
+               published: it is whole when that many different sequences are there.",
         ..key("kafka", "headers", Kind::Choices(&["position", "transaction", "event_id"]))
     },
     Key {

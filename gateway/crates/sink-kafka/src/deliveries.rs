@@ -67,6 +67,9 @@ pub(crate) struct Covered {
     pub(crate) source: Option<Arc<v1::SourcePosition>>,
     /// The source transaction that it stands in, where that is told.
     pub(crate) open: Option<Arc<v1::OpenTransaction>>,
+    /// Changes of the transaction that it stands in that are not published, where the headers tell of
+    /// that.
+    pub(crate) unpublished: u64,
     /// When the newest transaction that ends in the group was committed.
     pub(crate) commit_unix_us: Option<i64>,
 }

@@ -18,7 +18,6 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use crate::committer::{Call, Committer};
 use crate::copies::Copies;
 use crate::cursor_topic::{CursorTopic, Place, Published, Step};
-use crate::deliveries::Covered;
 use crate::delivery::{self, Mode};
 use crate::flight::{Break, Flight};
 use crate::session::{Ended, LOOK_WAIT, Publisher};
@@ -187,7 +186,7 @@ impl Publisher<'_> {
         ));
         let outcome = self.claim(&mut flight).and_then(|()| {
             let began_with = self.log.durable().borrow().sequence;
-            let mut reader = self.reader()?;
+            let mut reader = self.reader(&mut flight)?;
             self.publish_transactions(&mut flight, &mut reader, began_with)
         });
         let outcome = outcome.or_else(|broken| self.judge_break(&mut flight, broken));
@@ -277,7 +276,7 @@ impl Publisher<'_> {
 
     /// Commits the cursor as it is, under this process' name.
     fn claim(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
-        let here = Covered { sequence: self.cursor.sequence(), ..Covered::default() };
+        let here = self.cursor.here();
         let record = self.cursor.proposed(&here, self.log);
         flight.enter()?;
         flight.close(record, self.copies.tell(here.sequence));

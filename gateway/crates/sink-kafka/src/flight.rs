@@ -26,6 +26,7 @@ use crate::publications::Publication;
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::transaction::{Closing, Transactions};
+use crate::transaction_ends::TransactionEnds;
 use crate::{KafkaError, client};
 
 /// Waiting for delivery reports, when nothing else can be done.
@@ -102,6 +103,8 @@ pub(crate) struct Flight<'p> {
     pub(crate) handed_over: i32,
     pub(crate) source: Option<Arc<offtake_proto::v1::SourcePosition>>,
     pub(crate) headers: HeaderWriter,
+    /// What they tell of the ends of transactions.
+    pub(crate) ends: TransactionEnds,
     /// Pieces of a group that is held until it is whole.
     pub(crate) held: ReadGroup,
     /// The message that is on its way alone, or was refused so.

@@ -11,10 +11,10 @@ use offtake_change::wire::ChangeView;
 use offtake_encode::EncodeError;
 use offtake_encode::cloudevents::Headers;
 use offtake_encode::debezium::Message;
-use offtake_proto::v1;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::MessageHeaders;
+use crate::transaction_ends::End;
 
 /// Where the row stands in the source's log, as the source writes it.
 const POSITION: &str = "offtake.position";
@@ -26,11 +26,11 @@ const EVENT_ID: &str = "offtake.event_id";
 const TRANSACTION: &str = "offtake.transaction";
 /// The row's place in its transaction, from 1: over all published tables, captured or not.
 const ORDER: &str = "offtake.order";
-/// The change's number in the log: dense within a transaction, and the same on every message of a
+/// The change's number in the log: it orders a transaction, and is the same on every message of a
 /// change.
 const SEQUENCE: &str = "offtake.sequence";
-/// Only on messages of a transaction's last change: how many changes the transaction has, over all
-/// streams. A transaction is whole when that many different sequences of it are there.
+/// Only on messages of a transaction's last published change: how many of its changes are published,
+/// over all streams. A transaction is whole when that many different sequences of it are there.
 const LAST: &str = "offtake.last";
 /// What a header takes in a request beside its name and value, at most.
 const OVERHEAD_BYTES: usize = 10;
@@ -41,9 +41,8 @@ pub(crate) struct HeaderWriter {
     wanted: MessageHeaders,
     log_id: String,
     text: String,
-    /// Of the transactions that end in the group that is sent: their last sequence, and how many
-    /// changes they have.
-    ends: Vec<(u64, u64)>,
+    /// Of the transactions whose last published change is in the group that is sent.
+    ends: Vec<End>,
 }
 
 /// Headers, and what they take in a request.
@@ -72,17 +71,9 @@ impl HeaderWriter {
         self.wanted.transaction
     }
 
-    /// Another group is sent.
-    pub(crate) fn forget_ends(&mut self) {
-        self.ends.clear();
-    }
-
-    /// A transaction ends in the group that is sent. They come in the log's order.
-    pub(crate) fn ends(&mut self, end: &v1::TransactionEnd) {
-        // One of which nothing entered the log ends where the one before it does.
-        if self.wanted.transaction && end.logged_changes > 0 {
-            self.ends.push((end.last_sequence, end.logged_changes));
-        }
+    /// Another group is sent, with these ends, in the log's order.
+    pub(crate) fn tell_ends(&mut self, ends: Vec<End>) {
+        self.ends = ends;
     }
 
     /// The headers of a change's message. `index`: its place among the messages of the change;
@@ -254,17 +245,9 @@ mod tests {
             last.map(|header| header.value.unwrap().to_vec())
         };
         assert_eq!(last(&mut writer), None);
-        let end = |last_sequence, logged_changes| v1::TransactionEnd {
-            last_sequence,
-            logged_changes,
-            ..v1::TransactionEnd::default()
-        };
-        writer.ends(&end(40, 2));
-        writer.ends(&end(42, 3));
-        // Nothing of it entered the log.
-        writer.ends(&end(42, 0));
+        writer.tell_ends(vec![(40, 2), (42, 3)]);
         assert_eq!(last(&mut writer), Some(b"3".to_vec()));
-        writer.forget_ends();
+        writer.tell_ends(Vec::new());
         assert_eq!(last(&mut writer), None);
         let of_snapshot = change(false);
         let of_snapshot = ChangeView::parse(&of_snapshot).unwrap();

@@ -52,6 +52,7 @@ mod topic_names;
 mod topic_rules;
 mod topics;
 mod transaction;
+mod transaction_ends;
 mod transaction_topic;
 mod transactional;
 mod trouble;

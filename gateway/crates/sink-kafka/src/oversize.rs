@@ -59,6 +59,11 @@ impl Oversized {
         self.refused.iter().any(|it| (it.sequence, it.index) == (sequence, index))
     }
 
+    /// Whether some message of a change was refused.
+    pub(crate) fn is_about(&self, sequence: u64) -> bool {
+        self.of(sequence).is_some()
+    }
+
     fn of(&self, sequence: u64) -> Option<&Alone> {
         self.refused.iter().find(|refused| refused.sequence == sequence)
     }
@@ -92,6 +97,8 @@ impl Publisher<'_> {
         }
         self.oversized.forget(self.cursor.sequence());
         self.oversized.refuse(alone);
+        // The next producer comes further, so it need not wait the longer the more there were.
+        self.fruitless = 0;
         true
     }
 

@@ -34,6 +34,7 @@ use crate::publications::{Publication, Publications};
 use crate::sink::Stop;
 use crate::status::StatusCell;
 use crate::topics::{self, Topics};
+use crate::transaction_ends::{ToldGroup, TransactionEnds};
 use crate::transaction_topic::TransactionTopic;
 use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client};
@@ -162,7 +163,7 @@ impl<'o> Publisher<'o> {
         }
         let mut flight = self.flight(client::Kind { one_by_one, transactional: false })?;
         let began_with = self.log.durable().borrow().sequence;
-        let mut reader = self.reader()?;
+        let mut reader = self.reader(&mut flight)?;
         let outcome = self.publish(&mut flight, &mut reader, began_with);
         let outcome = outcome.or_else(|broken| self.judge_break(&mut flight, broken));
         // What was acknowledged in the meantime counts, whatever ended the session.
@@ -195,6 +196,7 @@ impl<'o> Publisher<'o> {
             handed_over: 0,
             source: None,
             headers: HeaderWriter::new(self.options.headers, self.log.id()),
+            ends: TransactionEnds::default(),
             held: ReadGroup::default(),
             alone: None,
             text: Vec::new(),
@@ -239,9 +241,10 @@ impl<'o> Publisher<'o> {
         self.judge(&failure, flight.one_by_one)
     }
 
-    /// What follows the cursor, and the encoder at the same place.
-    pub(crate) fn reader(&mut self) -> Result<Reader, KafkaError> {
+    /// What follows the cursor, and the encoder and the headers at the same place.
+    pub(crate) fn reader(&mut self, flight: &mut Flight<'_>) -> Result<Reader, KafkaError> {
         self.resume_transaction();
+        flight.ends.resume(self.cursor.source(), self.cursor.unpublished());
         let cursor = self.cursor.sequence();
         self.log.reader(cursor, Selection::all()).map_err(|error| match error {
             ReadError::TooOld { earliest } => KafkaError::CursorTooOld { cursor, earliest },
@@ -283,6 +286,7 @@ impl<'o> Publisher<'o> {
 
     /// Waits for reports or, when there is nothing on its way, for the log.
     fn wait(&mut self, flight: &mut Flight<'_>, reader: &mut Reader) -> Result<(), Break> {
+        self.release_held(flight)?;
         if flight.deliveries.is_empty() {
             self.topics.rest();
             reader.wait_blocking(IDLE_WAIT);
@@ -375,20 +379,32 @@ impl<'o> Publisher<'o> {
     ) -> Result<(), Break> {
         let is_told = self.transaction_topic.is_some();
         let Some(group) = flight.whole_group(group, is_told) else { return Ok(()) };
-        let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         // All schemas before anything of the group, its later pieces included: while a registry is
         // away or refuses, what came before it can still be committed.
-        let here = runs.iter().map(|run| (run.stream, run.schema));
+        let here = group.runs.iter().map(|run| (run.stream, run.schema));
         for (stream, schema) in here.chain(coming.iter().copied()) {
             self.publication(flight, stream, schema)?;
         }
-        self.prepare_transactions(flight, &runs)?;
+        self.prepare_transactions(flight, &group.runs)?;
+        for group in self.tell_ends(flight, group)? {
+            self.send_told(flight, group)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a group of which it is known what its headers tell.
+    pub(crate) fn send_told(
+        &mut self,
+        flight: &mut Flight<'_>,
+        told: ToldGroup,
+    ) -> Result<(), Break> {
+        let ToldGroup { group, ends, unpublished, .. } = told;
+        let ReadGroup { controls, runs, last_sequence, ends_group } = group;
         let mut commit_unix_us = None;
-        flight.headers.forget_ends();
+        flight.headers.tell_ends(ends);
         for control in controls {
             match control {
                 Control::TransactionEnd(end) => {
-                    flight.headers.ends(&end);
                     // The newest one stands for the group: a sample, so that it costs nothing.
                     commit_unix_us = end.transaction.as_ref().map(|it| it.commit_unix_us);
                     if let Some(topic) = &mut self.transaction_topic {
@@ -406,7 +422,8 @@ impl<'o> Publisher<'o> {
         }
         self.leave_transaction(flight)?;
         let (source, open) = (flight.source.clone(), self.open_transaction());
-        let covered = Covered { sequence: last_sequence, source, open, commit_unix_us };
+        let covered =
+            Covered { sequence: last_sequence, source, open, unpublished, commit_unix_us };
         match &mut flight.transactions {
             Some(transactions) => transactions.collect(covered, ends_group),
             None => flight.deliveries.finish_group(covered),

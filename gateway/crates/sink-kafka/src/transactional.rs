@@ -73,6 +73,7 @@ impl Publisher<'_> {
         if self.close_if_due(flight, true)? || flight.hand_over_rest()? {
             return Ok(());
         }
+        self.release_held(flight)?;
         let Some(transactions) = &flight.transactions else { return Ok(()) };
         if transactions.is_closing() {
             return flight.wait_for_commit();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use offtake_change::wire::{ChangeView, RowRef};
-use offtake_change::{Form, Subject, TableSchema};
+use offtake_change::{Form, Operation, Subject, TableSchema};
 
 use super::envelope::{Envelope, EnvelopePlan, MessagePlan, source_names};
 use super::events::EventTable;
@@ -168,6 +168,22 @@ pub(super) struct Frames {
 }
 
 impl Plan {
+    /// Whether every change with this operation has a message. Where not, only [`Encoder::messages`]
+    /// knows.
+    ///
+    /// [`Encoder::messages`]: super::Encoder::messages
+    pub fn publishes(&self, operation: Operation) -> bool {
+        let is_skipped = |operation| self.skipped.contains(operation);
+        match operation {
+            Operation::Define => false,
+            // One that moves a key is a delete and a create.
+            Operation::Update => ![Operation::Update, Operation::Delete, Operation::Create]
+                .into_iter()
+                .any(is_skipped),
+            operation => !is_skipped(operation),
+        }
+    }
+
     /// Prepares a schema.
     ///
     /// # Errors
