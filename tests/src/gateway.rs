@@ -4,12 +4,14 @@
 //! over HTTP. Crash points and mutations are given through the environment.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::ports::free_address;
 
 /// A gateway's folder, ports and, while it runs, its process.
 #[derive(Debug)]
@@ -31,12 +33,6 @@ pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let folder = test.ancestors().find(|folder| folder.join("offtake").is_file());
     folder.expect("target/release/offtake is built before the tests run").join("offtake")
-}
-
-/// An address of 127.0.0.1 that nobody listens on now.
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound listener has an address")
 }
 
 /// Status code and body of a page of an admin listener.

@@ -15,6 +15,7 @@ pub mod kafka_expected;
 pub mod kafka_runs;
 pub mod kafka_transactions;
 pub mod pgvector;
+pub mod ports;
 pub mod postgres;
 pub mod registry;
 pub mod subscriber;

@@ -6,7 +6,6 @@
 //! `wal_level = logical` and a superuser); such a server can be neither stopped nor restarted.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::ports::free_port;
 
 /// How long a server may take to start or stop.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -420,10 +421,6 @@ fn sweep(servers: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn tail(path: &Path) -> String {

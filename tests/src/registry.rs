@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::kafka::{Folder, free_port, spawn_from_lasting_thread, target_folder};
+use crate::kafka::{Folder, spawn_from_lasting_thread, target_folder};
+use crate::ports::free_port;
 
 /// Version of the registry; later ones want Java 21.
 const VERSION: &str = "3.0.9";

@@ -51,7 +51,7 @@ async fn the_slot_advances_while_a_subscriber_does_not_read_and_while_kafka_is_n
     let folder = tempfile::tempdir().unwrap();
     let postgres = Postgres::shared(Version::System);
     // Nobody listens on the broker's port: it is as good as stopped.
-    let broker = offtake_tests::gateway::free_address();
+    let broker = offtake_tests::ports::free_address();
     let rest = format!("[log]\ndir = \"data\"\n\n[kafka]\nbrokers = [\"{broker}\"]");
     let (mut gateway, client, slot) =
         prepare(postgres, folder.path(), "create table t (id int primary key, body text)", &rest)

@@ -10,6 +10,7 @@ use rdkafka::consumer::Consumer;
 
 use super::clients::{Clients, REQUEST_TIMEOUT};
 use super::node::{self, Folder, Node, Plan, START_DEADLINE};
+use crate::ports::free_port;
 
 /// Partitions of the topic that the transaction coordinators keep; as in the brokers' settings.
 const TRANSACTION_PARTITIONS: i32 = 4;
@@ -39,7 +40,7 @@ impl Cluster {
         let ids = [1, 2, 3];
         let mut controllers = Vec::new();
         for id in ids {
-            controllers.push((id, node::free_port()?));
+            controllers.push((id, free_port()?));
         }
         let voters: Vec<String> = controllers
             .iter()
@@ -50,7 +51,7 @@ impl Cluster {
         for id in ids {
             let plan = Plan {
                 id,
-                port: node::free_port()?,
+                port: free_port()?,
                 controllers: controllers.clone(),
                 listeners: Vec::new(),
                 replication: 3,

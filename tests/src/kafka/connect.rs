@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::node::{self, Folder};
 use crate::debezium::Debezium;
+use crate::ports::free_port;
 
 /// Heap of Connect's Java machine.
 const HEAP: &str = "256m";
@@ -57,7 +58,7 @@ impl FileSink {
              plugin.discovery=only_scan\n\
              consumer.isolation.level=read_committed\n\
              listeners=http://127.0.0.1:{}\n",
-            node::free_port()?
+            free_port()?
         );
         let sink = format!(
             "name=file\n\

@@ -22,7 +22,9 @@ pub use cluster::Cluster;
 pub use node::Node;
 
 use node::Plan;
-pub(crate) use node::{Folder, free_port, spawn_from_lasting_thread, target_folder};
+pub(crate) use node::{Folder, spawn_from_lasting_thread, target_folder};
+
+use crate::ports::free_port;
 
 /// One broker that runs until it is dropped.
 #[derive(Debug)]
@@ -54,8 +56,8 @@ impl Kafka {
         let folder = Folder::new()?;
         let plan = Plan {
             id: 1,
-            port: node::free_port()?,
-            controllers: vec![(1, node::free_port()?)],
+            port: free_port()?,
+            controllers: vec![(1, free_port()?)],
             listeners: Vec::new(),
             replication: 1,
             properties: String::new(),

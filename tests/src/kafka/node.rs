@@ -5,8 +5,6 @@
 //! What brokers are made of, and whom they know, is said by `mod`, `cluster` and `security`.
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher, RandomState};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
@@ -26,9 +24,6 @@ pub(super) const START_DEADLINE: Duration = Duration::from_secs(90);
 const CLUSTER_ID: &str = "b2ZmdGFrZS10ZXN0czAxMQ";
 /// What folders of running brokers begin with.
 const FOLDER_PREFIX: &str = "kafka-run-";
-/// Ports are chosen below those that the kernel gives to outgoing connections, for a broker that is
-/// down for a while must find its own free again.
-const PORTS: std::ops::Range<u16> = 10_240..32_768;
 
 /// Where Kafka's programs log to, and what.
 pub(super) const LOGGING: &str = "rootLogger.level=WARN\n\
@@ -401,18 +396,4 @@ pub(crate) fn target_folder() -> Result<PathBuf> {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
     fs::create_dir_all(target.join("servers"))?;
     Ok(target.canonicalize()?)
-}
-
-/// A port of 127.0.0.1 that nobody listens on now.
-pub(crate) fn free_port() -> Result<u16> {
-    for _ in 0..1000 {
-        // Every state is seeded anew, so this is a random number.
-        let random = RandomState::new().hash_one(std::process::id());
-        let span = u64::from(PORTS.end - PORTS.start);
-        let port = PORTS.start + u16::try_from(random % span)?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("127.0.0.1 has no free port")
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use super::clients::Clients;
 use super::node::{self, Folder, Node, Plan};
 use super::tokens::{AUDIENCE, ISSUER, Signer};
+use crate::ports::free_port;
 
 /// The user that may do everything, by each mechanism; its certificate's name too.
 pub const USER: &str = "offtake";
@@ -47,7 +48,7 @@ impl SecureKafka {
         fs::write(folder.path().join("keys.json"), signer.public_keys())?;
         fs::write(folder.path().join("right"), PASSWORD)?;
         fs::write(folder.path().join("wrong"), "wrong-Passw0rd")?;
-        let (sasl, tls, sasl_tls) = (node::free_port()?, node::free_port()?, node::free_port()?);
+        let (sasl, tls, sasl_tls) = (free_port()?, free_port()?, free_port()?);
         let mut format = vec!["--standalone".to_owned()];
         for user in [USER, LIMITED] {
             for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
@@ -57,8 +58,8 @@ impl SecureKafka {
         }
         let plan = Plan {
             id: 1,
-            port: node::free_port()?,
-            controllers: vec![(1, node::free_port()?)],
+            port: free_port()?,
+            controllers: vec![(1, free_port()?)],
             listeners: vec![
                 ("SASL", "SASL_PLAINTEXT", sasl),
                 ("TLS", "SSL", tls),

@@ -2,7 +2,7 @@
 //! settings.
 
 use offtake_tests::fixture::{Fixture, PATIENCE};
-use offtake_tests::gateway::free_address;
+use offtake_tests::ports::free_address;
 use offtake_tests::postgres::{Postgres, Setup, Version};
 use offtake_tests::subscriber::Subscriber;
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use offtake_tests::fixture::Fixture;
-use offtake_tests::gateway::free_address;
+use offtake_tests::ports::free_address;
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::{Seen, Subscriber};
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use offtake_tests::fixture::{Fixture, PATIENCE};
-use offtake_tests::gateway::free_address;
+use offtake_tests::ports::free_address;
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::Subscriber;
 
