@@ -11,6 +11,7 @@ mod gateway;
 mod headers;
 mod kill;
 mod letters;
+mod stopped;
 mod switch;
 mod whole;
 

@@ -1,7 +1,6 @@
 //! A producer and what is on its way: handing messages over, and noticing that it must not go on.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -224,27 +223,40 @@ impl Flight<'_> {
     }
 
     /// Hands everything that waits to the client, once no more than the last hand-over is on its
-    /// way.
+    /// way. What breaks off in the middle, a stop for example, is gone on with by the next call.
     pub(crate) fn hand_over(&mut self) -> Result<(), Break> {
         self.enter()?;
-        self.wait_for_reports(self.handed_over)?;
+        if self.handover.loan.is_none() {
+            self.wait_for_reports(self.handed_over)?;
+            self.handover.sort();
+        }
         let mut handover = std::mem::take(&mut self.handover);
-        handover.sort();
-        let loan = self.exchange(&mut handover.bytes)?;
+        let handed_over = self.hand_over_messages(&mut handover);
+        self.handover = handover;
+        handed_over?;
+        let messages = self.handover.messages.len();
+        self.status.sent.fetch_add(messages as u64, Ordering::Relaxed);
+        self.status.bytes.fetch_add(self.handover.message_bytes(), Ordering::Relaxed);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.handed_over(messages);
+        }
+        self.handed_over = i32::try_from(messages).unwrap_or(i32::MAX);
+        self.handover.clear();
+        Ok(())
+    }
+
+    fn hand_over_messages(&self, handover: &mut Handover) -> Result<(), Break> {
+        let loan = match handover.loan {
+            Some(loan) => loan,
+            None => self.exchange(&mut handover.bytes)?,
+        };
+        handover.loan = Some(loan);
         let lender = Lender::new(&self.producer, loan);
-        let mut bytes = 0;
-        for waiting in &mut handover.messages {
-            let size = |range: &Option<Range<usize>>| range.as_ref().map_or(0, Range::len);
-            bytes += size(&waiting.message.key) + size(&waiting.message.value);
+        while let Some(waiting) = handover.messages.get_mut(handover.sent) {
             self.send(&lender, waiting)?;
+            handover.sent += 1;
             self.sent(waiting)?;
         }
-        drop(lender);
-        self.status.sent.fetch_add(handover.messages.len() as u64, Ordering::Relaxed);
-        self.status.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.handed_over = i32::try_from(handover.messages.len()).unwrap_or(i32::MAX);
-        handover.clear();
-        self.handover = handover;
         Ok(())
     }
 

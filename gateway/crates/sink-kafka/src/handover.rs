@@ -37,6 +37,11 @@ pub(crate) struct Handover {
     /// Keys and values.
     pub(crate) bytes: Vec<u8>,
     pub(crate) messages: Vec<Waiting>,
+    /// The loan that holds the bytes, from the first message that is handed over to the last: what
+    /// breaks off between them is gone on with, or never closed.
+    pub(crate) loan: Option<usize>,
+    /// Messages that were handed over.
+    pub(crate) sent: usize,
     /// Bytes that wait for each partition, by topic.
     filled: Vec<Vec<usize>>,
 }
@@ -51,7 +56,8 @@ impl Handover {
         let size = size(message);
         let filled = self.filled.get(target).and_then(|filled| filled.get(index(partition)));
         !self.is_empty()
-            && (self.messages.len() >= MESSAGES
+            && (self.loan.is_some()
+                || self.messages.len() >= MESSAGES
                 || self.bytes.len() + size > TOTAL_BYTES
                 || filled.copied().unwrap_or_default() + size > PARTITION_BYTES)
     }
@@ -73,6 +79,13 @@ impl Handover {
         self.messages.push(Waiting { target, message, headers });
     }
 
+    /// Bytes of all keys and values.
+    pub(crate) fn message_bytes(&self) -> u64 {
+        let size = |range: &Option<Range<usize>>| range.as_ref().map_or(0, Range::len);
+        let messages = self.messages.iter().map(|waiting| &waiting.message);
+        messages.map(|it| (size(&it.key) + size(&it.value)) as u64).sum()
+    }
+
     /// One partition after the other, each in the order of the log.
     pub(crate) fn sort(&mut self) {
         self.messages.sort_by_key(|message| (message.target, message.message.partition));
@@ -83,6 +96,7 @@ impl Handover {
         self.bytes.clear();
         self.bytes.shrink_to(TOTAL_BYTES);
         self.messages.clear();
+        (self.loan, self.sent) = (None, 0);
         for filled in &mut self.filled {
             filled.fill(0);
         }

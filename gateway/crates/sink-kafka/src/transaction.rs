@@ -58,6 +58,8 @@ pub(crate) struct Collected {
     /// When the first of it was taken.
     since: Option<Instant>,
     messages: usize,
+    /// Of these, given to the client library.
+    handed_over: usize,
     bytes: usize,
     /// Whether a source transaction ends there.
     at_boundary: bool,
@@ -156,6 +158,16 @@ impl Transactions {
         // It lies beyond what is covered, until its group is.
         self.collected.at_group_end = false;
         self.collected.at_boundary = false;
+    }
+
+    /// So many messages were given to the client library.
+    pub(crate) fn handed_over(&mut self, messages: usize) {
+        self.collected.handed_over += messages;
+    }
+
+    /// Whether every message that was taken was given to the client library.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.collected.handed_over == self.collected.messages
     }
 
     /// A piece of a group is encoded.
@@ -315,26 +327,46 @@ impl Flight<'_> {
     /// [`Flight::committed`].
     pub(crate) fn step(&mut self) -> Result<(), Break> {
         let Some(transactions) = &mut self.transactions else { return Ok(()) };
-        let next = match std::mem::replace(&mut transactions.phase, Phase::Closed) {
-            Phase::Draining(closing) if self.is_acknowledged()? => {
-                crash_point("kafka.after_flush");
-                self.record(&closing)?;
-                Phase::Recording(closing)
-            }
-            Phase::Recording(closing) if self.is_acknowledged()? => {
-                crash_point("kafka.before_commit");
-                if let Some(transactions) = &self.transactions {
-                    transactions.committer.call(Call::Commit);
-                }
-                Phase::Committing(closing)
-            }
-            Phase::Committing(closing) => self.answered(closing)?,
-            other => other,
+        // What breaks off leaves the phase as it is: a stop may go on with it.
+        let phase = std::mem::replace(&mut transactions.phase, Phase::Closed);
+        let (next, broken) = match phase {
+            Phase::Draining(closing) => match self.record_if_acknowledged(&closing) {
+                Ok(true) => (Phase::Recording(closing), Ok(())),
+                other => (Phase::Draining(closing), other.map(|_| ())),
+            },
+            Phase::Recording(closing) => match self.commit_if_acknowledged() {
+                Ok(true) => (Phase::Committing(closing), Ok(())),
+                other => (Phase::Recording(closing), other.map(|_| ())),
+            },
+            Phase::Committing(closing) => match self.answered(closing) {
+                Ok(phase) => (phase, Ok(())),
+                Err(broken) => (Phase::Closed, Err(broken)),
+            },
+            other => (other, Ok(())),
         };
         if let Some(transactions) = &mut self.transactions {
             transactions.phase = next;
         }
-        Ok(())
+        broken
+    }
+
+    fn record_if_acknowledged(&self, closing: &Closing) -> Result<bool, Break> {
+        if !self.is_acknowledged()? {
+            return Ok(false);
+        }
+        crash_point("kafka.after_flush");
+        self.record(closing).map(|()| true)
+    }
+
+    fn commit_if_acknowledged(&self) -> Result<bool, Break> {
+        if !self.is_acknowledged()? {
+            return Ok(false);
+        }
+        crash_point("kafka.before_commit");
+        if let Some(transactions) = &self.transactions {
+            transactions.committer.call(Call::Commit);
+        }
+        Ok(true)
     }
 
     /// Whether every message is acknowledged, and none refused.

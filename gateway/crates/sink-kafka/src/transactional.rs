@@ -119,6 +119,14 @@ impl Publisher<'_> {
         self.take_committed(flight)?;
         let Some(transactions) = &flight.transactions else { return Ok(()) };
         let Some(covered) = transactions.collected.covered.clone() else { return Ok(()) };
+        if !transactions.is_handed_over() {
+            // Never so; but a cursor that says more than its transaction holds is a loss.
+            tracing::error!(
+                sequence = covered.sequence,
+                "a kafka transaction lacks messages, its changes are sent again"
+            );
+            return Err(Break::Replace);
+        }
         if !transactions.is_at_boundary() {
             self.tell_cut(covered.source.as_deref());
         }
