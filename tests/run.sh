@@ -33,6 +33,9 @@ torture)
 bench)
     run cargo build --release --locked --workspace --all-targets
     run target/release/bench
+    # A change in nanoseconds, beside serde_json and apache-avro on the same rows.
+    [ -e target/tests/failed ] || run target/release/examples/encode_bench
+    [ -e target/tests/failed ] || run target/release/examples/avro_bench
     ;;
 *)
     echo "error: no such mode: $mode" >&2

@@ -365,7 +365,13 @@ impl<'k> Torture<'k> {
             let has_headers = self.plan.exactly_once;
             let figures =
                 kafka_checker::check(&topics, &changes, &journal, &tables, sessions, has_headers);
-            self.report.kafka = Some(figures.with_context(|| format!("Kafka, seed {seed}"))?);
+            let figures = figures.with_context(|| format!("Kafka, seed {seed}"))?;
+            let again = (figures.resent, figures.restarts);
+            ensure!(
+                !self.plan.exactly_once || again == (0, 0),
+                "Kafka, seed {seed}: exactly once, and something is there twice: {figures:?}"
+            );
+            self.report.kafka = Some(figures);
         }
         let acks = &self.report.acks;
         if let Some(first) = &acks.first {

@@ -73,3 +73,21 @@ async fn nothing_is_lost_or_doubled_while_coordinator_and_leader_fail_and_the_ga
     let kafka = report.kafka.unwrap();
     assert_eq!((kafka.resent, kafka.restarts), (0, 0), "something is there twice: {kafka:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_begins_before_its_cursor_is_noticed_as_a_doubling() {
+    if skipped("a_sink_that_begins_before_its_cursor_is_noticed_as_a_doubling") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::shared(Version::System);
+    let plan = Plan {
+        mutation: "mutate.repeat=every:1".to_owned(),
+        // Killed when something is committed: before that there is nothing to repeat.
+        ..plan(Brokers::One(Kafka::shared()), 9, vec!["kafka.before_commit", "kafka.after_commit"])
+    };
+    let torture = Torture::prepare(postgres, folder.path(), plan).await.unwrap();
+    let error = torture.run(postgres).await.expect_err("a repeated change went unnoticed");
+    let text = format!("{error:#}");
+    assert!(text.contains("Kafka") && text.contains("twice"), "{text}");
+}

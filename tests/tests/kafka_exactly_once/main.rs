@@ -8,6 +8,7 @@
 #[path = "../kafka_sink/bench.rs"]
 mod bench;
 mod gateway;
+mod halts;
 mod headers;
 mod kill;
 mod letters;

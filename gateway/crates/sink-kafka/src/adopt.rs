@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use offtake_log::CursorFile;
 use offtake_proto::v1;
-use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::client::{self, Kind};
 use crate::committer::{Call, Committer};
@@ -22,6 +22,8 @@ use crate::topics::passes;
 use crate::transaction::failure;
 use crate::{KafkaError, KafkaOptions};
 
+/// Between two looks whether a call has ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -104,7 +106,8 @@ pub fn forget_cursor(options: &KafkaOptions, patience: Duration) -> Result<bool,
             code => KafkaError::Client(code.to_string()),
         }
     };
-    finish(&committer, Call::Init, deadline).map_err(|error| refused_or_late(error, &refused))?;
+    finish(&producer, &committer, Call::Init, deadline)
+        .map_err(|error| refused_or_late(error, &refused))?;
     producer.begin_transaction().map_err(|error| refused(&error))?;
     let tombstone: BaseRecord<'_, [u8], [u8], usize> = BaseRecord {
         topic: &place.topic,
@@ -116,7 +119,8 @@ pub fn forget_cursor(options: &KafkaOptions, patience: Duration) -> Result<bool,
         delivery_opaque: CURSOR_RECORD,
     };
     producer.send(tombstone).map_err(|(error, _)| refused(&error))?;
-    finish(&committer, Call::Commit, deadline).map_err(|error| refused_or_late(error, &refused))?;
+    finish(&producer, &committer, Call::Commit, deadline)
+        .map_err(|error| refused_or_late(error, &refused))?;
     Ok(true)
 }
 
@@ -132,13 +136,20 @@ fn refused_or_late(
 }
 
 fn finish(
+    producer: &BaseProducer<SinkContext>,
     committer: &Committer,
     call: Call,
     deadline: Instant,
 ) -> Result<(), Option<rdkafka::error::KafkaError>> {
     committer.call(call);
-    let left = deadline.saturating_duration_since(Instant::now());
-    committer.answer(left).ok_or(None)?.result.map_err(Some)
+    while Instant::now() < deadline {
+        // The library asks for its token only when it is polled.
+        producer.poll(Duration::ZERO);
+        if let Some(answer) = committer.answer(LOOK) {
+            return answer.result.map_err(Some);
+        }
+    }
+    Err(None)
 }
 
 /// The cursor's place and what is there; `None`: there is no cursor topic.

@@ -143,6 +143,10 @@ impl Cursor {
             }
             None => self.without_record(exactly_once, options)?,
         }
+        if exactly_once && mutate("mutate.repeat") {
+            let earliest = log.earliest_sequence().saturating_sub(1);
+            self.record.sequence = self.record.sequence.saturating_sub(1).max(earliest);
+        }
         self.tell_published();
         Ok(())
     }

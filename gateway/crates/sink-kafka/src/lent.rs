@@ -138,7 +138,8 @@ impl<'p> Lender<'p> {
         // its handle is, and both are of one instance. The key is copied by the call. The value is
         // read until the message's report, or until the instance is destroyed: its memory is not
         // changed or exchanged while a message of it is not reported (`Loans::exchange`), and it is
-        // freed with the context, which the producer holds until its instance is destroyed. The
+        // freed with the context, which the wrapper, of exactly this version, drops after the
+        // instance (`Client { native, context }`, in that order). The
         // library does not write to it, and frees nothing that it was not told to.
         let code = unsafe {
             bindings::rd_kafka_producev(

@@ -88,6 +88,8 @@ pub(crate) struct Publisher<'o> {
     pub(crate) copies: Copies,
     /// The last source transaction of which was said that it is cut.
     pub(crate) cut: Option<Arc<str>>,
+    /// Where a change follows that cannot be published: what lies before it is committed first.
+    pub(crate) halts_after: Option<u64>,
 }
 
 impl<'o> Publisher<'o> {
@@ -119,6 +121,7 @@ impl<'o> Publisher<'o> {
             ownership: Ownership::default(),
             copies: Copies::default(),
             cut: None,
+            halts_after: None,
         })
     }
 
@@ -221,6 +224,11 @@ impl<'o> Publisher<'o> {
         broken: Break,
     ) -> Result<Ended, KafkaError> {
         let mut failure = match broken {
+            Break::Error(KafkaError::Encode(_) | KafkaError::PartitionUnknown { .. })
+                if self.has_more_before(flight) =>
+            {
+                return Ok(Ended::Rebuild { one_by_one: flight.one_by_one });
+            }
             Break::Error(error) => return Err(error),
             Break::Replace => return Ok(Ended::Rebuild { one_by_one: flight.one_by_one }),
             Break::Failed(failure) => failure,

@@ -65,6 +65,8 @@ pub(crate) struct Collected {
     at_boundary: bool,
     /// Whether a group of the log ends there.
     at_group_end: bool,
+    /// Whether a group ends with what is covered.
+    covers_group: bool,
     /// Commit times of the source transactions in it.
     commits: Vec<i64>,
 }
@@ -180,6 +182,7 @@ impl Transactions {
         if collected.commits.len() < MAX_COMMITS {
             collected.commits.extend(covered.commit_unix_us);
         }
+        collected.covers_group = ends_group;
         collected.covered = Some(covered);
     }
 
@@ -231,6 +234,14 @@ impl Transactions {
     /// Nothing but a place is collected.
     pub(crate) fn has_no_message(&self) -> bool {
         self.collected.messages == 0
+    }
+
+    /// The last end of a source transaction that a whole group of the log ends with, if that is the
+    /// last group that is collected.
+    pub(crate) fn complete_up_to(&self) -> Option<u64> {
+        let covered = self.collected.covered.as_ref()?;
+        let partial = covered.source.as_ref().is_some_and(|source| source.partial.is_some());
+        (!partial && self.collected.covers_group).then_some(covered.sequence)
     }
 
     /// Everything up to here is collected.

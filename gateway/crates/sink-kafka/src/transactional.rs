@@ -54,10 +54,34 @@ impl Publisher<'_> {
                     let coming = reader.rest_of_group().map_err(KafkaError::Log)?;
                     self.send_group(flight, group, &coming)?;
                     self.close_if_due(flight, false)?;
+                    self.commit_before_a_halt(flight)?;
                 }
                 None => self.rest(flight, reader)?,
             }
         }
+    }
+
+    /// Commits what lies before a change that cannot be published: nobody waits for it any longer than
+    /// for that change. Of one that is too large only the group is known, so every group is committed.
+    fn commit_before_a_halt(&mut self, flight: &mut Flight<'_>) -> Result<(), Break> {
+        let Some(transactions) = &flight.transactions else { return Ok(()) };
+        let is_wanted = flight.one_by_one || self.halts_after == Some(transactions.sequence());
+        if !is_wanted || !transactions.is_at_boundary() {
+            return Ok(());
+        }
+        self.finish(flight)
+    }
+
+    /// A change cannot be published. `true`: the producer is replaced, to publish first what lies
+    /// before it.
+    pub(crate) fn has_more_before(&mut self, flight: &Flight<'_>) -> bool {
+        let Some(transactions) = &flight.transactions else { return false };
+        let here = self.cursor.sequence();
+        let before = transactions.complete_up_to().filter(|&before| before > here);
+        // Once for each place, so that it cannot go on for ever.
+        let is_new = before.is_some() && before != self.halts_after;
+        self.halts_after = before.or(self.halts_after);
+        is_new
     }
 
     /// Goes on with commits while nothing can be sent. Without transactions it does nothing.

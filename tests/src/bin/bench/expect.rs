@@ -49,6 +49,7 @@ fn lines(records: &[Record]) -> Vec<(bool, String)> {
     below("mask and gRPC, CPU-s a million".into(), grpc.and_then(|r| r.cpu_s_per_million), 5.0);
     below("gRPC and Kafka, CPU-s a million".into(), kafka.and_then(|r| r.cpu_s_per_million), 6.0);
     below("Kafka, CPU-s a million".into(), once.and_then(|r| r.cpu_s_per_million), 5.0);
+    below("exactly once, CPU-s a million".into(), exactly.and_then(|r| r.cpu_s_per_million), 5.0);
     below("Kafka in Avro, CPU-s a million".into(), avro.and_then(|r| r.cpu_s_per_million), 5.0);
     below("Kafka, CPU a change over Debezium's".into(), cpu_over_debezium(records, once), 0.1);
     let memory = records.iter().filter(|record| record.system.starts_with("Offtake"));
