@@ -18,7 +18,7 @@ mod whole;
 
 use std::time::Duration;
 
-use offtake_sink_kafka::{Delivery, DeliveryOptions, KafkaState, TransactionLevel};
+use offtake_sink_kafka::{Delivery, DeliveryOptions, KafkaSink, KafkaState, TransactionLevel};
 use offtake_tests::kafka::{Kafka, Record, skipped};
 
 use crate::bench::*;
@@ -144,6 +144,33 @@ fn a_second_gateway_shuts_out_the_first_which_halts_and_writes_nothing() {
     caught_up(&first);
     assert_each_once(kafka, &bench.topic, next);
     first.stop(Duration::from_secs(5));
+}
+
+#[test]
+fn of_two_gateways_that_start_at_once_one_publishes_and_the_other_halts() {
+    if skipped("of_two_gateways_that_start_at_once_one_publishes_and_the_other_halts") {
+        return;
+    }
+    let kafka = Kafka::shared();
+    let mut bench = bench(kafka, "eos-both");
+    bench.options.delivery = exactly_once();
+    bench.commit(&[Write::Insert(0, "a".to_owned())]);
+    let both = [bench.sink(), bench.sink()];
+    let is_halted = |sink: &KafkaSink| matches!(sink.status().state, KafkaState::Halted(_));
+    let mut next = 1;
+    wait_until("one of them is shut out", || {
+        bench.commit(&[Write::Insert(next, "a".to_owned())]);
+        next += 1;
+        both.iter().any(is_halted)
+    });
+    let (shut_out, publishing): (Vec<_>, Vec<_>) = both.into_iter().partition(is_halted);
+    assert_eq!((shut_out.len(), publishing.len()), (1, 1));
+    assert_eq!(halted(&shut_out[0]).code, "KAFKA_FENCED");
+    caught_up(&publishing[0]);
+    assert_each_once(kafka, &bench.topic, next);
+    for sink in publishing {
+        sink.stop(DEADLINE);
+    }
 }
 
 #[test]

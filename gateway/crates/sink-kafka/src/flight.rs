@@ -194,7 +194,7 @@ impl Flight<'_> {
         let headers = self.headers.write(change, message, index, context)?;
         let bytes = handover::size(message) + headers.bytes;
         let may_be_refused = bytes > self.targets[target].message_bytes;
-        if may_be_refused || self.handover.is_full(target, partition, message) {
+        if may_be_refused || self.is_full(target, partition, message) {
             self.hand_over()?;
         }
         if may_be_refused {
@@ -220,6 +220,21 @@ impl Flight<'_> {
             self.alone = None;
         }
         Ok(())
+    }
+
+    /// Whether what waits is to be handed over before that message. While nothing can be sent anyway
+    /// more than a request is taken together for a partition: the time of a commit is used to encode.
+    pub(crate) fn is_full(&self, target: usize, partition: i32, message: &Message<'_>) -> bool {
+        self.handover.is_full(message)
+            || (self.handover.fills_request(target, partition, message) && !self.is_held_up())
+    }
+
+    /// Nothing can be sent: a commit is under way, or nothing of the transaction that has begun after
+    /// it is acknowledged, for which the brokers first end the one before.
+    fn is_held_up(&self) -> bool {
+        let Some(transactions) = &self.transactions else { return false };
+        let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or_default();
+        transactions.is_closing() || (waiting > 0 && transactions.all_on_their_way(waiting))
     }
 
     /// Hands everything that waits to the client, once no more than the last hand-over is on its

@@ -51,15 +51,23 @@ impl Handover {
         self.messages.is_empty()
     }
 
-    /// Whether a message of that size has to wait until the others are handed over.
-    pub(crate) fn is_full(&self, target: usize, partition: i32, message: &Message<'_>) -> bool {
-        let size = size(message);
-        let filled = self.filled.get(target).and_then(|filled| filled.get(index(partition)));
+    /// Whether a message has to wait until the others are handed over.
+    pub(crate) fn is_full(&self, message: &Message<'_>) -> bool {
         !self.is_empty()
             && (self.loan.is_some()
                 || self.messages.len() >= MESSAGES
-                || self.bytes.len() + size > TOTAL_BYTES
-                || filled.copied().unwrap_or_default() + size > PARTITION_BYTES)
+                || self.bytes.len() + size(message) > TOTAL_BYTES)
+    }
+
+    /// Whether a message would make more than a request of what waits for its partition.
+    pub(crate) fn fills_request(
+        &self,
+        target: usize,
+        partition: i32,
+        message: &Message<'_>,
+    ) -> bool {
+        let filled = self.filled.get(target).and_then(|filled| filled.get(index(partition)));
+        !self.is_empty() && filled.copied().unwrap_or_default() + size(message) > PARTITION_BYTES
     }
 
     /// Adds a message. `timestamp`: milliseconds since the Unix epoch.
@@ -136,7 +144,7 @@ mod tests {
     fn push(handover: &mut Handover, partition: i32, value: &[u8]) -> bool {
         let message =
             Message { key: Some(b"key"), value: Some(value), key_change: None, attributes: &[] };
-        if handover.is_full(0, partition, &message) {
+        if handover.is_full(&message) || handover.fills_request(0, partition, &message) {
             return false;
         }
         handover.push(0, partition, 0, 0, &message, None);

@@ -167,6 +167,11 @@ impl Transactions {
         self.collected.handed_over += messages;
     }
 
+    /// Whether so many messages on their way are all that were given to the client library.
+    pub(crate) fn all_on_their_way(&self, messages: usize) -> bool {
+        self.is_open() && self.collected.handed_over == messages
+    }
+
     /// Whether every message that was taken was given to the client library.
     pub(crate) fn is_handed_over(&self) -> bool {
         self.collected.handed_over == self.collected.messages

@@ -251,7 +251,7 @@ impl Flight<'_> {
     ) -> Result<(), Break> {
         let partitions = self.targets[target].partitions;
         let partition = message.key.map_or(0, |key| partition_of(key, partitions));
-        if self.handover.is_full(target, partition, message) {
+        if self.is_full(target, partition, message) {
             self.hand_over()?;
         }
         let group = self.deliveries.next_group();
