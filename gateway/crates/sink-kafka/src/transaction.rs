@@ -437,3 +437,6 @@ impl Flight<'_> {
         Ok(Phase::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests;
