@@ -124,18 +124,33 @@ impl SecureKafka {
     /// # Errors
     /// The broker refuses.
     pub fn rights(&self, give: bool, prefix: &str, operations: &[&str]) -> Result<()> {
-        let user = format!("User:{LIMITED}");
+        let topics = ["--topic", prefix, "--resource-pattern-type", "prefixed"];
+        self.rights_of(LIMITED, give, &topics, operations)
+    }
+
+    /// Gives a user rights to a resource, as the tool's own arguments name it, or takes them.
+    ///
+    /// # Errors
+    /// The broker refuses.
+    pub fn rights_of(
+        &self,
+        user: &str,
+        give: bool,
+        resource: &[&str],
+        operations: &[&str],
+    ) -> Result<()> {
+        let user = format!("User:{user}");
         let mut arguments = vec!["--bootstrap-server", self.brokers()];
         arguments.extend(if give { ["--add"].as_slice() } else { &["--remove", "--force"] });
-        arguments.extend(["--allow-principal", &user, "--topic", prefix]);
-        arguments.extend(["--resource-pattern-type", "prefixed"]);
+        arguments.extend(["--allow-principal", &user]);
+        arguments.extend(resource);
         for operation in operations {
             arguments.extend(["--operation", operation]);
         }
         self.tool("org.apache.kafka.tools.AclCommand", &arguments).map(drop)
     }
 
-    /// Changes a user's password for SCRAM-SHA-256.
+    /// Changes a user's password for SCRAM-SHA-256; one that is not there is made, without a right.
     ///
     /// # Errors
     /// The broker refuses.

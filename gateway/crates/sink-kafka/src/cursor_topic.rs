@@ -264,7 +264,7 @@ impl<'o> CursorTopic<'o> {
             let message = match self.reader.poll(Duration::from_millis(100)) {
                 None => continue,
                 Some(Err(ClientError::PartitionEOF(at))) if at == partition => {
-                    return Ok(Ok(last));
+                    return last.transpose().map(Ok);
                 }
                 Some(Err(error)) => match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
@@ -278,7 +278,8 @@ impl<'o> CursorTopic<'o> {
             };
             heard = Instant::now();
             if message.key() == Some(self.key.as_bytes()) {
-                last = Some(self.decode(&message)?);
+                // One that cannot be used is no matter once another stands after it.
+                last = Some(self.decode(&message));
             }
         }
         Ok(Err(format!("topic {} is not read to its end in time", self.topic())))

@@ -187,8 +187,8 @@ fn verified(options: &KafkaOptions) -> Result<Result<Verified, String>, KafkaErr
         let code = match answer {
             Ok(found) => match found.into_iter().next() {
                 Some(Ok(resource)) => match verifies(&resource) {
-                    None => continue,
-                    Some(reason) => return Ok(Ok(Verified::No(reason))),
+                    Verified::Yes => continue,
+                    found => return Ok(Ok(found)),
                 },
                 Some(Err(code)) => code,
                 None => RDKafkaErrorCode::Unknown,
@@ -207,13 +207,17 @@ fn verified(options: &KafkaOptions) -> Result<Result<Verified, String>, KafkaErr
     Ok(Ok(Verified::Yes))
 }
 
-/// Why a broker with this configuration does not do; `None`: it does.
-fn verifies(resource: &ConfigResource) -> Option<String> {
+/// Whether a broker with this configuration does.
+fn verifies(resource: &ConfigResource) -> Verified {
+    if resource.entries.is_empty() {
+        // That it may not be seen is in the broker's answer; the client gives an empty one instead.
+        return Verified::Denied;
+    }
     let entry = resource.entries.iter().find(|entry| entry.name == VERIFICATION);
     match entry.map(|entry| entry.value.as_deref()) {
-        Some(Some("true")) => None,
-        Some(_) => Some(format!("{VERIFICATION} is not true on every broker")),
-        None => Some("the brokers are older than Kafka 3.6".to_owned()),
+        Some(Some("true")) => Verified::Yes,
+        Some(_) => Verified::No(format!("{VERIFICATION} is not true on every broker")),
+        None => Verified::No("the brokers are older than Kafka 3.6".to_owned()),
     }
 }
 
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_does_not_know_the_check_or_has_it_off_does_not_do() {
+    fn a_broker_that_does_not_know_the_check_has_it_off_or_does_not_show_it_does_not_do() {
         let resource = |entries: &[(&str, &str)]| {
             let entry = |(name, value): &(&str, &str)| rdkafka::admin::ConfigEntry {
                 name: (*name).to_owned(),
@@ -253,8 +257,13 @@ mod tests {
                 entries: entries.iter().map(entry).collect(),
             }
         };
-        assert_eq!(verifies(&resource(&[(VERIFICATION, "true")])), None);
-        assert!(verifies(&resource(&[(VERIFICATION, "false")])).unwrap().contains("not true"));
-        assert!(verifies(&resource(&[("broker.id", "1")])).unwrap().contains("older than"));
+        let no = |entries, words: &str| match verifies(&resource(entries)) {
+            Verified::No(reason) => assert!(reason.contains(words), "{reason}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(verifies(&resource(&[(VERIFICATION, "true")])), Verified::Yes);
+        no(&[(VERIFICATION, "false")], "not true");
+        no(&[("broker.id", "1")], "older than");
+        assert_eq!(verifies(&resource(&[])), Verified::Denied);
     }
 }

@@ -292,6 +292,8 @@ impl KafkaOptions {
 
 #[cfg(test)]
 mod tests {
+    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+
     use super::*;
 
     #[test]
@@ -312,5 +314,42 @@ mod tests {
         };
         let pause = Pause::after(None, &asks);
         assert!(pause.until > Instant::now() + LONGEST_PAUSE, "the registry's own wish counts");
+    }
+
+    #[test]
+    fn a_format_that_needs_a_registry_is_refused_where_none_is_named() {
+        let table = TableSchema {
+            database: "shop".to_owned(),
+            namespace: "public".to_owned(),
+            table: "orders".to_owned(),
+            version: 1,
+            columns: vec![Column::new("id", Kind::Integer, "int8")],
+            key: vec![0],
+            replica_identity: ReplicaIdentity::Key,
+            form: Form::Envelope,
+            changed_by: Vec::new(),
+            content_type: String::new(),
+            subject: Subject::Table,
+        };
+        let mut options = KafkaOptions::new("shop", Vec::new(), "kafka.cursor");
+        for (format, is_refused) in [
+            (MessageFormat::Avro, true),
+            (MessageFormat::Protobuf, true),
+            (MessageFormat::JsonSchema, true),
+            (MessageFormat::DebeziumJson, false),
+            (MessageFormat::CloudEventsBinary, false),
+        ] {
+            options.topics.format = format;
+            let publications = Publications::new(&options).unwrap();
+            match publications.prepare("shop.public.orders", table.clone()) {
+                Err(error) => {
+                    assert!(is_refused, "{format:?}: {error}");
+                    assert_eq!(error.code(), "KAFKA_REGISTRY_MISSING");
+                    assert!(error.to_string().contains("schema registry"), "{error}");
+                    assert!(error.next_step().contains("[kafka.registry]"));
+                }
+                Ok(prepared) => assert!(!is_refused && prepared.is_ok(), "{format:?}"),
+            }
+        }
     }
 }

@@ -238,8 +238,13 @@ impl<'o> Publisher<'o> {
                 None => return Ok(Ended::Rebuild { one_by_one: flight.one_by_one }),
             },
         };
-        if flight.transactions.is_some() && says_nothing(failure.code) {
-            failure.code = flight.transaction_error().unwrap_or(failure.code);
+        if says_nothing(failure.code) {
+            let why = match flight.transactions {
+                Some(_) => flight.transaction_error(),
+                // A producer that may not begin purges its messages without a reason of their own.
+                None => flight.producer.client().fatal_error().map(|(code, _)| code),
+            };
+            failure.code = why.unwrap_or(failure.code);
         }
         // Reports that came before the failure move the cursor first.
         self.settle(flight)?;

@@ -442,3 +442,6 @@ impl Flight<'_> {
         Ok(Phase::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

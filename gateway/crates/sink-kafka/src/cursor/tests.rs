@@ -202,3 +202,80 @@ fn a_topic_that_lost_its_cursor_is_noticed_by_the_note() {
     // And from there on exactly once again.
     at(folder.path(), log, None).decide(None, true, &options(folder.path()), log).unwrap();
 }
+
+/// Why a cursor is refused, with its text.
+fn refused(options: &KafkaOptions, log: &Log) -> (&'static str, String) {
+    let opened = Cursor::open(options, log, &Arc::new(StatusCell::new()));
+    let error = opened.err().expect("the cursor is refused");
+    assert!(error.next_step().len() > 10);
+    (error.code(), error.to_string())
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused_by_name_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = opened(folder.path());
+    push(&mut opened.writer, 10);
+    let mut cursor = at(folder.path(), &opened.log, Some(4));
+    let proposed = cursor.proposed(&Covered { sequence: 6, ..Covered::default() }, &opened.log);
+    cursor.committed(proposed, &opened.log);
+    cursor.keep_note(true).unwrap();
+    for name in ["kafka.cursor", NOTE_FILE] {
+        let path = folder.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[30] ^= 1;
+        for damaged in [flipped, whole[..20].to_vec(), Vec::new()] {
+            std::fs::write(&path, &damaged).unwrap();
+            let (code, text) = refused(&options(folder.path()), &opened.log);
+            assert_eq!(code, "KAFKA_CURSOR_FILE");
+            assert!(text.contains(&format!("{name} is damaged")), "{text}");
+            assert_eq!(std::fs::read(&path).unwrap(), damaged);
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(at(folder.path(), &opened.log, None).sequence(), 4);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_and_the_one_before_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = opened(folder.path());
+    push(&mut opened.writer, 10);
+    let mut cursor = at(folder.path(), &opened.log, Some(4));
+    cursor.advance(Covered { sequence: 6, ..Covered::default() });
+    // What is to take its place is in the way.
+    std::fs::create_dir(folder.path().join("kafka.cursor.tmp")).unwrap();
+    let error = cursor.write(&opened.log, true).unwrap_err();
+    assert_eq!(error.code(), "KAFKA_CURSOR_FILE");
+    assert!(error.to_string().contains("cannot write kafka.cursor"), "{error}");
+    assert_eq!(at(folder.path(), &opened.log, None).sequence(), 4);
+}
+
+#[test]
+fn a_cursor_of_another_pipeline_is_refused_wherever_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = opened(folder.path());
+    push(&mut opened.writer, 10);
+    let log = &opened.log;
+    at(folder.path(), log, Some(4));
+    let path = folder.path().join("kafka.cursor");
+    let written = std::fs::read(&path).unwrap();
+    let other = KafkaOptions { pipeline: "other".to_owned(), ..options(folder.path()) };
+    let (code, text) = refused(&other, log);
+    assert_eq!(code, "KAFKA_CURSOR_PIPELINE");
+    for words in [&path.display().to_string(), "pipeline shop", "pipeline other"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), written);
+    let mut cursor = at(folder.path(), log, None);
+    for wrong in [
+        v1::SinkCursor { pipeline: "other".to_owned(), ..record(log, 7, 50) },
+        v1::SinkCursor { sink: "another".to_owned(), ..record(log, 7, 50) },
+    ] {
+        let error = cursor.decide(Some(wrong), true, &options(folder.path()), log).unwrap_err();
+        assert_eq!(error.code(), "KAFKA_CURSOR_PIPELINE");
+        assert!(error.to_string().contains("in topic __offtake_cursors"), "{error}");
+        assert_eq!(cursor.sequence(), 4);
+    }
+}
