@@ -53,6 +53,15 @@ impl Kafka {
         if let Ok(brokers) = std::env::var("OFFTAKE_TEST_KAFKA") {
             return Ok(Kafka { clients: Clients::new(brokers), node: None, folder: None });
         }
+        Kafka::start_with("")
+    }
+
+    /// Starts a broker with further lines of `server.properties`, also where a running broker is
+    /// named, for that has them not.
+    ///
+    /// # Errors
+    /// See [`Kafka::start`].
+    pub fn start_with(properties: &str) -> Result<Kafka> {
         let folder = Folder::new()?;
         let plan = Plan {
             id: 1,
@@ -60,7 +69,7 @@ impl Kafka {
             controllers: vec![(1, free_port()?)],
             listeners: Vec::new(),
             replication: 1,
-            properties: String::new(),
+            properties: properties.to_owned(),
             format: vec!["--standalone".to_owned()],
             heap: "256m",
         };

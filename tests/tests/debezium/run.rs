@@ -81,8 +81,10 @@ pub(crate) struct Outcome {
 /// A run under way.
 struct Side {
     run: Run,
-    /// Prefix of the topics on both sides.
+    /// Debezium's `topic.prefix`.
     prefix: String,
+    /// The pipeline's name, the prefix of Offtake's topics about rows: the same, or another one.
+    name: String,
     gateway: Gateway,
     recording: Recording,
 }
@@ -164,9 +166,9 @@ fn wait(
         let mut behind = Vec::new();
         for side in &mut *sides {
             side.recording.read_on()?;
-            let topic = format!("{}.{MARKER}", side.prefix);
-            let theirs = side.recording.topics.get(&topic).map_or(0, Vec::len);
-            let ours = follower.topics.get(&(topic, 0)).map_or(0, Vec::len);
+            let topic = |prefix: &str| format!("{prefix}.{MARKER}");
+            let theirs = side.recording.topics.get(&topic(&side.prefix)).map_or(0, Vec::len);
+            let ours = follower.topics.get(&(topic(&side.name), 0)).map_or(0, Vec::len);
             if theirs <= number {
                 behind.push(format!("Debezium, {}", side.run.name()));
             }
@@ -211,6 +213,11 @@ impl Side {
         if run.schemas {
             options.push_str("\nschemas = true");
         }
+        let mut name = prefix.to_owned();
+        if run.set.renamed {
+            name.push_str("-renamed");
+            options.push_str(&format!("\ntopic_prefix = \"{prefix}\""));
+        }
         let options = match options.as_str() {
             "" => String::new(),
             options => format!("[kafka.debezium]\n{options}\n"),
@@ -219,9 +226,9 @@ impl Side {
             "{ROUTES}[kafka]\nbrokers = [\"{}\"]\n[kafka.topics]\npartitions = 1\nreplication = 1\n\
              {options}{}[log]\ndir = \"data\"\nsegment = \"4MiB\"\nretain = {{ size = \"64MiB\" }}",
             kafka.brokers(),
-            run.set.topics.replace("PREFIX", prefix)
+            run.set.topics.replace("PREFIX", &name)
         );
-        let gateway = Gateway::new(&folder.join(prefix), prefix, &source, &rest)?;
+        let gateway = Gateway::new(&folder.join(prefix), &name, &source, &rest)?;
         for name in ["debezium", "offtake"] {
             publish(client, &format!("{name}_{slot}"), run.set.exclude).await?;
         }
@@ -230,7 +237,7 @@ impl Side {
         let text = properties(run, prefix, &slot, postgres.port(), database, &recorded);
         fs::write(properties_file(folder, prefix), text)?;
         let recording = Recording::new(&recorded)?;
-        Ok(Side { run, prefix: prefix.to_owned(), gateway, recording })
+        Ok(Side { run, prefix: prefix.to_owned(), name, gateway, recording })
     }
 
     /// Fails once the gateway has ended or cannot go on.
@@ -252,9 +259,12 @@ impl Side {
                 .map(str::to_owned)
                 .or_else(|| topic.strip_suffix(&format!(".{}", self.prefix)).map(str::to_owned))
         };
+        // Topics about no row are named by `topic_prefix`.
+        let of_rows =
+            |topic: &String| topic.strip_prefix(&format!("{}.", self.name)).map(str::to_owned);
         let mut offtake = Topics::new();
         for ((topic, _), records) in &follower.topics {
-            if let Some(name) = short(topic) {
+            if let Some(name) = of_rows(topic).or_else(|| short(topic)) {
                 offtake.entry(name).or_default().extend(records.iter().cloned());
             }
         }

@@ -12,10 +12,12 @@ pub(crate) struct Set {
     pub(crate) debezium: &'static [(&'static str, &'static str)],
     /// Lines of `[kafka.debezium]`.
     pub(crate) offtake: &'static str,
-    /// Lines of `[[kafka.topic]]` tables, with `PREFIX` for the prefix of the topics.
+    /// Lines of `[[kafka.topic]]` tables, with `PREFIX` for the pipeline's name.
     pub(crate) topics: &'static str,
     /// Tables that one side cannot capture under these options.
     pub(crate) exclude: &'static [&'static str],
+    /// The pipeline's name is another than Debezium's `topic.prefix`, which `topic_prefix` gives it.
+    pub(crate) renamed: bool,
     /// With these values of `schemas.enable` in every run of the tests; with both in a full one.
     pub(crate) schemas: &'static [bool],
 }
@@ -27,6 +29,7 @@ const PLAIN: Set = Set {
     offtake: "",
     topics: "",
     exclude: &[],
+    renamed: false,
     schemas: &[false],
 };
 
@@ -94,6 +97,7 @@ pub(crate) const SETS: [Set; 8] = [
         offtake: "unknown_types = \"omit\"\nunfit_values = \"null\"\ncontext_headers = true\ntime_precision = \"microseconds\"\n\
                   field_names = \"avro_unicode\"\nschema_names = \"avro_unicode\"\n\
                   unavailable_value = \"hex:00ff10\"\ntombstones = false",
+        renamed: true,
         schemas: &[true],
         ..PLAIN
     },
@@ -130,6 +134,7 @@ pub(crate) const SETS: [Set; 8] = [
                  key = [\"note\", \"id\"]\n\
                  [[kafka.topic]]\nstreams = [\"PREFIX.public.key_order\"]\nkey = [\"note\"]\n\
                  [[kafka.topic]]\nstreams = [\"PREFIX.public.identity_full\"]\nkey = [\"a\"]\n",
+        renamed: true,
         schemas: &[false, true],
         ..PLAIN
     },

@@ -13,14 +13,15 @@ use offtake_tests::fixture::Fixture;
 use offtake_tests::kafka::{Kafka, skipped};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::registry::SchemaRegistry;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::{JoinHandle, block_in_place};
 
 use crate::{PATIENCE, kafka_has, pipeline, section};
 
 const FORMATS: [&str; 3] = ["avro", "protobuf", "json_schema"];
 const LEVELS: [&str; 3] = ["BACKWARD", "FORWARD", "FULL"];
-const PLAIN: [&str; 3] = ["debezium_json", "json", "cloudevents"];
+const PLAIN: [&str; 4] = ["debezium_json", "json", "cloudevents", BINARY];
+const BINARY: &str = "cloudevents_binary";
 /// Rows of each table before the start.
 const BEFORE: i64 = 5;
 
@@ -156,12 +157,42 @@ fn expect_rows(fixture: &Fixture, table: &str, form: Form, last: i64) {
     let ids: Vec<i64> = read.iter().map(|it| it.key["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, (1..=last).collect::<Vec<i64>>(), "{topic}");
     let schemas: BTreeSet<i32> = read.iter().filter_map(|it| it.value_id).collect();
-    assert_eq!(schemas.len(), 3, "{topic}");
+    // Where each begins.
+    let mut begins: Vec<(i64, Option<i32>)> =
+        ids.into_iter().zip(read.iter().map(|it| it.value_id)).collect();
+    begins.dedup_by_key(|(_, schema)| *schema);
+    assert_eq!(schemas.len(), 3, "{topic}: {begins:?}");
     let rows = [read.first().unwrap(), read.last().unwrap()].map(|it| it.value["after"].clone());
     assert_eq!(rows[0]["amount"], "1.25", "{topic}: {}", rows[0]);
     assert_eq!(rows[1]["total"], format!("{last}.25"), "{topic}: {}", rows[1]);
     assert_eq!(rows[1]["currency"], "EUR", "{topic}: {}", rows[1]);
     assert!(rows[1].get("amount").is_none(), "{topic}: {}", rows[1]);
+}
+
+/// Every row once, as an event whose attributes are headers and whose data is the row as it was.
+fn expect_events(fixture: &Fixture, last: i64) {
+    let topic = format!("{}.public.{}", fixture.database, table(BINARY, "plain"));
+    let records = Kafka::shared().read_committed(&topic).unwrap();
+    let source = format!("/debezium/postgresql/{}", fixture.database);
+    let mut rows = Vec::new();
+    for record in &records {
+        for (name, expected) in [
+            ("ce_specversion", "1.0"),
+            ("ce_source", source.as_str()),
+            ("content-type", "application/json"),
+        ] {
+            let has = |header: &&(String, Vec<u8>)| header.0 == name;
+            let found = record.headers.iter().find(has).map(|header| header.1.as_slice());
+            assert_eq!(found, Some(expected.as_bytes()), "{topic}: {name} in {record:?}");
+        }
+        let value: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
+        rows.push(value["after"].clone());
+    }
+    let keys: Vec<i64> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(keys, (1..=last).collect::<Vec<i64>>(), "{topic}");
+    assert_eq!(rows[0], json!({"id": 1, "amount": "1.25"}), "{topic}");
+    let newest = json!({"id": last, "total": format!("{last}.25"), "currency": "EUR"});
+    assert_eq!(rows.last(), Some(&newest), "{topic}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,10 +209,10 @@ async fn tables_change_under_load_with_the_registrys_compatibility_on() {
              insert into {table} select i, i + 0.25 from generate_series(1, {BEFORE}) i;"
         );
     }
-    for format in FORMATS.iter().chain(&PLAIN) {
-        let glob = format!("*.public.{format}_*");
-        // "json_schema_full" is none of "json".
-        let glob = if *format == "json" { "*.public.json_plain".to_owned() } else { glob };
+    // "json_schema_full" is none of "json", and there are two of "cloudevents".
+    let registered = FORMATS.map(|format| (format, "*"));
+    for (format, level) in registered.into_iter().chain(PLAIN.map(|format| (format, "plain"))) {
+        let glob = format!("*.public.{}", table(format, level));
         rules += &format!("[[kafka.topic]]\nstreams = [\"{glob}\"]\nformat = \"{format}\"\n");
     }
     let options = "debezium = { decimal = \"string\" }\n";
@@ -213,6 +244,7 @@ async fn tables_change_under_load_with_the_registrys_compatibility_on() {
     {
         expect_rows(&fixture, &table(format, "BACKWARD"), form, last);
     }
+    expect_events(&fixture, last);
     for (table, _) in tables() {
         assert_eq!(crate::messages(&fixture, &format!("public.{table}")), last as usize, "{table}");
     }

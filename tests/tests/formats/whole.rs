@@ -27,14 +27,16 @@ const CHANGED: u64 = 11;
 const MESSAGES: usize = 20 + 6 + 2 * 2 + 2 * 3 + 1;
 
 /// Format, how a program reads it, and whether it is chosen by the route.
-const FORMATS: [(&str, Form, bool); 6] = [
+const FORMATS: [(&str, Form, bool); 7] = [
     ("debezium_json", Form::Text, true),
     ("json", Form::Text, false),
     ("avro", Form::Avro, true),
     ("protobuf", Form::Protobuf, false),
     ("json_schema", Form::Json, true),
     ("cloudevents", Form::Text, false),
+    (BINARY, Form::Text, true),
 ];
+const BINARY: &str = "cloudevents_binary";
 
 type Rows = BTreeMap<i64, Value>;
 
@@ -78,6 +80,7 @@ fn after(format: &str, value: &Value) -> Option<Value> {
         "json" => value,
         "debezium_json" => &value["payload"]["after"],
         "cloudevents" => value["data"].get("payload").unwrap_or(&value["data"]).get("after")?,
+        BINARY => value.get("payload").unwrap_or(value).get("after")?,
         _ => &value["after"],
     };
     (!after.is_null()).then(|| row(after))
@@ -113,6 +116,45 @@ fn read(topic: &str, form: Form) -> Vec<(Value, Value)> {
     };
     let records = kafka.read_committed(topic).unwrap().into_iter();
     records.map(|record| (json(record.key), json(record.value))).collect()
+}
+
+/// What an event in binary mode is stands in its headers, and agrees with its data.
+fn expect_attributes(fixture: &Fixture) {
+    let topic = format!("{}.{BINARY}", fixture.database);
+    let source = format!("/debezium/postgresql/{}", fixture.database);
+    let id = format!("name:{};lsn:", fixture.database);
+    let mut operations = BTreeMap::new();
+    for record in Kafka::shared().read_committed(&topic).unwrap() {
+        let header = |name: &str| {
+            let mut found = record.headers.iter().filter(|header| header.0 == name);
+            let text = found.next().map(|header| String::from_utf8(header.1.clone()).unwrap());
+            assert!(found.next().is_none(), "{name} twice: {record:?}");
+            text.unwrap_or_default()
+        };
+        let Some(value) = &record.value else {
+            assert_eq!(header("ce_id"), "", "a tombstone is no event: {record:?}");
+            continue;
+        };
+        for (name, expected) in [
+            ("ce_specversion", "1.0"),
+            ("ce_source", source.as_str()),
+            ("ce_type", "io.debezium.connector.postgresql.DataChangeEvent"),
+            ("content-type", "application/json"),
+            ("ce_iodebeziumtable", "t"),
+        ] {
+            assert_eq!(header(name), expected, "{name}: {record:?}");
+        }
+        assert!(header("ce_id").starts_with(&id), "{record:?}");
+        assert!(header("ce_time").ends_with('Z'), "{record:?}");
+        let operation = header("ce_iodebeziumop");
+        let is_gone = after(BINARY, &serde_json::from_slice(value).unwrap()).is_none();
+        assert_eq!(is_gone, operation == "d", "{record:?}");
+        *operations.entry(operation).or_default() += 1;
+    }
+    // A moved key is a delete and a create.
+    let expected = [("c", 1 + 2), ("d", 2 + 2), ("r", 20), ("u", 6)];
+    let expected = expected.map(|(operation, count)| (operation.to_owned(), count));
+    assert_eq!(operations, BTreeMap::<String, usize>::from(expected));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,6 +197,7 @@ async fn one_table_in_every_format_is_read_back_as_the_table() {
             assert_eq!(registry.versions(&format!("{topic}-{part}")).unwrap(), expected);
         }
     }
+    expect_attributes(&fixture);
     fixture.stop().unwrap();
 }
 

@@ -1,7 +1,8 @@
 //! A gateway on a database: stopped longer than a transaction may last, switched between the two
-//! ways of delivering and killed at each step, left without its log, also inside a source transaction,
-//! and given a transaction larger than Kafka's.
+//! ways of delivering and killed at each step, left without its log, also inside a source transaction
+//! or the copy of a table, and given a transaction larger than Kafka's.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -333,5 +334,52 @@ async fn a_log_that_is_lost_inside_a_source_transaction_is_gone_on_from_without_
         [3, rows, 5].map(|events| [(begin.clone(), None), (end.clone(), Some(events))]).concat();
     assert_eq!(told.len(), expected.len(), "{told:?}");
     assert!(expected.iter().all(|record| told.contains(record)), "{told:?}");
+    pipeline.fixture.stop().unwrap();
+}
+
+/// The cursor's place tells nothing of the rows of a copy that are missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_lost_inside_the_copy_of_a_table_halts_and_goes_on_once_it_is_given_back() {
+    let name =
+        "a_log_that_is_lost_inside_the_copy_of_a_table_halts_and_goes_on_once_it_is_given_back";
+    if skipped(name) {
+        return;
+    }
+    let cursors = Kafka::shared().prefix("lost_copy");
+    let lines = format!(
+        "delivery = \"exactly_once\"\ntransaction_interval = \"10ms\"\n\
+         cursor_topic = \"{cursors}\""
+    );
+    let mut pipeline = Pipeline::new("lost_copy", "", &lines).await;
+    pipeline.insert(100_000).await;
+    // The first commit claims the cursor, the next one is of the copy.
+    pipeline.fixture.gateway.start("kafka.after_commit=2").unwrap();
+    pipeline.fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    let written = pipeline.kafka.read(&cursors).unwrap();
+    let is_inside = written.last().unwrap().headers.iter().any(|it| it.0 == "offtake.snapshot");
+    assert!(is_inside, "killed after the copy: {written:?}");
+    let published = pipeline.records().len();
+    assert!(published < pipeline.next as usize, "{published} rows are not a part");
+    let data = pipeline.fixture.folder().join("data");
+    let aside = pipeline.fixture.folder().join("aside");
+    std::fs::rename(&data, &aside).unwrap();
+    for _ in 0..2 {
+        let ended = pipeline.fixture.run_to_its_end().unwrap();
+        let texts = ["the copy of a table", "give back the log folder", "offtake resync"];
+        ended.expect_error(1, "LOG_LOST_IN_SNAPSHOT", &texts);
+        assert!(!data.exists(), "no log is begun");
+    }
+    assert_eq!(pipeline.kafka.read(&cursors).unwrap(), written, "the cursor is as it was");
+    assert_eq!(pipeline.records().len(), published);
+    std::fs::rename(&aside, &data).unwrap();
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(10).await;
+    pipeline.caught_up();
+    let ids: BTreeSet<i64> = pipeline
+        .records()
+        .iter()
+        .map(|record| json(record)["after"]["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids.len() as i64, pipeline.next, "a copy begins anew, and nothing is missing");
     pipeline.fixture.stop().unwrap();
 }

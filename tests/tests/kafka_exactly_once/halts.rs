@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use offtake_change::{Batch, Image, Lsn, NO_TRANSACTION, Operation, Row, Snapshot};
 use offtake_log::Selection;
 use offtake_sink_kafka::StreamRule;
 use offtake_tests::kafka::{Kafka, skipped};
@@ -31,6 +32,66 @@ fn assert_halts_behind_them(kafka: &Kafka, bench: &Bench, code: &str) {
         assert_eq!(sink.status().cursor, ROWS as u64);
         assert_each_once(kafka, &bench.topic, ROWS);
         sink.stop(DEADLINE);
+    }
+}
+
+/// A row whose bytes in the log are damaged before their checksum is made, with good ones before it.
+fn good_rows_then_damaged(bench: &mut Bench, damage: fn(&mut [u8])) {
+    for id in 0..ROWS {
+        bench.commit(&[Write::Insert(id, "a".to_owned())]);
+    }
+    let mut batch = Batch::new();
+    let schema = batch.schema_index(&bench.schema);
+    let after = image(&mut batch, ROWS, Some("a"));
+    batch.rows.push(Row {
+        schema,
+        transaction: NO_TRANSACTION,
+        operation: Operation::Create,
+        snapshot: Snapshot::None,
+        dropped: false,
+        before: Image::NONE,
+        after,
+        lsn: Lsn(1),
+        order: 1,
+        order_in_table: 1,
+        headers: Default::default(),
+    });
+    batch.set_headers(0, [("tier", &b"gold"[..])].into_iter());
+    let writer = &mut bench.opened.writer;
+    let stream = writer.register_stream(&bench.topic);
+    let schema = writer.register_schema(&bench.schema);
+    writer.push(stream, schema, |sequence, out| {
+        let begin = out.len();
+        batch.encode(&batch.rows[0], sequence, stream, schema, out);
+        damage(&mut out[begin..]);
+    });
+    writer.flush().unwrap();
+    bench.commit(&[Write::Insert(ROWS + 1, "after it".to_owned())]);
+}
+
+#[test]
+fn what_lies_before_a_change_that_cannot_be_read_is_committed() {
+    if skipped("what_lies_before_a_change_that_cannot_be_read_is_committed") {
+        return;
+    }
+    let kafka = Kafka::shared();
+    let no_varint: fn(&mut [u8]) = |change| change.fill(0xff);
+    let no_text: fn(&mut [u8]) = |change| {
+        let name = change.windows(4).position(|bytes| bytes == b"tier").unwrap();
+        change[name] = 0xff;
+    };
+    for (hint, damage, code, words) in [
+        ("eos-damaged", no_varint, "ENCODE_CHANGE_DAMAGED", "a change in the log cannot be read: "),
+        ("eos-header", no_text, "ENCODE_HEADER_NAME", "a header of a change in the log has a name"),
+    ] {
+        let mut bench = bench(kafka, hint);
+        bench.options.delivery = exactly_once();
+        good_rows_then_damaged(&mut bench, damage);
+        assert_halts_behind_them(kafka, &bench, code);
+        let sink = bench.sink();
+        let halt = halted(&sink);
+        assert!(halt.cause.contains(words), "{halt:?}");
+        assert!(halt.next_step.contains("the log's folder"), "{halt:?}");
     }
 }
 

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "shared with the tests of the sink, which need more of it")]
 #[path = "../kafka_sink/bench.rs"]
 mod bench;
+mod cursor_record;
 mod gateway;
 mod halts;
 mod headers;

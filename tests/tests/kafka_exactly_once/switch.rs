@@ -79,3 +79,34 @@ fn brokers_that_do_not_verify_transactions_are_refused_or_said_aloud() {
     assert_each_once(&kafka, &bench.topic, 2);
     sink.stop(Duration::from_secs(5));
 }
+
+#[test]
+fn a_transaction_timeout_that_the_brokers_refuse_halts_and_names_it() {
+    if skipped("a_transaction_timeout_that_the_brokers_refuse_halts_and_names_it") {
+        return;
+    }
+    let kafka = Kafka::start_with("transaction.max.timeout.ms=10000\n").unwrap();
+    let mut bench = bench(&kafka, "timeout");
+    bench.options.delivery = exactly_once();
+    let timeout = |ms: &str| [("transaction.timeout.ms".to_owned(), ms.to_owned())];
+    bench.options.properties.extend(timeout("10000"));
+    let sink = bench.sink();
+    bench.commit(&[Write::Insert(0, "a".to_owned())]);
+    caught_up(&sink);
+    sink.stop(Duration::from_secs(5));
+    bench.commit(&[Write::Insert(1, "a".to_owned())]);
+    bench.options.properties.extend(timeout("10001"));
+    let sink = bench.sink();
+    let halt = halted(&sink);
+    assert_eq!(halt.code, "KAFKA_TRANSACTION_TIMEOUT");
+    assert!(halt.cause.contains("transaction.timeout.ms = 10001"), "{halt:?}");
+    assert!(halt.next_step.contains("transaction.max.timeout.ms"), "{halt:?}");
+    assert_eq!(sink.status().cursor, 1);
+    assert_each_once(&kafka, &bench.topic, 1);
+    sink.stop(Duration::from_secs(5));
+    bench.options.properties.extend(timeout("10000"));
+    let sink = bench.sink();
+    caught_up(&sink);
+    assert_each_once(&kafka, &bench.topic, 2);
+    sink.stop(Duration::from_secs(5));
+}

@@ -1,5 +1,5 @@
 //! A log that is full and a disk that is full: the sink lets go of nothing before its cursor is
-//! durable, and goes on by itself.
+//! durable, and goes on by itself. A log that was let go of without it halts the sink.
 
 use std::os::unix::fs::symlink;
 
@@ -75,5 +75,50 @@ fn kafka_goes_on_while_the_disk_is_full_and_writes_its_cursor_when_there_is_spac
     std::fs::remove_file(&aside).unwrap();
     wait(&sink, "the sink runs", |status| status.state == KafkaState::Running);
     wait_until("the cursor is written", || bench.cursor().unwrap().sequence == 199);
+    sink.stop(DEADLINE);
+}
+
+#[test]
+fn a_log_that_no_longer_holds_what_follows_the_cursor_halts_kafka_until_somebody_decides() {
+    let name =
+        "a_log_that_no_longer_holds_what_follows_the_cursor_halts_kafka_until_somebody_decides";
+    if skipped(name) {
+        return;
+    }
+    let kafka = Kafka::shared();
+    let mut bench = bench_with(kafka, "too_old", |log| log.retain_bytes = 64 << 10);
+    let sink = bench.sink();
+    for id in 1..=5 {
+        bench.commit(&[Write::Insert(id, "before".to_owned())]);
+    }
+    caught_up(&sink);
+    sink.stop(DEADLINE);
+    assert_eq!(bench.cursor().unwrap().sequence, 5);
+    // Nobody holds the log, as where Kafka was taken out of the configuration for a while.
+    let log = bench.log();
+    let mut id = 5;
+    wait_until("what follows the cursor is deleted", || {
+        id += 1;
+        bench.commit(&[Write::Insert(id, "n".repeat(1000))]);
+        log.earliest_sequence() > 6
+    });
+    let earliest = log.earliest_sequence();
+    let sink = bench.sink();
+    let halt = halted(&sink);
+    assert_eq!(halt.code, "KAFKA_CURSOR_TOO_OLD");
+    for words in ["at sequence 5,".to_owned(), format!("begins at {earliest}")] {
+        assert!(halt.cause.contains(&words), "{halt:?}");
+    }
+    assert!(halt.next_step.contains("resync") && halt.next_step.contains("gap"), "{halt:?}");
+    sink.stop(DEADLINE);
+    assert_eq!(bench.cursor().unwrap().sequence, 5, "the place is kept");
+    assert_eq!(kafka.read(&bench.topic).unwrap().len(), 5);
+    assert_eq!(log.earliest_sequence(), earliest);
+    // Decided: on with a gap.
+    std::fs::remove_file(&bench.options.cursor_path).unwrap();
+    let sink = bench.sink();
+    caught_up(&sink);
+    let records = kafka.read(&bench.topic).unwrap();
+    assert_eq!(records.len() as u64, 5 + (id as u64 - earliest + 1));
     sink.stop(DEADLINE);
 }
