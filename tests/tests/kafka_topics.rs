@@ -122,7 +122,7 @@ async fn check_tells_what_is_wrong_with_topics_keys_and_partitions() {
             "the table has no key: the broker refuses its messages [KAFKA_COMPACT_NO_KEY]",
             "table public.chosen has no column \"tenat\", which `key` names [KAFKA_KEY_COLUMN]",
             "column tenant of the key may be NULL: such rows share a key [KAFKA_KEY_NULLABLE]",
-            "a delete's key lacks it [KAFKA_KEY_IDENTITY]",
+            "a delete's key has NULL or zero for it [KAFKA_KEY_IDENTITY]",
             "Kafka would halt at the first delete [KAFKA_PARTITION_IDENTITY]",
             "min.insync.replicas is 2 and there are 1 replica(s): nothing can be written \
              [KAFKA_TOO_FEW_REPLICAS]",

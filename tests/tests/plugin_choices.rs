@@ -219,7 +219,9 @@ async fn check_foresees_a_key_that_deletes_lack_and_the_run_says_so() {
         1,
         &[
             &format!("{chosen} may be NULL: such rows share a key [KAFKA_KEY_NULLABLE]"),
-            &format!("{chosen} is not in the replica identity: a delete's key lacks it"),
+            &format!(
+                "{chosen} is not in the replica identity: a delete's key has NULL or zero for it"
+            ),
             "[KAFKA_KEY_IDENTITY]",
         ],
     );

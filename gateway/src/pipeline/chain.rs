@@ -155,7 +155,7 @@ fn warn_of_key(source: &TableSchema, output: &TableSchema) {
             column,
             plugins = ?output.changed_by,
             "a column of the key that a plugin chose is not in the replica identity: a delete's \
-             key lacks it"
+             key has NULL or zero for it"
         );
     }
 }

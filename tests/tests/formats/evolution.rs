@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use offtake_tests::confluent::{Confluent, Form};
@@ -62,6 +62,8 @@ fn tables() -> Vec<(String, Option<&'static str>)> {
 /// Writes a row into every table over and over.
 struct Load {
     stop: Arc<AtomicBool>,
+    /// Id of the row that every table has.
+    written: Arc<AtomicI64>,
     task: JoinHandle<i64>,
 }
 
@@ -69,7 +71,8 @@ impl Load {
     async fn start(database: &str) -> Load {
         let client = Postgres::shared(Version::System).connect(database).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
+        let written = Arc::new(AtomicI64::new(BEFORE));
+        let (asked, done) = (Arc::clone(&stop), Arc::clone(&written));
         let task = tokio::spawn(async move {
             let mut id = BEFORE;
             while !asked.load(Ordering::Relaxed) {
@@ -82,11 +85,21 @@ impl Load {
                 for statement in sql.split_inclusive(';') {
                     client.batch_execute(statement).await.unwrap();
                 }
+                done.store(id, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             id
         });
-        Load { stop, task }
+        Load { stop, written, task }
+    }
+
+    /// Waits until every table has a row that was begun after this.
+    async fn a_row_more(&self) {
+        let (before, deadline) = (self.written.load(Ordering::Relaxed), Instant::now() + PATIENCE);
+        while self.written.load(Ordering::Relaxed) < before + 2 {
+            assert!(Instant::now() < deadline, "no row is written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Ends it; gives the last row's id.
@@ -230,6 +243,7 @@ async fn tables_change_under_load_with_the_registrys_compatibility_on() {
     let load = Load::start(&fixture.database).await;
     let added = alter(&fixture, ADD, 2).await;
     let renamed = alter(&fixture, RENAME, 3).await;
+    load.a_row_more().await;
     let last = load.end().await;
     let refused: Vec<(&str, &str)> = added
         .iter()

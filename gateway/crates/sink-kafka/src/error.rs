@@ -382,7 +382,10 @@ impl KafkaError {
             KafkaError::CursorRecord { .. } => {
                 "run the version of offtake that wrote it, or a later one"
             }
-            KafkaError::Refused { .. } => "see the broker's log for the reason, then start again",
+            KafkaError::Refused { .. } => {
+                "a compacted topic takes no message without a key: `offtake check` names such tables; for \
+                 other reasons see the broker's log; put it right, then start again"
+            }
         }
     }
 }

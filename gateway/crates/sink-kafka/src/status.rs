@@ -287,12 +287,13 @@ impl StatusCell {
             changing.state = KafkaState::Waiting;
         }
         if changing.state == KafkaState::Waiting && turns {
-            tracing::warn!(
-                code = reason.code(),
-                reason = error,
-                next_step = reason.next_step(),
-                "kafka sink waits"
-            );
+            let (code, next_step) = (reason.code(), reason.next_step());
+            // What belongs to every first start wakes nobody.
+            if reason == WaitReason::Other {
+                tracing::info!(code, reason = error, next_step, "kafka sink waits");
+            } else {
+                tracing::warn!(code, reason = error, next_step, "kafka sink waits");
+            }
         }
         if !kept {
             changing.reason = Some((reason, Instant::now()));

@@ -109,7 +109,7 @@ fn judge_key(
                 "KAFKA_KEY_IDENTITY",
                 format!(
                     "column {name} of {of_whom} is not in the replica identity: a delete's key \
-                     lacks it"
+                     has NULL or zero for it"
                 ),
                 "set REPLICA IDENTITY FULL, or an index that has the column",
             ));

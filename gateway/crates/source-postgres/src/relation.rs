@@ -57,6 +57,7 @@ pub struct RelationCache {
 }
 
 /// A definition before it has a version.
+#[derive(Clone)]
 struct Definition<'d> {
     namespace: &'d str,
     table: &'d str,
@@ -105,7 +106,11 @@ impl RelationCache {
         facts: Option<&TableFacts>,
         types: &TypeCatalog,
     ) -> Arc<Relation> {
-        let relation = self.define(announced(message, facts), types);
+        let definition = announced(message, facts);
+        let relation = match self.still_told(&definition, facts, types) {
+            Some(relation) => relation,
+            None => self.define(definition, types),
+        };
         self.by_id.insert(message.id, Arc::clone(&relation));
         relation
     }
@@ -116,7 +121,44 @@ impl RelationCache {
         self.define(described(facts), types)
     }
 
+    /// The newest definition, where the message tells it once more and the catalogue is ahead of the
+    /// log: a column that was renamed or dropped there since keeps what it said of it. The server
+    /// repeats a relation now and then, after an analysis of the table for example.
+    fn still_told(
+        &self,
+        definition: &Definition<'_>,
+        facts: Option<&TableFacts>,
+        types: &TypeCatalog,
+    ) -> Option<Arc<Relation>> {
+        let table = (definition.namespace.to_owned(), definition.table.to_owned());
+        let newest = self.newest.get(&table)?;
+        let is_there = |name: &str| {
+            facts.is_some_and(|facts| facts.columns.iter().any(|known| known.name == name))
+        };
+        let mut columns = definition.columns.clone();
+        for column in columns.iter_mut().filter(|column| !is_there(&column.name)) {
+            let known = newest.columns.iter().find(|known| known.name == column.name)?;
+            column.nullable = known.nullable;
+            column.default.clone_from(&known.default);
+        }
+        let (mut schema, decoder) =
+            self.schema(&Definition { columns, ..definition.clone() }, types);
+        schema.version = newest.version;
+        let schema = (schema == **newest).then(|| Arc::clone(newest))?;
+        Some(Arc::new(Relation { schema, decoder }))
+    }
+
     fn define(&mut self, definition: Definition<'_>, types: &TypeCatalog) -> Arc<Relation> {
+        let (schema, decoder) = self.schema(&definition, types);
+        Arc::new(Relation { schema: self.version(schema), decoder })
+    }
+
+    /// A definition as a schema that has no version yet, and what reads its rows.
+    fn schema(
+        &self,
+        definition: &Definition<'_>,
+        types: &TypeCatalog,
+    ) -> (TableSchema, RowDecoder) {
         let name: Arc<str> = format!("{}.{}", definition.namespace, definition.table).into();
         let mut columns = Vec::with_capacity(definition.columns.len());
         let mut decoders = Vec::with_capacity(definition.columns.len());
@@ -125,22 +167,22 @@ impl RelationCache {
             decoders.push(ColumnDecoder::new(&name, &column, form));
             columns.push(column);
         }
-        let schema = self.version(TableSchema {
+        let schema = TableSchema {
             database: self.database.clone(),
             namespace: definition.namespace.to_owned(),
             table: definition.table.to_owned(),
             version: 1,
             columns,
-            key: definition.key,
+            key: definition.key.clone(),
             replica_identity: definition.replica_identity,
             form: Form::Envelope,
             changed_by: Vec::new(),
             content_type: String::new(),
             subject: Subject::Table,
-        });
+        };
         let identity = definition.replica_identity;
-        let decoder = RowDecoder::new(name, decoders, definition.identity, identity);
-        Arc::new(Relation { schema, decoder })
+        let decoder = RowDecoder::new(name, decoders, definition.identity.clone(), identity);
+        (schema, decoder)
     }
 
     /// Gives a definition its version: the newest one's where it says the same, else the next.

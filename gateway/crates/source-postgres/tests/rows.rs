@@ -462,6 +462,30 @@ fn the_stream_and_the_catalogue_describe_a_table_alike() {
 }
 
 #[test]
+fn a_relation_that_is_told_again_after_a_rename_in_the_catalogue_is_the_same_definition() {
+    let types = TypeCatalog::new();
+    let mut cache = RelationCache::new("shop");
+    let at_first = |name| {
+        let amount =
+            ColumnFacts { nullable: false, default: Some("0".to_owned()), ..column(name, INT4) };
+        let columns = vec![ColumnFacts { nullable: false, ..column("id", INT8) }, amount];
+        facts(ReplicaIdentity::Key, &["id"], columns)
+    };
+    let told = relation_message(b'd', &[(true, "id", INT8, -1), (false, "amount", INT4, -1)]);
+    let before = announce(&mut cache, &told, Some(&at_first("amount")), &types);
+    assert!(!before.schema.columns[1].nullable);
+    // Rows from before the rename are still to come.
+    let again = announce(&mut cache, &told, Some(&at_first("total")), &types);
+    assert!(Arc::ptr_eq(&before.schema, &again.schema));
+    let gone = announce(&mut cache, &told, None, &types);
+    assert!(Arc::ptr_eq(&before.schema, &gone.schema), "the table was dropped since");
+    // Another type is another definition, of which the catalogue says nothing.
+    let told = relation_message(b'd', &[(true, "id", INT8, -1), (false, "amount", INT8, -1)]);
+    let changed = announce(&mut cache, &told, Some(&at_first("total")), &types);
+    assert_eq!((changed.schema.version, changed.schema.columns[1].nullable), (2, true));
+}
+
+#[test]
 fn a_changed_definition_has_the_next_version_and_an_equal_one_keeps_it() {
     let types = TypeCatalog::new();
     let mut cache = RelationCache::new("shop");
