@@ -7,6 +7,7 @@ use anyhow::Result;
 use offtake_tests::kafka::Kafka;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -54,7 +55,12 @@ impl Follower {
             self.looked = Some(Instant::now());
         }
         while let Some(message) = self.consumer.poll(patience) {
-            let message = message?;
+            let message = match message {
+                // Brokers that are busy break a connection off now and then; the client makes it anew,
+                // and whoever waits in vain for a record says so.
+                Err(error) if is_transient(&error) => continue,
+                message => message?,
+            };
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec());
             let mut headers = Vec::new();
             for header in message.headers().iter().flat_map(|headers| headers.iter()) {
@@ -87,4 +93,12 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+fn is_transient(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut)
+    )
 }

@@ -89,6 +89,16 @@ struct Side {
     recording: Recording,
 }
 
+/// A script as that version takes it: before PostgreSQL 15 a numeric's scale lay within its precision.
+fn known_to(version: Version, sql: &str) -> String {
+    match version {
+        Version::V14 => {
+            sql.replace("numeric(3, -2)", "numeric(8)").replace("numeric(2, 5)", "numeric(8, 5)")
+        }
+        _ => sql.to_owned(),
+    }
+}
+
 /// Runs both sides under all the sets side by side.
 pub(crate) async fn record(
     version: Version,
@@ -116,7 +126,8 @@ pub(crate) async fn record(
     // Paragraph by paragraph: one text is one transaction, and a new label of an enum can only be
     // used in a later one.
     for paragraph in script.tables.iter().flat_map(|tables| tables.split("\n\n")) {
-        client.batch_execute(paragraph).await.with_context(|| paragraph.to_owned())?;
+        let paragraph = known_to(version, paragraph);
+        client.batch_execute(&paragraph).await.with_context(|| paragraph.clone())?;
     }
     let word = kafka.prefix("differential");
     let mut follower = Follower::new(kafka, &word)?;
