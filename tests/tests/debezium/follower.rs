@@ -77,6 +77,13 @@ impl Follower {
         Ok(())
     }
 
+    /// Takes what is left at the end, of topics too that came after the last look for them: until
+    /// nothing has come for the given time.
+    pub(crate) fn poll_rest(&mut self, silence: Duration) -> Result<()> {
+        self.look()?;
+        self.poll(silence)
+    }
+
     fn look(&mut self) -> Result<()> {
         let metadata = self.consumer.fetch_metadata(None, REQUEST_TIMEOUT)?;
         let mut new = TopicPartitionList::new();

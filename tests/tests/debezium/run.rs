@@ -22,6 +22,8 @@ use crate::sets::Set;
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How long one look for new records takes.
 const LOOK: Duration = Duration::from_millis(30);
+/// After which nothing more is expected to come, once everybody has got the last marker.
+const SILENCE: Duration = Duration::from_secs(3);
 /// The table whose rows say how far a side is.
 const MARKER: &str = "public.zz_marker";
 /// What the database holds and what happens to it.
@@ -159,6 +161,7 @@ pub(crate) async fn record(
         wait(&mut sides, &mut follower, &mut recorder, number, name)?;
     }
     drop(recorder);
+    follower.poll_rest(SILENCE)?;
     Ok(sides.into_iter().map(|side| side.outcome(&follower)).collect())
 }
 
