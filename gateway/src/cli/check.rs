@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{ReplicaIdentity, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
@@ -374,17 +374,8 @@ fn folder_bytes(dir: &Path) -> u64 {
 /// What a router needs to know of a table.
 fn bare(namespace: &str, table: &str) -> TableSchema {
     TableSchema {
-        database: String::new(),
-        namespace: namespace.to_owned(),
-        table: table.to_owned(),
-        version: 1,
-        columns: Vec::new(),
-        key: Vec::new(),
         replica_identity: ReplicaIdentity::Unknown,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new("", namespace, table, Vec::new(), &[])
     }
 }
 

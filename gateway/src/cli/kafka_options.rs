@@ -2,8 +2,6 @@
 //!
 //! Word for word: what a rule means for a stream, and what is right for a broker, is the sink's.
 
-use std::fs::File;
-use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use offtake_change::Operation;
@@ -49,11 +47,10 @@ pub fn kafka_options(config: &Config) -> Option<KafkaOptions> {
 /// An id of this start as Debezium has one, a UUID of version 7: the time, then random bits. `None`
 /// where the system gives no random bits.
 fn run_id() -> Option<String> {
-    let mut random = [0_u8; 10];
-    File::open("/dev/urandom").and_then(|mut bits| bits.read_exact(&mut random)).ok()?;
+    let random = offtake_log::new_id().ok()?;
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let [a, b, rest @ ..] = random.map(u64::from);
-    let node = rest[2..].iter().fold(0, |all, byte| all << 8 | byte);
+    let node = rest[2..8].iter().fold(0, |all, byte| all << 8 | byte);
     let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(0) & 0xffff_ffff_ffff;
     Some(format!(
         "{:08x}-{:04x}-7{:03x}-{:04x}-{node:012x}",

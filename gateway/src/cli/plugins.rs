@@ -260,23 +260,17 @@ impl Columns<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+    use offtake_change::{Column, Kind};
     use offtake_source_postgres::Level;
 
     fn table(name: &str, columns: &[&str]) -> TableSchema {
-        TableSchema {
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: name.to_owned(),
-            version: 1,
-            columns: columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
-            key: vec![0],
-            replica_identity: ReplicaIdentity::Key,
-            form: Form::Envelope,
-            changed_by: Vec::new(),
-            content_type: String::new(),
-            subject: Subject::Table,
-        }
+        TableSchema::new(
+            "shop",
+            "public",
+            name,
+            columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
+            &[0],
+        )
     }
 
     /// A log in which plugin `hide` has covered `email` of `public.people`.

@@ -75,22 +75,14 @@ fn line(schema: &TableSchema) -> (Table, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+    use offtake_change::{Column, Kind};
 
     fn schema(version: u32, key: &[u32], changed_by: &[&str]) -> Arc<TableSchema> {
         let columns = ["id", "tenant"].map(|name| Column::new(name, Kind::Text, "text"));
         Arc::new(TableSchema {
-            database: "shop".into(),
-            namespace: "public".into(),
-            table: "orders".into(),
             version,
-            columns: columns.to_vec(),
-            key: key.to_vec(),
-            replica_identity: ReplicaIdentity::Key,
-            form: Form::Envelope,
             changed_by: changed_by.iter().map(|&name| name.to_owned()).collect(),
-            content_type: String::new(),
-            subject: Subject::Table,
+            ..TableSchema::new("shop", "public", "orders", columns.to_vec(), key)
         })
     }
 

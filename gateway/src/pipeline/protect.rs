@@ -259,22 +259,16 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+    use offtake_change::{Column, Kind};
 
     fn table(name: &str, columns: &[(&str, &str)]) -> TableSchema {
-        TableSchema {
-            database: "shop".into(),
-            namespace: "public".into(),
-            table: name.into(),
-            version: 1,
-            columns: columns.iter().map(|(name, ty)| Column::new(*name, Kind::Text, *ty)).collect(),
-            key: vec![],
-            replica_identity: ReplicaIdentity::Key,
-            form: Form::Envelope,
-            changed_by: vec![],
-            content_type: String::new(),
-            subject: Subject::Table,
-        }
+        TableSchema::new(
+            "shop",
+            "public",
+            name,
+            columns.iter().map(|(name, ty)| Column::new(*name, Kind::Text, *ty)).collect(),
+            &[],
+        )
     }
 
     fn guard(recorded: Option<&v1::PluginActivation>) -> Guard {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use offtake_change::{Batch, Image, Lsn, NO_TRANSACTION, Operation, Row, Snapshot};
+use offtake_change::{Batch, Image, Lsn, Operation, Row};
 use offtake_log::Selection;
 use offtake_sink_kafka::StreamRule;
 use offtake_tests::kafka::{Kafka, skipped};
@@ -43,19 +43,7 @@ fn good_rows_then_damaged(bench: &mut Bench, damage: fn(&mut [u8])) {
     let mut batch = Batch::new();
     let schema = batch.schema_index(&bench.schema);
     let after = image(&mut batch, ROWS, Some("a"));
-    batch.rows.push(Row {
-        schema,
-        transaction: NO_TRANSACTION,
-        operation: Operation::Create,
-        snapshot: Snapshot::None,
-        dropped: false,
-        before: Image::NONE,
-        after,
-        lsn: Lsn(1),
-        order: 1,
-        order_in_table: 1,
-        headers: Default::default(),
-    });
+    batch.rows.push(Row { schema, lsn: Lsn(1), ..Row::new(Operation::Create, Image::NONE, after) });
     batch.set_headers(0, [("tier", &b"gold"[..])].into_iter());
     let writer = &mut bench.opened.writer;
     let stream = writer.register_stream(&bench.topic);

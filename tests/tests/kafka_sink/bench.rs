@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Snapshot,
-    Subject, TableSchema, Transaction,
+    Batch, Cell, Column, Image, Kind, Lsn, Operation, Row, TableSchema, Transaction,
 };
 use offtake_log::{Control, CursorFile, Log, LogOptions, LogWriter, Opened};
 use offtake_proto::v1;
@@ -26,22 +25,13 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn table(key: &[u32]) -> TableSchema {
-    TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "orders".to_owned(),
-        version: 1,
-        columns: vec![
-            Column::new("id", Kind::Integer, "int8"),
-            Column::new("note", Kind::Text, "text"),
-        ],
-        key: key.to_vec(),
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    }
+    TableSchema::new(
+        "shop",
+        "public",
+        "orders",
+        vec![Column::new("id", Kind::Integer, "int8"), Column::new("note", Kind::Text, "text")],
+        key,
+    )
 }
 
 pub(crate) fn bench(kafka: &Kafka, hint: &str) -> Bench {
@@ -152,15 +142,10 @@ pub(crate) fn commit_without_flush(
         batch.rows.push(Row {
             schema: index,
             transaction,
-            operation,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before,
-            after,
             lsn: Lsn(commit.0 - 50),
             order: order as u64 + 1,
             order_in_table: order as u64 + 1,
-            headers: Default::default(),
+            ..Row::new(operation, before, after)
         });
     }
     let stream = writer.register_stream(topic);

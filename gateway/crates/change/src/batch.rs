@@ -107,6 +107,25 @@ pub struct Row {
     pub headers: HeaderRange,
 }
 
+impl Row {
+    /// The only row of its transaction, in the batch's first schema, with no place told.
+    pub fn new(operation: Operation, before: Image, after: Image) -> Row {
+        Row {
+            schema: 0,
+            transaction: NO_TRANSACTION,
+            operation,
+            snapshot: Snapshot::None,
+            dropped: false,
+            before,
+            after,
+            lsn: Lsn(0),
+            order: 1,
+            order_in_table: 1,
+            headers: HeaderRange::default(),
+        }
+    }
+}
+
 /// The end of a source transaction within a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boundary {

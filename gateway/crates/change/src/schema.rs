@@ -283,6 +283,30 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// The first definition of a table's rows, whose key the source's log holds before a change.
+    /// `key`: ordinals of the key's columns, in key order.
+    pub fn new(
+        database: impl Into<String>,
+        namespace: impl Into<String>,
+        table: impl Into<String>,
+        columns: Vec<Column>,
+        key: &[u32],
+    ) -> TableSchema {
+        TableSchema {
+            database: database.into(),
+            namespace: namespace.into(),
+            table: table.into(),
+            version: 1,
+            columns,
+            key: key.to_vec(),
+            replica_identity: ReplicaIdentity::Key,
+            form: Form::Envelope,
+            changed_by: Vec::new(),
+            content_type: String::new(),
+            subject: Subject::Table,
+        }
+    }
+
     /// The table with its schema, as a person writes it: `public.orders`.
     pub fn qualified_name(&self) -> String {
         format!("{}.{}", self.namespace, self.table)

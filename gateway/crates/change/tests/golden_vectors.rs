@@ -31,17 +31,9 @@ fn row(batch: &mut Batch, operation: Operation, before: Image, after: Image) {
     });
     batch.processed_unix_ns = 1_795_217_029_351_282_175;
     batch.rows.push(Row {
-        schema: 0,
         transaction,
-        operation,
-        snapshot: Snapshot::None,
-        dropped: false,
-        before,
-        after,
         lsn: Lsn(0x17C_E680),
-        order: 1,
-        order_in_table: 1,
-        headers: Default::default(),
+        ..Row::new(operation, before, after)
     });
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use offtake_change::wire::{self, ChangeView, Changes};
 use offtake_change::{
-    Batch, Cell, Image, ListRef, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row, Snapshot,
-    Subject, TableSchema, Transaction, ValueRef,
+    Batch, Cell, Image, ListRef, Lsn, NO_TRANSACTION, Operation, Row, Snapshot, TableSchema,
+    Transaction, ValueRef,
 };
 use offtake_proto::v1;
 use proptest::prelude::*;
@@ -221,19 +221,7 @@ fn push_image(batch: &mut Batch, values: Option<&Vec<Model>>) -> Image {
 }
 
 fn schema() -> Arc<TableSchema> {
-    Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "orders".to_owned(),
-        version: 1,
-        columns: Vec::new(),
-        key: Vec::new(),
-        replica_identity: ReplicaIdentity::Key,
-        form: offtake_change::Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    })
+    Arc::new(TableSchema::new("shop", "public", "orders", Vec::new(), &[]))
 }
 
 /// A batch of one row, with another row before it so that no offset is zero by accident.
@@ -251,15 +239,11 @@ fn batch_of(model: &ChangeModel) -> (Batch, Row) {
     batch.rows.push(Row {
         schema,
         transaction,
-        operation: model.operation,
         snapshot: model.snapshot,
-        dropped: false,
-        before,
-        after,
         lsn: Lsn(model.lsn),
         order: model.order,
         order_in_table: model.order_in_table,
-        headers: Default::default(),
+        ..Row::new(model.operation, before, after)
     });
     batch.set_headers(
         0,

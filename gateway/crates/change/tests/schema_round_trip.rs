@@ -56,17 +56,13 @@ fn schema() -> impl Strategy<Value = TableSchema> {
         "[a-z/]{0,12}",
     )
         .prop_map(|(names, columns, key, codes, changed_by, content_type)| TableSchema {
-            database: names.0,
-            namespace: names.1,
-            table: names.2,
             version: names.3,
-            columns,
-            key,
             replica_identity: ReplicaIdentity::try_from(codes.0).unwrap(),
             form: Form::try_from(codes.1).unwrap(),
             changed_by,
             content_type,
             subject: Subject::try_from(codes.2).unwrap(),
+            ..TableSchema::new(names.0, names.1, names.2, columns, &key)
         })
 }
 

@@ -12,8 +12,7 @@ use std::time::Instant;
 
 use offtake_change::wire::ChangeView;
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Snapshot,
-    Subject, TableSchema, Transaction,
+    Batch, Cell, Column, Image, Kind, Lsn, Operation, Row, TableSchema, Transaction,
 };
 use offtake_encode::EncodeError;
 use offtake_encode::debezium::{Encoder, MessageFormat, Options, Plan, PlanOptions};
@@ -45,19 +44,7 @@ fn schema() -> TableSchema {
         column("payload", Kind::Text, "jsonb", 3802, -1),
     ];
     columns[0].nullable = false;
-    TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "orders".to_owned(),
-        version: 1,
-        columns,
-        key: vec![0],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    }
+    TableSchema::new("shop", "public", "orders", columns, &[0])
 }
 
 fn change() -> Vec<u8> {
@@ -85,15 +72,8 @@ fn change() -> Vec<u8> {
     let row = Row {
         schema,
         transaction: 0,
-        operation: Operation::Create,
-        snapshot: Snapshot::None,
-        dropped: false,
-        before: Image::NONE,
-        after,
         lsn: Lsn(24_962_808),
-        order: 1,
-        order_in_table: 1,
-        headers: Default::default(),
+        ..Row::new(Operation::Create, Image::NONE, after)
     };
     batch.push_transaction(Transaction {
         id: "758".to_owned(),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Column, Kind, TableSchema};
 use offtake_log::{LogOptions, Opened, Selection};
 
 /// What a pipeline hands over at once.
@@ -85,17 +85,11 @@ fn clock(id: rustix::time::ClockId) -> Duration {
 }
 
 fn schema() -> Arc<TableSchema> {
-    Arc::new(TableSchema {
-        database: "bench".to_owned(),
-        namespace: "public".to_owned(),
-        table: "wide".to_owned(),
-        version: 1,
-        columns: vec![Column::new("id", Kind::Integer, "int8")],
-        key: vec![0],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    })
+    Arc::new(TableSchema::new(
+        "bench",
+        "public",
+        "wide",
+        vec![Column::new("id", Kind::Integer, "int8")],
+        &[0],
+    ))
 }

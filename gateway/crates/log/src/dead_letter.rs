@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use offtake_change::wire::ChangeView;
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row,
-    Snapshot, Subject, TableSchema, ValueRef,
+    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, TableSchema, ValueRef,
 };
 
 use crate::{Log, LogWriter, ReadError, Selection};
@@ -69,31 +68,28 @@ pub fn dead_letter_schema() -> TableSchema {
     };
     let text = |name: &str, nullable| column(name, Kind::Text, "text", 25, nullable);
     TableSchema {
-        database: String::new(),
-        namespace: "offtake".to_owned(),
-        table: "dead_letters".to_owned(),
-        version: 1,
-        columns: vec![
-            text("origin", false),
-            column("sequence", Kind::Integer, "int8", 20, false),
-            text("digest", true),
-            text("code", false),
-            text("error", false),
-            text("position", false),
-            text("commit_position", true),
-            text("stream", false),
-            text("namespace", false),
-            text("table", false),
-            text("operation", false),
-            text("key_hash", true),
-            column("change", Kind::Bytes, "bytea", 17, true),
-        ],
-        key: vec![ORIGIN as u32, SEQUENCE as u32],
         replica_identity: ReplicaIdentity::Full,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new(
+            "",
+            "offtake",
+            "dead_letters",
+            vec![
+                text("origin", false),
+                column("sequence", Kind::Integer, "int8", 20, false),
+                text("digest", true),
+                text("code", false),
+                text("error", false),
+                text("position", false),
+                text("commit_position", true),
+                text("stream", false),
+                text("namespace", false),
+                text("table", false),
+                text("operation", false),
+                text("key_hash", true),
+                column("change", Kind::Bytes, "bytea", 17, true),
+            ],
+            &[ORIGIN as u32, SEQUENCE as u32],
+        )
     }
 }
 
@@ -160,16 +156,10 @@ fn put_image(batch: &mut Batch, cells: impl IntoIterator<Item = Cell>) -> Image 
 fn row(schema: u32, after: Image, lsn: Lsn) -> Row {
     Row {
         schema,
-        transaction: NO_TRANSACTION,
-        operation: Operation::Create,
-        snapshot: Snapshot::None,
-        dropped: false,
-        before: Image::NONE,
-        after,
         lsn,
         order: 0,
         order_in_table: 0,
-        headers: Default::default(),
+        ..Row::new(Operation::Create, Image::NONE, after)
     }
 }
 

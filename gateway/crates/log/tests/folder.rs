@@ -4,25 +4,19 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Column, Kind, TableSchema};
 use offtake_log::{LogError, LogOptions, Opened, Selection, open};
 use offtake_proto::v1;
 use prost::Message;
 
 fn schema() -> Arc<TableSchema> {
-    Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "orders".to_owned(),
-        version: 1,
-        columns: vec![Column::new("id", Kind::Integer, "int8")],
-        key: vec![0],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    })
+    Arc::new(TableSchema::new(
+        "shop",
+        "public",
+        "orders",
+        vec![Column::new("id", Kind::Integer, "int8")],
+        &[0],
+    ))
 }
 
 fn push(opened: &mut Opened, count: usize) {

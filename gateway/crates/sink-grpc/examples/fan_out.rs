@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Column, Kind, TableSchema};
 use offtake_log::{Log, LogOptions, LogWriter};
 use offtake_proto::v1;
 use offtake_proto::v1::subscribe_request::Start;
@@ -57,19 +57,13 @@ fn main() -> Result<(), Failure> {
 }
 
 fn fill(writer: &mut LogWriter, changes: u64) -> Result<(), Failure> {
-    let schema = Arc::new(TableSchema {
-        database: "db".to_owned(),
-        namespace: "public".to_owned(),
-        table: "orders".to_owned(),
-        version: 1,
-        columns: vec![Column::new("body", Kind::Bytes, "bytes")],
-        key: vec![],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: vec![],
-        content_type: String::new(),
-        subject: Subject::Table,
-    });
+    let schema = Arc::new(TableSchema::new(
+        "db",
+        "public",
+        "orders",
+        vec![Column::new("body", Kind::Bytes, "bytes")],
+        &[],
+    ));
     let row = v1::Row {
         values: vec![v1::Value { kind: Some(v1::value::Kind::Bytes(vec![7; ROW_BYTES].into())) }],
     };

@@ -145,7 +145,7 @@ where
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
+    use offtake_change::{Form, TableSchema};
     use offtake_log::{Control, LogOptions, LogWriter};
 
     /// A log and what requests share, without a listener.
@@ -179,17 +179,8 @@ pub(crate) mod tests {
         /// Writes one group of equal changes, a transaction.
         pub(crate) fn push(&mut self, changes: usize, bytes: usize) {
             let schema = Arc::new(TableSchema {
-                database: "db".to_owned(),
-                namespace: "public".to_owned(),
-                table: "orders".to_owned(),
-                version: 1,
-                columns: vec![],
-                key: vec![],
-                replica_identity: ReplicaIdentity::Key,
                 form: Form::Opaque,
-                changed_by: vec![],
-                content_type: String::new(),
-                subject: Subject::Table,
+                ..TableSchema::new("db", "public", "orders", Vec::new(), &[])
             });
             let stream = self.writer.register_stream("shop.public.orders");
             let schema = self.writer.register_schema(&schema);

@@ -92,7 +92,7 @@ pub fn forget_cursor(options: &KafkaOptions, patience: Duration) -> Result<bool,
     let deadline = Instant::now() + patience;
     let mut topic = CursorTopic::new(options)?;
     let Some((place, Some(_))) = find(&mut topic, deadline)? else { return Ok(false) };
-    let context = SinkContext::new(Arc::new(Pending::new()), Arc::new(StatusCell::new()));
+    let context = SinkContext::new(Arc::new(Pending::new()), Arc::new(StatusCell::silent()));
     let kind = Kind { one_by_one: false, transactional: true };
     let producer = Arc::new(client::producer(options, context, kind)?);
     let committer = Committer::start(Arc::clone(&producer))?;

@@ -42,9 +42,6 @@ impl Delivery {
 /// How far exactly once can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionLevel {
-    /// Client and brokers count a new epoch for every transaction (KIP-890). No released version of
-    /// the client library reaches it.
-    Strict,
     /// The brokers verify partitions, and a commit in doubt replaces the producer.
     Guarded,
     /// Asked for, but this user may not see whether the brokers verify partitions.
@@ -57,7 +54,6 @@ impl TransactionLevel {
     /// As the status names it.
     pub fn name(self) -> &'static str {
         match self {
-            TransactionLevel::Strict => "strict",
             TransactionLevel::Guarded => "guarded",
             TransactionLevel::Unverified => "unverified",
             TransactionLevel::Off => "off",

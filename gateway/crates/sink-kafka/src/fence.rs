@@ -7,7 +7,6 @@
 //! brokers ended a transaction that took too long, and it goes on; another's means that another
 //! gateway took over, and a person decides.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -45,16 +44,13 @@ pub(crate) struct Ownership {
 
 impl Default for Ownership {
     fn default() -> Ownership {
-        let mut random = [0; 16];
-        let read =
-            std::fs::File::open("/dev/urandom").and_then(|mut it| it.read_exact(&mut random));
-        if read.is_err() {
-            // Without the device the process and the time have to do.
+        let random = offtake_log::new_id().unwrap_or_else(|_| {
+            // Without random numbers the process and the time have to do.
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let now = now.map_or(0, |since| since.as_nanos() as u64);
-            random[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
-            random[8..].copy_from_slice(&now.to_le_bytes());
-        }
+            let (process, now) =
+                (u128::from(std::process::id()), now.unwrap_or_default().as_nanos());
+            (process << 96 | now).to_le_bytes()
+        });
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         Ownership { instance: name.into(), is_claimed: false, is_taken_over: false }
     }

@@ -278,7 +278,7 @@ impl Flight<'_> {
     /// Puts memory where the client may read it, and gets memory that it reads no more.
     fn exchange(&self, memory: &mut Vec<u8>) -> Result<usize, Break> {
         loop {
-            if let Ok(loan) = self.producer.context().loans.exchange(memory) {
+            if let Some(loan) = self.producer.context().loans.exchange(memory) {
                 return Ok(loan);
             }
             self.pause();

@@ -156,7 +156,7 @@ impl HeaderWriter {
 #[cfg(test)]
 mod tests {
     use offtake_change::Batch;
-    use offtake_change::{Image, NO_TRANSACTION, Operation, Row, Snapshot, Transaction};
+    use offtake_change::{Image, NO_TRANSACTION, Operation, Row, Transaction};
     use rdkafka::message::Headers as _;
 
     use super::*;
@@ -171,17 +171,9 @@ mod tests {
             false => NO_TRANSACTION,
         };
         batch.rows.push(Row {
-            schema: 0,
             transaction,
-            operation: Operation::Create,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before: Image::NONE,
-            after: Image::NONE,
             lsn: Lsn(0x16_b374_d800),
-            order: 1,
-            order_in_table: 1,
-            headers: Default::default(),
+            ..Row::new(Operation::Create, Image::NONE, Image::NONE)
         });
         batch.set_headers(0, [("tier", &b"gold"[..])].into_iter());
         let mut encoded = Vec::new();

@@ -160,7 +160,7 @@ impl Publisher<'_> {
             }
         };
         // What this producer has to say of the brokers, the other one says too.
-        let status = Arc::new(StatusCell::new());
+        let status = Arc::new(StatusCell::silent());
         let context = SinkContext::new(Arc::new(Pending::new()), status);
         let kind = client::Kind { one_by_one: true, transactional: false };
         let producer = client::producer(self.options, context, kind)?;

@@ -1,8 +1,8 @@
 //! Handing messages to the client library without a copy: the library is lent the memory that they
 //! were encoded into, until it has reported the last of them.
 //!
-//! The library's own way is to copy every message and to look its topic up by name each time, which
-//! costs a third of what encoding a change does. What is lent belongs to the context of the
+//! The library's own way is to copy every message and to look its topic up by name each time: 11 of
+//! 100 samples of the sink's thread, where encoding is 28. What is lent belongs to the context of the
 //! producer, and the wrapper drops that after the library's instance, which then holds no message
 //! any more, however the producer came to its end. Messages with headers go the wrapper's way, which
 //! copies them.
@@ -65,11 +65,11 @@ pub(crate) struct Loans([Loan; LOANS]);
 
 impl Loans {
     /// Puts memory where the library may read it, in exchange for memory that it reads no more.
-    /// `Err`: messages of every loan are on their way.
-    pub(crate) fn exchange(&self, memory: &mut Vec<u8>) -> Result<usize, ()> {
-        let free = self.0.iter().position(Loan::is_free).ok_or(())?;
+    /// `None`: messages of every loan are on their way.
+    pub(crate) fn exchange(&self, memory: &mut Vec<u8>) -> Option<usize> {
+        let free = self.0.iter().position(Loan::is_free)?;
         std::mem::swap(&mut *self.0[free].memory(), memory);
-        Ok(free)
+        Some(free)
     }
 
     /// A message that was lent is reported.
@@ -239,13 +239,13 @@ mod tests {
         let two = loans.exchange(&mut second).unwrap();
         loans.0[two].outstanding.store(1, Ordering::Relaxed);
         assert_ne!(one, two);
-        assert_eq!(loans.exchange(&mut third), Err(()));
+        assert_eq!(loans.exchange(&mut third), None);
         assert_eq!(third, [3]);
         for _ in 0..2 {
-            assert_eq!(loans.exchange(&mut third), Err(()));
+            assert_eq!(loans.exchange(&mut third), None);
             loans.returned(Tag { group: 0, loan: one });
         }
-        assert_eq!(loans.exchange(&mut third), Ok(one));
+        assert_eq!(loans.exchange(&mut third), Some(one));
         assert_eq!(third, [1]);
     }
 }

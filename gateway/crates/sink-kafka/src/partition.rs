@@ -124,28 +124,23 @@ fn has_row(change: &ChangeView<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use offtake_change::{
-        Batch, Cell, Column, Form, Image, Kind, Lsn, NO_TRANSACTION, ReplicaIdentity, Row, Snapshot,
-    };
+    use offtake_change::{Batch, Cell, Column, Image, Kind, Lsn, ReplicaIdentity, Row};
 
     use super::*;
 
     fn schema() -> TableSchema {
         TableSchema {
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: "orders".to_owned(),
-            version: 1,
-            columns: vec![
-                Column::new("id", Kind::Integer, "int8"),
-                Column::new("tenant", Kind::Text, "text"),
-            ],
-            key: vec![0],
             replica_identity: ReplicaIdentity::Full,
-            form: Form::Envelope,
-            changed_by: Vec::new(),
-            content_type: String::new(),
-            subject: Subject::Table,
+            ..TableSchema::new(
+                "shop",
+                "public",
+                "orders",
+                vec![
+                    Column::new("id", Kind::Integer, "int8"),
+                    Column::new("tenant", Kind::Text, "text"),
+                ],
+                &[0],
+            )
         }
     }
 
@@ -171,19 +166,7 @@ mod tests {
             batch.end_image(begin)
         };
         let (before, after) = (image(before), image(after));
-        batch.rows.push(Row {
-            schema: 0,
-            transaction: NO_TRANSACTION,
-            operation,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before,
-            after,
-            lsn: Lsn(1),
-            order: 1,
-            order_in_table: 1,
-            headers: Default::default(),
-        });
+        batch.rows.push(Row { lsn: Lsn(1), ..Row::new(operation, before, after) });
         if let Some(chosen) = chosen {
             batch.set_partition(0, chosen);
         }

@@ -292,7 +292,7 @@ impl KafkaOptions {
 
 #[cfg(test)]
 mod tests {
-    use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject};
+    use offtake_change::{Column, Kind};
 
     use super::*;
 
@@ -318,19 +318,13 @@ mod tests {
 
     #[test]
     fn a_format_that_needs_a_registry_is_refused_where_none_is_named() {
-        let table = TableSchema {
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: "orders".to_owned(),
-            version: 1,
-            columns: vec![Column::new("id", Kind::Integer, "int8")],
-            key: vec![0],
-            replica_identity: ReplicaIdentity::Key,
-            form: Form::Envelope,
-            changed_by: Vec::new(),
-            content_type: String::new(),
-            subject: Subject::Table,
-        };
+        let table = TableSchema::new(
+            "shop",
+            "public",
+            "orders",
+            vec![Column::new("id", Kind::Integer, "int8")],
+            &[0],
+        );
         let mut options = KafkaOptions::new("shop", Vec::new(), "kafka.cursor");
         for (format, is_refused) in [
             (MessageFormat::Avro, true),

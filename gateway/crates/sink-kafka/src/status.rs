@@ -208,6 +208,14 @@ impl StatusCell {
         }
     }
 
+    /// Of a producer beside the sink's own, that has nobody to tell anything: it says nothing of what
+    /// it waits for, and nobody would hear that it does no longer.
+    pub(crate) fn silent() -> StatusCell {
+        let status = StatusCell::new();
+        status.stopped();
+        status
+    }
+
     fn changing(&self) -> std::sync::MutexGuard<'_, Changing> {
         // A panic while it was held cannot leave it half written.
         self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -359,6 +367,25 @@ impl StatusCell {
                 cut: self.cut.load(Ordering::Relaxed),
                 doubtful: self.doubtful.load(Ordering::Relaxed),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_producer_beside_the_sinks_own_waits_in_silence() {
+        for (status, state) in [
+            (StatusCell::new(), KafkaState::Waiting),
+            (StatusCell::silent(), KafkaState::Stopped),
+        ] {
+            status.waiting("connection refused".to_owned());
+            let shown = status.snapshot(0);
+            assert_eq!(shown.state, state);
+            // A line in the log goes with the turn to waiting, and only with it.
+            assert_eq!(shown.waits_for.is_some(), state == KafkaState::Waiting);
         }
     }
 }

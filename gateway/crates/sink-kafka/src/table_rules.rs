@@ -220,7 +220,7 @@ fn item(
 mod tests {
     use std::sync::Arc;
 
-    use offtake_change::{Column, Form, ReplicaIdentity};
+    use offtake_change::{Column, ReplicaIdentity};
 
     use super::*;
     use crate::TopicOptions;
@@ -230,23 +230,17 @@ mod tests {
             nullable,
             ..Column::new(name, kind, logical)
         };
-        TableSchema {
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: name.to_owned(),
-            version: 1,
-            columns: vec![
+        TableSchema::new(
+            "shop",
+            "public",
+            name,
+            vec![
                 column("id", Kind::Integer, "int8", false),
                 column("tenant", Kind::Text, "text", true),
                 column("tags", Kind::List, "list<text>", true),
             ],
-            key: key.to_vec(),
-            replica_identity: ReplicaIdentity::Key,
-            form: Form::Envelope,
-            changed_by: Vec::new(),
-            content_type: String::new(),
-            subject: Subject::Table,
-        }
+            key,
+        )
     }
 
     fn rule(key: &[&str], partition_by: &[&str]) -> TopicRule {

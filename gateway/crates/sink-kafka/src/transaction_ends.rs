@@ -293,7 +293,7 @@ impl Publisher<'_> {
 
 #[cfg(test)]
 mod tests {
-    use offtake_change::{Batch, Image, NO_TRANSACTION, Operation, Row, Snapshot, Transaction};
+    use offtake_change::{Batch, Image, NO_TRANSACTION, Operation, Row, Transaction};
     use offtake_log::{LogOptions, Selection};
 
     use super::*;
@@ -320,17 +320,9 @@ mod tests {
                     }),
                 };
                 batch.rows.push(Row {
-                    schema: 0,
                     transaction,
-                    operation: Operation::Create,
-                    snapshot: Snapshot::None,
-                    dropped: false,
-                    before: Image::NONE,
-                    after: Image::NONE,
                     lsn: Lsn(1),
-                    order: 1,
-                    order_in_table: 1,
-                    headers: Default::default(),
+                    ..Row::new(Operation::Create, Image::NONE, Image::NONE)
                 });
                 writer.push(stream, 1, |sequence, out| {
                     batch.encode(&batch.rows[0], sequence, stream, 1, out);

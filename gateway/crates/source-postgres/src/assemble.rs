@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use offtake_change::{
-    Batch, Boundary, Column, Form, HeaderRange, Image, Kind, Lsn, NO_TRANSACTION, Operation,
+    Batch, Boundary, Column, HeaderRange, Image, Kind, Lsn, NO_TRANSACTION, Operation,
     ReplicaIdentity, Row, Snapshot, Subject, TableSchema, Transaction,
 };
 use offtake_pgoutput as pgoutput;
@@ -471,16 +471,8 @@ fn message_schema(database: &str) -> TableSchema {
     prefix.nullable = false;
     content.nullable = false;
     TableSchema {
-        database: database.to_owned(),
-        namespace: String::new(),
-        table: String::new(),
-        version: 1,
-        columns: vec![prefix, content],
-        key: Vec::new(),
         replica_identity: ReplicaIdentity::Unknown,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
         subject: Subject::Message,
+        ..TableSchema::new(database, "", "", vec![prefix, content], &[])
     }
 }

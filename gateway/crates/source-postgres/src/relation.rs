@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use offtake_change::{Form, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{ReplicaIdentity, Subject, TableSchema};
 use offtake_pgoutput as pgoutput;
 
 use crate::row::RowDecoder;
@@ -168,17 +168,14 @@ impl RelationCache {
             columns.push(column);
         }
         let schema = TableSchema {
-            database: self.database.clone(),
-            namespace: definition.namespace.to_owned(),
-            table: definition.table.to_owned(),
-            version: 1,
-            columns,
-            key: definition.key.clone(),
             replica_identity: definition.replica_identity,
-            form: Form::Envelope,
-            changed_by: Vec::new(),
-            content_type: String::new(),
-            subject: Subject::Table,
+            ..TableSchema::new(
+                self.database.clone(),
+                definition.namespace,
+                definition.table,
+                columns,
+                &definition.key,
+            )
         };
         let identity = definition.replica_identity;
         let decoder = RowDecoder::new(name, decoders, definition.identity.clone(), identity);

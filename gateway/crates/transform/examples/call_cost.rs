@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row,
-    Snapshot, Subject, TableSchema, ValueRef,
+    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, TableSchema, ValueRef,
 };
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec, builtin};
 
@@ -84,17 +83,8 @@ fn schema() -> Arc<TableSchema> {
     columns[0] = Column::new("id", Kind::Integer, "int8");
     columns[EMAIL].name = "email".to_owned();
     Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "customers".to_owned(),
-        version: 1,
-        columns,
-        key: vec![0],
         replica_identity: ReplicaIdentity::Full,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new("shop", "public", "customers", columns, &[0])
     })
 }
 
@@ -106,16 +96,12 @@ fn fill(batch: &mut Batch, schema: &Arc<TableSchema>, images: usize) {
         let before = if images == 2 { image(batch, row) } else { Image::NONE };
         batch.rows.push(Row {
             schema,
-            transaction: NO_TRANSACTION,
-            operation: if images == 2 { Operation::Update } else { Operation::Create },
-            snapshot: Snapshot::None,
-            dropped: false,
-            before,
-            after,
             lsn: Lsn(row as u64),
-            order: 1,
-            order_in_table: 1,
-            headers: Default::default(),
+            ..Row::new(
+                if images == 2 { Operation::Update } else { Operation::Create },
+                before,
+                after,
+            )
         });
     }
 }

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Snapshot,
-    Subject, TableSchema, ValueRef,
+    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Subject, TableSchema,
+    ValueRef,
 };
 use offtake_transform::{
     Engine, EngineOptions, Fault, Instance, Limits, Plugin, PluginSpec, builtin,
@@ -54,17 +54,14 @@ fn text(value: &str) -> V {
 
 fn schema(columns: &[(&str, Kind, &str)]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "customers".to_owned(),
-        version: 1,
-        columns: columns.iter().map(|&(name, kind, ty)| Column::new(name, kind, ty)).collect(),
-        key: vec![0],
         replica_identity: ReplicaIdentity::Full,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new(
+            "shop",
+            "public",
+            "customers",
+            columns.iter().map(|&(name, kind, ty)| Column::new(name, kind, ty)).collect(),
+            &[0],
+        )
     })
 }
 
@@ -96,16 +93,10 @@ fn filled(schema: &Arc<TableSchema>, changes: &[Change]) -> Batch {
         let after = image(&mut batch, change.after.as_ref());
         batch.rows.push(Row {
             schema,
-            transaction: offtake_change::NO_TRANSACTION,
-            operation: change.operation,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before,
-            after,
             lsn: Lsn(order),
             order,
             order_in_table: order,
-            headers: Default::default(),
+            ..Row::new(change.operation, before, after)
         });
     }
     batch

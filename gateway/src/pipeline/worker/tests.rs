@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use offtake_change::{
-    Column, Form, HeaderRange, Image, Kind, ReplicaIdentity, Row, Snapshot, Subject,
-};
+use offtake_change::{Column, Image, Kind, ReplicaIdentity, Row};
 use offtake_log::{Log, LogOptions, Selection};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
@@ -14,17 +12,15 @@ use super::*;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
-        database: "shop".into(),
-        namespace: "public".into(),
-        table: "people".into(),
         version: columns.len() as u32,
-        columns: columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
-        key: vec![],
         replica_identity: ReplicaIdentity::Full,
-        form: Form::Envelope,
-        changed_by: vec![],
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new(
+            "shop",
+            "public",
+            "people",
+            columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect(),
+            &[],
+        )
     })
 }
 
@@ -82,15 +78,10 @@ fn add_rows(batch: &mut Batch, schema: &Arc<TableSchema>, rows: usize, text: &st
         batch.rows.push(Row {
             schema: index,
             transaction: 0,
-            operation: Operation::Create,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before: Image::NONE,
-            after: batch.end_image(begin),
             lsn: Lsn(order),
             order,
             order_in_table: order,
-            headers: HeaderRange::default(),
+            ..Row::new(Operation::Create, Image::NONE, batch.end_image(begin))
         });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `bench [--profile] [drain] [latency] [start] [snapshot] [limit] [debezium] [offtake]`: without
 //! names everything. Prints tables and what was expected, and writes `target/bench/WORK.json`, each a
-//! list of records. `BENCH_CHANGES` (500,000) and `BENCH_SECONDS` (20) choose the size of drains and
+//! list of records. `BENCH_CHANGES` (1,000,000) and `BENCH_SECONDS` (20) choose the size of drains and
 //! the length of latency runs; `BENCH_PROFILE=1` is `--profile`; `BENCH_VARIANTS`
 //! (slots with commas between) drains with these gateways alone; `BENCH_KAFKA_PROPERTIES` (inside of a
 //! TOML inline table) tries other settings of the gateway's Kafka client. Timings never decide the exit
@@ -68,7 +68,7 @@ impl Bench {
             && ["offtake", "debezium"].iter().any(|system| chosen.contains(*system));
         Ok(Bench {
             database: Database::start()?,
-            changes: number("BENCH_CHANGES", 500_000)?,
+            changes: number("BENCH_CHANGES", 1_000_000)?,
             seconds: number("BENCH_SECONDS", 20)?,
             profiles,
             kafka: if with_kafka { Some(Kafka::start()?) } else { None },

@@ -109,6 +109,21 @@ impl Record {
         self
     }
 
+    /// Takes a second turn of the same drain into account: its changes, its time and what it used.
+    pub fn join(&mut self, turn: &Record) {
+        let mean = |one: Option<f64>, other: Option<f64>| Some(f64::midpoint(one?, other?));
+        let rate = |record: &Record| record.changes_per_s.map(f64::recip);
+        self.changes_per_s = mean(rate(self), rate(turn)).map(f64::recip);
+        self.cpu_s_per_million = mean(self.cpu_s_per_million, turn.cpu_s_per_million);
+        self.all_cpu_s_per_million = mean(self.all_cpu_s_per_million, turn.all_cpu_s_per_million);
+        self.commit_ms = mean(self.commit_ms, turn.commit_ms);
+        self.peak_rss_mib = self.peak_rss_mib.zip(turn.peak_rss_mib).map(|(a, b)| a.max(b));
+        for (name, cpu) in &mut self.processes_cpu_s_per_million {
+            let other = turn.processes_cpu_s_per_million.get(name).copied();
+            *cpu = f64::midpoint(*cpu, other.unwrap_or_default());
+        }
+    }
+
     /// Enters CPU seconds of threads.
     #[must_use]
     pub fn with_threads(mut self, threads: BTreeMap<String, f64>) -> Record {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use offtake_change::wire;
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, ListRef, Lsn, Operation, ReplicaIdentity, Row,
-    Snapshot, Subject, TableSchema, Transaction, ValueRef,
+    Batch, Cell, Column, Image, Kind, ListRef, Lsn, Operation, Row, TableSchema, Transaction,
+    ValueRef,
 };
 
 /// A column of a native type with its OID and modifier.
@@ -32,19 +32,7 @@ pub(crate) fn list(name: &str, element: Column) -> Column {
 }
 
 pub(crate) fn schema(columns: Vec<Column>, key: &[u32]) -> TableSchema {
-    TableSchema {
-        database: "postgres".to_owned(),
-        namespace: "public".to_owned(),
-        table: "cash_table".to_owned(),
-        version: 1,
-        columns,
-        key: key.to_vec(),
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
-    }
+    TableSchema::new("postgres", "public", "cash_table", columns, key)
 }
 
 /// A value as the tests write it down.
@@ -146,15 +134,8 @@ pub(crate) fn change_with(
     let mut row = Row {
         schema: index,
         transaction: 0,
-        operation,
-        snapshot: Snapshot::None,
-        dropped: false,
-        before: Image::NONE,
-        after: Image::NONE,
         lsn: Lsn(24_962_808),
-        order: 1,
-        order_in_table: 1,
-        headers: Default::default(),
+        ..Row::new(operation, Image::NONE, Image::NONE)
     };
     row.before = image(&mut batch, before);
     row.after = image(&mut batch, after);

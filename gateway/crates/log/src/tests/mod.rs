@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Column, Kind, TableSchema};
 use offtake_proto::v1;
 use prost::Message;
 
@@ -64,17 +64,14 @@ fn try_open(disk: &FakeDisk) -> Result<Opened, LogError> {
 
 fn schema(table: &str, version: u32) -> Arc<TableSchema> {
     Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: table.to_owned(),
         version,
-        columns: vec![Column::new("id", Kind::Integer, "int8")],
-        key: vec![0],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new(
+            "shop",
+            "public",
+            table,
+            vec![Column::new("id", Kind::Integer, "int8")],
+            &[0],
+        )
     })
 }
 

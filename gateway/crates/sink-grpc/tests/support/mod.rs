@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offtake_change::{Column, Form, Kind, ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{Column, Kind, TableSchema};
 use offtake_log::{Log, LogOptions, LogWriter};
 use offtake_proto::v1;
 use offtake_proto::v1::frame::Control;
@@ -53,19 +53,7 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn table(name: &str) -> TableSchema {
-    TableSchema {
-        database: "db".to_owned(),
-        namespace: "public".to_owned(),
-        table: name.to_owned(),
-        version: 1,
-        columns: vec![Column::new("body", Kind::Bytes, "bytes")],
-        key: vec![],
-        replica_identity: ReplicaIdentity::Key,
-        form: Form::Envelope,
-        changed_by: vec![],
-        content_type: String::new(),
-        subject: Subject::Table,
-    }
+    TableSchema::new("db", "public", name, vec![Column::new("body", Kind::Bytes, "bytes")], &[])
 }
 
 impl Rig {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use offtake_change::wire::encode_value_into_list;
 use offtake_change::{
-    Batch, Cell, Column, Form, Image, Kind, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row,
-    Snapshot, Subject, TableSchema, Transaction, ValueRef,
+    Batch, Cell, Column, Image, Kind, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row,
+    TableSchema, Transaction, ValueRef,
 };
 
 pub(crate) const EMAIL: u32 = 1;
@@ -18,27 +18,24 @@ pub(crate) fn schema() -> Arc<TableSchema> {
     let mut id = Column::new("id", Kind::Integer, "int8");
     id.nullable = false;
     Arc::new(TableSchema {
-        database: "shop".to_owned(),
-        namespace: "public".to_owned(),
-        table: "customers".to_owned(),
-        version: 1,
-        columns: vec![
-            id,
-            Column::new("email", Kind::Text, "text"),
-            Column::new("active", Kind::Boolean, "bool"),
-            Column::new("visits", Kind::Integer, "int4"),
-            Column::new("flags", Kind::Unsigned, "oid"),
-            Column::new("rating", Kind::Single, "float4"),
-            Column::new("balance", Kind::Number, "float8"),
-            Column::new("photo", Kind::Bytes, "bytea"),
-            tags,
-        ],
-        key: vec![0],
         replica_identity: ReplicaIdentity::Full,
-        form: Form::Envelope,
-        changed_by: Vec::new(),
-        content_type: String::new(),
-        subject: Subject::Table,
+        ..TableSchema::new(
+            "shop",
+            "public",
+            "customers",
+            vec![
+                id,
+                Column::new("email", Kind::Text, "text"),
+                Column::new("active", Kind::Boolean, "bool"),
+                Column::new("visits", Kind::Integer, "int4"),
+                Column::new("flags", Kind::Unsigned, "oid"),
+                Column::new("rating", Kind::Single, "float4"),
+                Column::new("balance", Kind::Number, "float8"),
+                Column::new("photo", Kind::Bytes, "bytea"),
+                tags,
+            ],
+            &[0],
+        )
     })
 }
 
@@ -81,15 +78,10 @@ pub(crate) fn batch(schema: &Arc<TableSchema>, rows: &[TestRow]) -> Batch {
         batch.rows.push(Row {
             schema,
             transaction: if at % 2 == 0 { transaction } else { NO_TRANSACTION },
-            operation: row.operation,
-            snapshot: Snapshot::None,
-            dropped: false,
-            before,
-            after,
             lsn: Lsn(0x1000 + at as u64),
             order: at as u64 + 1,
             order_in_table: at as u64 + 1,
-            headers: Default::default(),
+            ..Row::new(row.operation, before, after)
         });
     }
     batch
