@@ -377,10 +377,9 @@ mod tests {
 
     #[test]
     fn a_producer_beside_the_sinks_own_waits_in_silence() {
-        for (status, state) in [
-            (StatusCell::new(), KafkaState::Waiting),
-            (StatusCell::silent(), KafkaState::Stopped),
-        ] {
+        for (status, state) in
+            [(StatusCell::new(), KafkaState::Waiting), (StatusCell::silent(), KafkaState::Stopped)]
+        {
             status.waiting("connection refused".to_owned());
             let shown = status.snapshot(0);
             assert_eq!(shown.state, state);
