@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use offtake_change::{ReplicaIdentity, TableSchema};
+use offtake_change::{ReplicaIdentity, Subject, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
@@ -147,7 +147,16 @@ fn database_findings(
     ));
     let plugins = load_plugins(config, findings);
     findings.extend(plugin_findings(config, &router, &preflight, recovered, &plugins));
-    Ok(written_streams(&router, &preflight, &plugins))
+    let mut streams = written_streams(&router, &preflight, &plugins);
+    if options.messages && !preflight.tables.is_empty() {
+        let targets = router.targets(&TableSchema { subject: Subject::Message, ..bare("", "") });
+        streams.extend(targets.into_iter().map(|target| ProbeStream {
+            stream: target.stream,
+            is_optional: true,
+            ..ProbeStream::default()
+        }));
+    }
+    Ok(streams)
 }
 
 /// The streams that would be written, in the order of their names, with their tables.

@@ -20,8 +20,8 @@ Examples:
 What a state, a code or a figure means is in gateway/OPERATING.md.
 
 Exit status: 0 while changes make progress; 1 when they do not: starting, reconnecting to the
-database, log blocked, pipeline or Kafka halted, stopping, or no gateway answers; 2 wrong usage or
-configuration.")]
+database, log blocked, Kafka waiting for its brokers, pipeline or Kafka halted, stopping, or no
+gateway answers; 2 wrong usage or configuration.")]
 pub struct StatusArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -82,6 +82,7 @@ fn makes_progress(status: &Value) -> bool {
     runs && status["log"]["blocked"].is_null()
         && status["source"]["disconnected_seconds"].is_null()
         && status["kafka"]["state"] != "HALTED"
+        && status["kafka"]["state"] != "WAITING"
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -361,6 +362,7 @@ mod tests {
             "state": "WAITING", "code": "KAFKA_NO_LEADER", "cause": "partition 1 has no leader",
             "next_step": "start the brokers", "client": {"throttle_ms": 850},
         });
+        assert!(!makes_progress(&status));
         let text = readable(&status, false);
         assert!(text.contains("KAFKA_NO_LEADER: partition 1 has no leader"), "{text}");
         assert!(text.contains("quota, up to 850 ms"), "{text}");

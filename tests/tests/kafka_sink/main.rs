@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_encode::partition_of;
-use offtake_log::{CursorFile, LogOptions};
+use offtake_log::{CursorFile, LogOptions, Selection};
 use offtake_proto::v1;
-use offtake_sink_kafka::{KafkaOptions, KafkaSink, KafkaState, ProbeOutcome, ProbeStream, probe};
+use offtake_sink_kafka::{
+    KafkaOptions, KafkaSink, KafkaState, ProbeOutcome, ProbeStream, StreamRule, probe,
+};
 use offtake_tests::kafka::{Kafka, Record, skipped};
 
 use crate::bench::*;
@@ -306,12 +308,15 @@ fn kafka_probe_creates_nothing_and_says_what_would_happen() {
         return;
     }
     let kafka = Kafka::shared();
-    let bench = bench(kafka, "probe");
+    let mut bench = bench(kafka, "probe");
+    let rule = |streams| StreamRule { streams: Selection::globs([streams]), ..Default::default() };
+    bench.options.topics.rules = vec![rule("*.public.*"), rule("shp.public.*")];
+    bench.options.delivery.delivery = None;
     let shared = [format!("{} a", bench.topic), format!("{}_a", bench.topic)];
     let long = "x".repeat(250);
     let topics = [of(&bench.topic), of(&long), of(&shared[0]), of(&shared[1])];
     let items = probe(&bench.options, &topics);
-    assert_eq!(items.len(), 5);
+    assert_eq!(items.len(), 7);
     assert_eq!(items[0].outcome, ProbeOutcome::Ok);
     assert_eq!(items[1].outcome, ProbeOutcome::Ok, "{items:?}");
     assert_eq!(items[1].text, "will be created with 3 partition(s)");
@@ -319,6 +324,12 @@ fn kafka_probe_creates_nothing_and_says_what_would_happen() {
     assert_eq!(items[3].outcome, ProbeOutcome::Ok, "{items:?}");
     assert_eq!(items[4].code, "KAFKA_TOPIC_SHARED");
     assert!(shared.iter().all(|name| items[4].text.contains(name)), "{items:?}");
+    assert_eq!(items[5].code, "KAFKA_RULE_MATCHES_NOTHING", "{items:?}");
+    assert!(items[5].name.contains("shp.public.*"), "{items:?}");
+    assert!(items[6].text.starts_with("exactly once"), "{items:?}");
+    let optional = ProbeStream { is_optional: true, ..of(&long) };
+    let items = probe(&bench.options, &[optional]);
+    assert_eq!(items[1].outcome, ProbeOutcome::Warning, "perhaps it is never made: {items:?}");
     assert_eq!(kafka.partitions(&bench.topic).unwrap(), 0);
     let mut nowhere = bench.options.clone();
     nowhere.brokers = vec!["127.0.0.1:1".to_owned()];

@@ -430,6 +430,16 @@ impl<'c, 'd> Section<'c, 'd> {
                 let header = format!("[[{}{dot}{name}]]", self.path);
                 Some(format!("it is a list of tables: write `{header}`, in double brackets"))
             }
+            (Kind::Table, DeValue::Array(_)) => {
+                // Where there is a list of tables of nearly that name, it was meant.
+                let dot = if self.path.is_empty() { "" } else { "." };
+                let one = name.strip_suffix('s').unwrap_or(name);
+                let list = keys::find(self.path, one).filter(|key| key.kind == Kind::Tables);
+                Some(match list {
+                    Some(_) => format!("a list of tables is `[[{}{dot}{one}]]`", self.path),
+                    None => format!("write `[{}{dot}{name}]`, in single brackets", self.path),
+                })
+            }
             _ if key.example.is_empty() => None,
             _ => Some(format!("for example `{name} = {}`", key.example)),
         };

@@ -259,6 +259,16 @@ fn a_rule_for_topics_may_leave_its_format_to_a_later_one() {
 }
 
 #[test]
+fn rules_for_topics_under_the_name_of_their_defaults_are_told_the_right_one() {
+    let text = shop("[grpc]", "[[kafka.topics]]\nstreams = [\"*\"]\n[grpc]");
+    let refused = parse_text(&text).unwrap_err().to_string();
+    assert!(refused.contains("a list of tables is `[[kafka.topic]]`"), "{refused}");
+    let text = shop("[log]", "[[log]]");
+    let refused = parse_text(&text).unwrap_err().to_string();
+    assert!(refused.contains("write `[log]`, in single brackets"), "{refused}");
+}
+
+#[test]
 fn a_route_may_have_a_format_of_its_own() {
     let json =
         shop("plugins = [\"mask_people\"]", "plugins = [\"mask_people\"]\nformat = \"json\"");

@@ -19,6 +19,11 @@ impl Selection {
         Selection { globs: Some(globs.into_iter().map(Into::into).collect()) }
     }
 
+    /// The globs; `*` alone for every stream.
+    pub fn patterns(&self) -> String {
+        self.globs.as_ref().map_or_else(|| "*".to_owned(), |globs| globs.join(", "))
+    }
+
     /// Whether a stream of that name is wanted.
     pub fn matches(&self, name: &str) -> bool {
         match &self.globs {

@@ -189,7 +189,8 @@ pub(crate) fn heard(inspector: &BaseConsumer<QuietContext>) -> Option<(WaitReaso
 pub(crate) fn no_answer(inspector: &BaseConsumer<QuietContext>, error: &ClientError) -> String {
     match heard(inspector) {
         Some((reason, text)) if reason.is_specific() => text,
-        _ => format!("{NO_ANSWER}: {error}"),
+        Some((_, text)) => format!("{NO_ANSWER}: {text}"),
+        None => format!("{NO_ANSWER}: {error}"),
     }
 }
 
@@ -242,7 +243,8 @@ pub(crate) fn refused(error: &ClientError) -> KafkaError {
             property: property.clone(),
             // The library's text quotes the value of some properties; the name is enough.
             reason: if reason.contains(' ') {
-                "the client library refuses its value".to_owned()
+                "the client library refuses its value; librdkafka's CONFIGURATION.md lists what it takes"
+                    .to_owned()
             } else {
                 reason.clone()
             },

@@ -20,6 +20,11 @@ use crate::{KafkaError, KafkaOptions, client};
 /// What says that a broker checks transactions; brokers before 3.6 do not know it.
 const VERIFICATION: &str = "transaction.partition.verification.enable";
 
+/// Exactly once was not asked for and is not to be had.
+pub(crate) const AT_LEAST_ONCE: &str = "KAFKA_AT_LEAST_ONCE";
+/// Exactly once was asked for, and nobody knows whether the brokers do their part.
+pub(crate) const UNVERIFIED: &str = "KAFKA_TRANSACTIONS_UNVERIFIED";
+
 /// How often a change may be in its topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -102,6 +107,19 @@ impl Mode {
     }
 }
 
+/// What is done, and why it is less than what was asked for or than what is the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) mode: Mode,
+    pub(crate) weaker: Option<String>,
+}
+
+impl From<Mode> for Decision {
+    fn from(mode: Mode) -> Decision {
+        Decision { mode, weaker: None }
+    }
+}
+
 /// What a look at the brokers' configuration found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verified {
@@ -117,9 +135,9 @@ enum Verified {
 ///
 /// # Errors
 /// Exactly once is asked for and the brokers do not allow it; the client cannot be set up.
-pub(crate) fn decide(options: &KafkaOptions) -> Result<Result<Mode, String>, KafkaError> {
+pub(crate) fn decide(options: &KafkaOptions) -> Result<Result<Decision, String>, KafkaError> {
     if options.delivery.delivery == Some(Delivery::AtLeastOnce) {
-        return Ok(Ok(Mode::AT_LEAST_ONCE));
+        return Ok(Ok(Mode::AT_LEAST_ONCE.into()));
     }
     let verified = match verified(options)? {
         Ok(verified) => verified,
@@ -128,31 +146,29 @@ pub(crate) fn decide(options: &KafkaOptions) -> Result<Result<Mode, String>, Kaf
     choose(options.delivery.delivery, verified).map(Ok)
 }
 
-fn choose(asked: Option<Delivery>, verified: Verified) -> Result<Mode, KafkaError> {
+fn choose(asked: Option<Delivery>, verified: Verified) -> Result<Decision, KafkaError> {
     let is_asked = asked == Some(Delivery::ExactlyOnce);
-    let exactly_once = |level| Ok(Mode { delivery: Delivery::ExactlyOnce, level });
+    let exactly_once = |level| Mode { delivery: Delivery::ExactlyOnce, level };
+    let instead = |reason| Ok(Decision { mode: Mode::AT_LEAST_ONCE, weaker: Some(reason) });
     match verified {
-        Verified::Yes => exactly_once(TransactionLevel::Guarded),
+        Verified::Yes => Ok(exactly_once(TransactionLevel::Guarded).into()),
         Verified::No(reason) if is_asked => Err(KafkaError::TransactionsUnsupported { reason }),
-        Verified::Denied if is_asked => {
-            tracing::warn!(
-                code = "KAFKA_TRANSACTIONS_UNVERIFIED",
-                "not allowed to see whether the brokers verify transactions; exactly once is as good \
-                 as they are"
-            );
-            exactly_once(TransactionLevel::Unverified)
-        }
-        Verified::No(reason) => Ok(fall_back(&reason)),
-        Verified::Denied => Ok(fall_back(
-            "this user may not see the brokers' configuration (DESCRIBE_CONFIGS on the cluster)",
-        )),
+        Verified::Denied if is_asked => Ok(Decision {
+            mode: exactly_once(TransactionLevel::Unverified),
+            weaker: Some("not allowed to see whether the brokers verify transactions".to_owned()),
+        }),
+        Verified::No(reason) => instead(reason),
+        Verified::Denied => instead(
+            "this user may not see the brokers' configuration (DESCRIBE_CONFIGS on the cluster)"
+                .to_owned(),
+        ),
     }
 }
 
 /// At least once, said aloud: nobody asked for it.
 pub(crate) fn fall_back(reason: &str) -> Mode {
     tracing::warn!(
-        code = "KAFKA_AT_LEAST_ONCE",
+        code = AT_LEAST_ONCE,
         reason,
         "exactly once is not to be had, delivering at least once"
     );
@@ -225,13 +241,19 @@ mod tests {
     fn exactly_once_is_the_default_where_brokers_verify_and_a_halt_where_it_was_asked_for() {
         let no = || Verified::No("the brokers are older than Kafka 3.6".to_owned());
         let asked = Some(Delivery::ExactlyOnce);
-        let guarded = choose(None, Verified::Yes).unwrap();
-        assert_eq!((guarded.delivery.name(), guarded.level.name()), ("exactly_once", "guarded"));
-        assert_eq!(choose(asked, Verified::Yes).unwrap(), guarded);
-        assert_eq!(choose(None, no()).unwrap(), Mode::AT_LEAST_ONCE);
-        assert_eq!(choose(None, Verified::Denied).unwrap(), Mode::AT_LEAST_ONCE);
-        let unverified = choose(asked, Verified::Denied).unwrap();
-        assert_eq!(unverified.level, TransactionLevel::Unverified);
+        let chosen = |asked, verified| choose(asked, verified).unwrap();
+        let guarded = chosen(None, Verified::Yes);
+        let mode = guarded.mode;
+        assert_eq!((mode.delivery.name(), mode.level.name()), ("exactly_once", "guarded"));
+        assert_eq!(guarded.weaker, None);
+        assert_eq!(chosen(asked, Verified::Yes), guarded);
+        for verified in [no(), Verified::Denied] {
+            let weaker = chosen(None, verified);
+            assert_eq!((weaker.mode, weaker.weaker.is_some()), (Mode::AT_LEAST_ONCE, true));
+        }
+        let unverified = chosen(asked, Verified::Denied);
+        assert_eq!(unverified.mode.level, TransactionLevel::Unverified);
+        assert!(unverified.weaker.is_some());
         let error = choose(asked, no()).unwrap_err();
         assert_eq!(error.code(), "KAFKA_TRANSACTIONS_UNSUPPORTED");
         assert!(error.to_string().contains("older than Kafka 3.6"), "{error}");

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use crate::committer::{Call, Committer};
 use crate::copies::Copies;
 use crate::cursor_topic::{CursorTopic, Place, Published, Step};
-use crate::delivery::{self, Mode};
+use crate::delivery::{self, Decision, Mode, UNVERIFIED};
 use crate::flight::{Break, Flight};
 use crate::session::{Ended, LOOK_WAIT, Publisher};
 use crate::topics::passes;
@@ -62,8 +62,22 @@ impl Publisher<'_> {
         if self.mode.is_none() {
             let options = self.options;
             let decided = self.until(|| delivery::decide(options))?;
-            let Some(mode) = decided else { return Ok(None) };
-            self.use_mode(mode);
+            match decided {
+                None => return Ok(None),
+                Some(Decision { mode, weaker: Some(reason) }) if !mode.is_exactly_once() => {
+                    self.use_mode(delivery::fall_back(&reason));
+                }
+                Some(Decision { mode, weaker }) => {
+                    if let Some(reason) = weaker {
+                        tracing::warn!(
+                            code = UNVERIFIED,
+                            reason,
+                            "exactly once is as good as the brokers"
+                        );
+                    }
+                    self.use_mode(mode);
+                }
+            }
         }
         Ok(self.mode)
     }
@@ -84,9 +98,11 @@ impl Publisher<'_> {
             match step()? {
                 Ok(done) => return Ok(Some(done)),
                 Err(reason) => {
-                    // Where nobody answers at all, that is what is to be said.
-                    let silent = self.topics.reachable()?.err();
-                    self.status.waiting(silent.unwrap_or(reason));
+                    self.status.waiting(reason);
+                    // Where nobody answers at all, that is what is to be said. It takes its time.
+                    if let Err(silent) = self.topics.reachable()? {
+                        self.status.waiting(silent);
+                    }
                 }
             }
             self.pause(LOOK_WAIT);

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_change::TableSchema;
+use offtake_log::dead_letter_stream;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::context::QuietContext;
+use crate::delivery::{self, AT_LEAST_ONCE, Decision, UNVERIFIED};
 use crate::topic_checks::{self, Facts};
 use crate::topic_names::{TopicNames, topic_of};
-use crate::topic_rules::TopicRule;
+use crate::topic_rules::{StreamRule, TopicRule};
 use crate::topics::{Look, look};
 use crate::trouble::WaitReason;
 use crate::{KafkaError, KafkaOptions, client, format_checks, table_rules};
@@ -56,6 +58,8 @@ pub struct ProbeStream {
     pub tables: Vec<ProbeTable>,
     /// A plugin before the stream could not be asked: what it makes of a table is not known.
     pub is_unknown: bool,
+    /// Perhaps nothing is ever written to it: that its topic cannot be had is a warning.
+    pub is_optional: bool,
 }
 
 /// Looks whether the brokers answer, whether each topic is there or could be created, whether it is
@@ -88,6 +92,7 @@ fn probe_here(
     let broker = admin.broker_config(broker).unwrap_or_default();
     items.extend(topic_checks::version(&broker));
     let own = own_streams(options);
+    let rules_without_stream = idle_rules(options, streams);
     let mut names = TopicNames::new(options);
     let mut looks: Vec<Result<Look, KafkaError>> = Vec::new();
     for it in streams {
@@ -111,7 +116,7 @@ fn probe_here(
     for (((it, topic), rule), look) in streams.iter().zip(&topics).zip(&rules).zip(looks) {
         let topic = topic.as_ref();
         let facts = Facts { topic, rule, config: configs.get(topic), broker: &broker };
-        items.extend(match look {
+        let mut found = match look {
             Ok(Look::Ready(found)) => facts.existing(found),
             Ok(Look::NotYet(reason)) => vec![not_ready(topic, reason)],
             Ok(Look::Missing) if rule.create => match creations.next() {
@@ -124,10 +129,66 @@ fn probe_here(
                 vec![failed(format!("topic {topic}"), &error)]
             }
             Err(error) => vec![failed(format!("topic {topic}"), &error)],
-        });
+        };
+        if it.is_optional {
+            let errors = found.iter_mut().filter(|item| item.outcome == ProbeOutcome::Error);
+            errors.for_each(|item| item.outcome = ProbeOutcome::Warning);
+        }
+        items.append(&mut found);
         items.extend(table_rules::judge(topic, &it.tables, rule, facts.is_compacted()));
     }
+    items.extend(rules_without_stream);
+    items.extend(delivery_item(options));
     Ok(items)
+}
+
+/// How changes would be delivered. `None`: the brokers gave no answer, and others say that already.
+fn delivery_item(options: &KafkaOptions) -> Option<ProbeItem> {
+    let Decision { mode, weaker } = match delivery::decide(options) {
+        Ok(Ok(decision)) => decision,
+        Ok(Err(_)) => return None,
+        Err(error) => return Some(failed("delivery", &error)),
+    };
+    let text = if mode.is_exactly_once() {
+        let topic = &options.delivery.cursor_topic;
+        format!("exactly once for read_committed consumers; the cursor is kept in topic {topic}")
+    } else {
+        "at least once".to_owned()
+    };
+    let item = ProbeItem::ok("delivery", text);
+    let Some(reason) = weaker else { return Some(item) };
+    let (code, next_step) = match mode.is_exactly_once() {
+        true => (UNVERIFIED, "let this user see the brokers' configuration, or ask who runs them"),
+        false => (AT_LEAST_ONCE, "mend that, or say `delivery = \"at_least_once\"`"),
+    };
+    Some(ProbeItem {
+        outcome: ProbeOutcome::Warning,
+        code,
+        text: format!("{}: {reason}", item.text),
+        next_step: next_step.to_owned(),
+        ..item
+    })
+}
+
+/// Rules that are about no stream that is known: a misspelt one leaves its topic as all others.
+fn idle_rules(options: &KafkaOptions, streams: &[ProbeStream]) -> Vec<ProbeItem> {
+    let own = own_streams(options);
+    let is_about = |rule: &StreamRule| {
+        let mut names = streams.iter().chain(&own).map(|it| it.stream.as_str());
+        names.any(|name| rule.streams.matches(name))
+            || rule.streams.matches(&dead_letter_stream(&options.pipeline))
+    };
+    // Where no stream is known there is nothing to compare with.
+    let idle = options.topics.rules.iter().filter(|rule| !streams.is_empty() && !is_about(rule));
+    idle.map(|rule| ProbeItem {
+        name: format!("topic rule {}", rule.streams.patterns()),
+        outcome: ProbeOutcome::Warning,
+        code: "KAFKA_RULE_MATCHES_NOTHING",
+        text: "no stream that is known matches it, so a topic that was meant is made as all others"
+            .to_owned(),
+        next_step: "correct `streams` under [[kafka.topic]], or remove the rule".to_owned(),
+    })
+    .collect()
 }
 
 /// The topics that are about no row.

@@ -16,8 +16,9 @@ const WINDOW: Duration = Duration::from_millis(1);
 const MUCH_BYTES: usize = 16 << 10;
 /// A read of this size is worth its wake-up as it is.
 const LARGE_READ_BYTES: usize = 64 << 10;
-/// Long enough for some dozens of changes, short enough to be lost in a network's own delay.
-const PAUSE: Duration = Duration::from_micros(200);
+/// Long enough for a hundred changes, short enough to be lost in a network's own delay. With 200 µs
+/// the gateway takes half as much again of CPU a change, and the server a tenth.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Measures what arrives, and pauses after a small read of a fast stream.
 #[derive(Debug)]
