@@ -131,7 +131,7 @@ pub(crate) async fn record(
         let paragraph = known_to(version, paragraph);
         client.batch_execute(&paragraph).await.with_context(|| paragraph.clone())?;
     }
-    let word = kafka.prefix("differential");
+    let word = kafka.prefix("diff");
     let mut follower = Follower::new(kafka, &word)?;
     let mut sides = Vec::new();
     for run in runs {
