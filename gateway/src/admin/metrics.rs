@@ -10,7 +10,7 @@ use offtake_change::BOUNDS_SECONDS;
 use offtake_sink_kafka::WaitReason;
 
 use super::kafka;
-use super::status::{HistogramView, Status};
+use super::status::{HistogramView, PluginView, Status};
 
 /// Renders the page in Prometheus's text format.
 pub fn render(status: &Status) -> String {
@@ -210,18 +210,26 @@ fn log(page: &mut Page, status: &Status) {
 }
 
 fn plugins(page: &mut Page, status: &Status) {
-    page.family("offtake_plugin_changes_total", "counter", "Changes handed to the plugin.");
-    for plugin in &status.plugins {
-        page.sample("offtake_plugin_changes_total", &[("plugin", &plugin.name)], plugin.changes);
-    }
-    page.family(
-        "offtake_plugin_nanoseconds_total",
-        "counter",
-        "Time in the plugin, copying included; divided by changes: nanoseconds a change.",
-    );
-    for plugin in &status.plugins {
-        let labels = [("plugin", plugin.name.as_str())];
-        page.sample("offtake_plugin_nanoseconds_total", &labels, plugin.nanoseconds);
+    type Figure = fn(&PluginView) -> u64;
+    let families: [(&str, &str, Figure); 4] = [
+        ("offtake_plugin_changes_total", "Changes handed to the plugin.", |it| it.changes),
+        (
+            "offtake_plugin_nanoseconds_total",
+            "Time in the plugin, copying included; divided by changes: nanoseconds a change.",
+            |it| it.nanoseconds,
+        ),
+        ("offtake_plugin_failed_total", "Changes that the plugin failed at.", |it| it.failed),
+        (
+            "offtake_plugin_restarts_total",
+            "Instances of the plugin that were replaced after a fault.",
+            |it| it.restarts,
+        ),
+    ];
+    for (name, help, figure) in families {
+        page.family(name, "counter", help);
+        for plugin in &status.plugins {
+            page.sample(name, &[("plugin", &plugin.name)], figure(plugin));
+        }
     }
 }
 

@@ -187,6 +187,10 @@ pub struct PluginView {
     pub changes: u64,
     /// Time spent in it.
     pub nanoseconds: u64,
+    /// Changes that it failed at.
+    pub failed: u64,
+    /// Instances that were replaced after a fault.
+    pub restarts: u64,
 }
 
 /// The Kafka sink.
@@ -436,6 +440,8 @@ fn plugin_view((name, digest, counters): &(String, String, Arc<PluginCounters>))
         digest: digest.clone(),
         changes: counters.changes.load(Ordering::Relaxed),
         nanoseconds: counters.nanoseconds.load(Ordering::Relaxed),
+        failed: counters.failed.load(Ordering::Relaxed),
+        restarts: counters.restarts.load(Ordering::Relaxed),
     }
 }
 
@@ -491,6 +497,8 @@ impl Status {
                 digest: String::new(),
                 changes: 1,
                 nanoseconds: 1,
+                failed: 0,
+                restarts: 0,
             }],
             kafka: Some(KafkaView {
                 state: "RUNNING".to_owned(),

@@ -32,7 +32,7 @@ pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
     let only = Config { plugins: vec![wanted.clone()], ..config.clone() };
     load_plugins(&only, None)?
         .pop()
-        .map(|(plugin, _)| plugin)
+        .map(|loaded| loaded.plugin)
         .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
 }
 

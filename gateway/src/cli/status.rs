@@ -119,6 +119,15 @@ fn readable(status: &Value, color: bool) -> String {
             count(&plugin["changes"], "change"),
             text(plugin, "digest"),
         );
+        let failed = plugin["failed"].as_u64().unwrap_or(0);
+        if failed > 0 {
+            let restarts = count(&plugin["restarts"], "time");
+            let _ = writeln!(
+                out,
+                "        failed at {}, restarted {restarts}",
+                count(&plugin["failed"], "change")
+            );
+        }
     }
     sinks(&mut out, status);
     out

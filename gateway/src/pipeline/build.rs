@@ -16,7 +16,8 @@ use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::chain::{PluginCounters, plugin_halt};
+use super::chain::{Configured, plugin_halt};
+use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
 use super::router::{Route, Router};
 use super::worker::log_halt;
@@ -31,8 +32,8 @@ pub struct Parts {
     pub source: SourceOptions,
     /// Routes.
     pub router: Router,
-    /// Plugins with their counters, in the order of the configuration.
-    pub plugins: Vec<(Plugin, Arc<PluginCounters>)>,
+    /// Plugins, in the order of the configuration.
+    pub plugins: Vec<Configured>,
     /// The log's writing end.
     pub writer: LogWriter,
     /// The log's shared handle.
@@ -67,7 +68,7 @@ impl Parts {
         let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
-        let digest = digest(config, plugins.iter().map(|(plugin, _)| plugin));
+        let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
         let (accepted_midway, halt) = match check_partial(&opened.recovered, &digest, accept_midway)
         {
             Ok(accepted) => (accepted, None),
@@ -251,10 +252,7 @@ pub fn router(config: &Config) -> Result<Router, Halt> {
 ///
 /// # Errors
 /// The first plugin that cannot be used.
-pub fn load_plugins(
-    config: &Config,
-    cache_dir: Option<PathBuf>,
-) -> Result<Vec<(Plugin, Arc<PluginCounters>)>, Halt> {
+pub fn load_plugins(config: &Config, cache_dir: Option<PathBuf>) -> Result<Vec<Configured>, Halt> {
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
@@ -262,10 +260,7 @@ pub fn load_plugins(
     config.plugins.iter().map(|plugin| load_plugin(&engine, plugin)).collect()
 }
 
-fn load_plugin(
-    engine: &Engine,
-    plugin: &offtake_config::Plugin,
-) -> Result<(Plugin, Arc<PluginCounters>), Halt> {
+fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Configured, Halt> {
     let component = match &plugin.wasm {
         PluginSource::Builtin(name) => offtake_transform::builtin(name)
             .ok_or_else(|| {
@@ -288,8 +283,10 @@ fn load_plugin(
         deadline: plugin.deadline.max(Duration::from_millis(1)),
         memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
         output_bytes: usize::try_from(plugin.output_bytes).unwrap_or(usize::MAX),
+        isolation: plugin.isolation,
         ..Limits::default()
     };
+    let policy = policy(plugin);
     let spec = PluginSpec {
         name: plugin.name.clone(),
         component,
@@ -297,7 +294,30 @@ fn load_plugin(
         limits,
     };
     let plugin = Plugin::load(engine, spec).map_err(|error| plugin_halt(&error))?;
-    Ok((plugin, Arc::new(PluginCounters::default())))
+    if policy.on_error == OnError::Pass && plugin.info().protects {
+        return Err(Halt::new(
+            "PLUGIN_PASS_REFUSED",
+            format!(
+                "plugin {:?} keeps something secret, and with `on_error = \"pass\"` a change that it \
+                 fails at would go on as it is",
+                plugin.name()
+            ),
+            "set `on_error` to \"halt\", \"dead_letter\" or \"drop\"",
+        ));
+    }
+    Ok(Configured { plugin, counters: Arc::default(), policy })
+}
+
+fn policy(plugin: &offtake_config::Plugin) -> FailurePolicy {
+    FailurePolicy {
+        on_error: match plugin.on_error {
+            offtake_config::OnError::Halt => OnError::Halt,
+            offtake_config::OnError::DeadLetter => OnError::DeadLetter,
+            offtake_config::OnError::Drop => OnError::Drop,
+            offtake_config::OnError::Pass => OnError::Pass,
+        },
+        breaker_percent: plugin.breaker_percent,
+    }
 }
 
 #[cfg(test)]

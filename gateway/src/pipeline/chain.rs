@@ -2,15 +2,16 @@
 //!
 //! A chain is a list of plugins; every one patches the batch in place, so the next sees what the
 //! one before left. Which plugin works on which table is the router's; limits and faults of a call
-//! are the `transform` crate's. Here a fault becomes a halt.
+//! are the `transform` crate's. Here a change that a plugin fails at becomes what its policy says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offtake_change::{Batch, TableSchema};
+use offtake_change::{Batch, Row, TableSchema};
 use offtake_proto::v1;
-use offtake_transform::{Fault, Instance, Plugin, PluginError};
+use offtake_transform::{FailedRow, Fault, Isolated, Plugin, PluginError};
 
+use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
 use super::protect::Guard;
 use super::router::Router;
@@ -22,14 +23,31 @@ pub struct PluginCounters {
     pub changes: AtomicU64,
     /// Nanoseconds spent, calls and copying together.
     pub nanoseconds: AtomicU64,
+    /// Changes that the plugin failed at.
+    pub failed: AtomicU64,
+    /// Instances that were replaced after a fault.
+    pub restarts: AtomicU64,
+}
+
+/// A plugin of the configuration.
+#[derive(Clone)]
+pub struct Configured {
+    /// The plugin.
+    pub plugin: Plugin,
+    /// What it counts.
+    pub counters: Arc<PluginCounters>,
+    /// What becomes of the changes that it fails at.
+    pub policy: FailurePolicy,
 }
 
 /// One plugin at work.
 struct Member {
-    instance: Instance,
+    instance: Isolated,
     guard: Guard,
     protects: bool,
     counters: Arc<PluginCounters>,
+    policy: FailurePolicy,
+    breaker: Breaker,
 }
 
 /// What plugins said to a definition of a table.
@@ -43,6 +61,8 @@ pub struct Checked {
 /// All plugins of a pipeline.
 pub struct Chain {
     members: Vec<Member>,
+    /// Rows of a call that a plugin failed at.
+    failed: Vec<FailedRow>,
 }
 
 impl Chain {
@@ -50,20 +70,19 @@ impl Chain {
     ///
     /// # Errors
     /// A plugin that cannot be instantiated.
-    pub fn new(
-        plugins: &[(Plugin, Arc<PluginCounters>)],
-        recorded: &[v1::PluginActivation],
-    ) -> Result<Chain, Halt> {
+    pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
         let mut members = Vec::with_capacity(plugins.len());
-        for (plugin, counters) in plugins {
+        for Configured { plugin, counters, policy } in plugins {
             members.push(Member {
-                instance: plugin.instance().map_err(|error| plugin_halt(&error))?,
+                instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
                 guard: guard(plugin, recorded),
                 protects: plugin.info().protects,
                 counters: Arc::clone(counters),
+                policy: *policy,
+                breaker: Breaker::default(),
             });
         }
-        Ok(Chain { members })
+        Ok(Chain { members, failed: Vec::new() })
     }
 
     /// Before the first change: plugins that protect find every column they name.
@@ -118,24 +137,90 @@ impl Chain {
         Ok(Checked { records, output })
     }
 
-    /// Runs plugins over rows of one schema, in order.
+    /// Runs plugins over rows of one schema, in order. A change that one fails at becomes what that
+    /// plugin's policy says: those that are to be dead letters are dropped, and added to `dead`.
     ///
     /// # Errors
-    /// The first fault. The batch is then partly patched and must not go on.
+    /// A fault that halts: by the policy, because too many changes failed, or because it is no
+    /// change's. The batch is then partly patched and must not go on.
     pub fn process(
         &mut self,
         plugins: &[usize],
         batch: &mut Batch,
         rows: &[u32],
+        dead: &mut Vec<DeadRow>,
     ) -> Result<(), Halt> {
+        let source =
+            rows.first().and_then(|&row| batch.rows.get(row as usize)).map(|row| row.schema);
+        let Some(source) = source else { return Ok(()) };
+        let originals = self.originals(plugins, batch, rows);
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
             let begin = std::time::Instant::now();
-            let outcome = member.instance.process(batch, rows);
+            let restarts = member.instance.restarts();
+            let outcome = member.instance.process(batch, rows, &mut self.failed);
             let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            member.counters.changes.fetch_add(rows.len() as u64, Ordering::Relaxed);
-            member.counters.nanoseconds.fetch_add(spent, Ordering::Relaxed);
+            let count = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
+            count(&member.counters.changes, rows.len() as u64);
+            count(&member.counters.nanoseconds, spent);
+            count(&member.counters.restarts, member.instance.restarts() - restarts);
+            count(&member.counters.failed, self.failed.len() as u64);
             outcome.map_err(|fault| fault_halt(&fault))?;
+            let known = dead.len();
+            member.settle(batch, rows.len(), &mut self.failed, dead)?;
+            for dead in &mut dead[known..] {
+                let at = rows.iter().position(|&row| row == dead.row);
+                let original = at.and_then(|at| originals.get(at)).copied();
+                dead.original = Row { schema: source, ..original.unwrap_or(dead.original) };
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows as they came from the source, where a plugin behind another one may make dead
+    /// letters of them.
+    fn originals(&self, plugins: &[usize], batch: &mut Batch, rows: &[u32]) -> Vec<Row> {
+        let later = plugins.iter().skip(1).filter_map(|&index| self.members.get(index));
+        if !later.clone().any(|member| member.policy.on_error == OnError::DeadLetter) {
+            return Vec::new();
+        }
+        let row = |&row: &u32| batch.rows.get(row as usize).copied();
+        let heads: Vec<Row> = rows.iter().filter_map(row).collect();
+        heads.iter().map(|head| batch.fork_row(head)).collect()
+    }
+}
+
+impl Member {
+    /// What becomes of the changes that the plugin failed at.
+    fn settle(
+        &mut self,
+        batch: &mut Batch,
+        seen: usize,
+        failed: &mut Vec<FailedRow>,
+        dead: &mut Vec<DeadRow>,
+    ) -> Result<(), Halt> {
+        failed.sort_by_key(|failed| failed.row);
+        let last = failed.last().map(|failed| &failed.fault);
+        let percent = self.policy.breaker_percent;
+        let counted = self.breaker.count(percent, seen, failed.len(), last);
+        if self.policy.on_error == OnError::Halt
+            && let Some(first) = failed.first()
+        {
+            return Err(fault_halt(&first.fault));
+        }
+        counted.map_err(|fault| fault_halt(&fault))?;
+        for FailedRow { row, fault } in failed.drain(..) {
+            tracing::debug!(code = fault.code(), cause = %fault, "a plugin failed at a change");
+            let Some(head) = batch.rows.get_mut(row as usize) else { continue };
+            if self.policy.on_error == OnError::Pass {
+                continue;
+            }
+            let original = *head;
+            head.dropped = true;
+            if self.policy.on_error == OnError::DeadLetter {
+                let digest = hexadecimal(&self.instance.plugin().digest());
+                dead.push(DeadRow { row, original, digest, fault });
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod build;
 mod chain;
 mod dead_letters;
 mod definitions;
+mod failure;
 mod halt;
 mod inbox;
 mod protect;

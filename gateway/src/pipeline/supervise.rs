@@ -11,11 +11,10 @@ use std::thread::JoinHandle;
 use offtake_change::{Histogram, Lsn};
 use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::{SourceError, SourceStatus};
-use offtake_transform::Plugin;
 use tokio::sync::watch;
 
 use super::build::{Parts, source_halt};
-use super::chain::{Chain, PluginCounters, hexadecimal};
+use super::chain::{Chain, Configured, PluginCounters, hexadecimal};
 use super::halt::Halt;
 use super::source;
 use super::state::{State, StateCell};
@@ -159,8 +158,8 @@ impl Running {
 }
 
 /// Name, digest and counters of plugins.
-fn named(plugins: &[(Plugin, Arc<PluginCounters>)]) -> Vec<(String, String, Arc<PluginCounters>)> {
-    let named = |(plugin, counters): &(Plugin, Arc<PluginCounters>)| {
+fn named(plugins: &[Configured]) -> Vec<(String, String, Arc<PluginCounters>)> {
+    let named = |Configured { plugin, counters, .. }: &Configured| {
         (plugin.name().to_owned(), hexadecimal(&plugin.digest()), Arc::clone(counters))
     };
     plugins.iter().map(named).collect()

@@ -24,10 +24,15 @@ use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 use super::chain::Chain;
 use super::dead_letters::DeadLetterDesk;
 use super::definitions::OutputVersions;
+use super::failure::DeadRow;
 use super::halt::Halt;
 use super::inbox::{Next, next};
-use super::router::{Router, Target};
+use super::router::Router;
 use super::state::{State, StateCell};
+
+mod plans;
+
+use plans::{TablePlan, TargetPlan, cut_before_schema};
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
 /// what a reader must take at once.
@@ -63,6 +68,8 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
+    /// Of the batch in hand, in the order of the rows.
+    dead: Vec<DeadRow>,
     /// Records of what plugins cover, by the address of the schema that brought it, in the order of
     /// the schemas. They enter the log with its first row: durable before the rows that come
     /// before it, they would make these look like a loss after a crash.
@@ -85,20 +92,6 @@ struct OpenTransaction {
     rows: u64,
     logged: u64,
     streams: Vec<v1::StreamCount>,
-}
-
-/// A table definition's way through the pipeline.
-struct TablePlan {
-    /// Held so that the address that names the plan is not used again.
-    _schema: Arc<TableSchema>,
-    targets: Vec<TargetPlan>,
-}
-
-#[derive(Clone)]
-struct TargetPlan {
-    stream: u32,
-    schema: u32,
-    plugins: Arc<[usize]>,
 }
 
 /// One change to be: a row of the batch on its way to one target.
@@ -154,6 +147,7 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
+            dead: Vec::new(),
             coverage: VecDeque::new(),
             started_unix_us: 0,
             digest,
@@ -277,24 +271,6 @@ impl Worker {
         refused.map_or(Ok(()), Err)
     }
 
-    /// The plans of a batch's schemas, up to the first that is refused. Schemas stand in the order
-    /// of their first row, so what comes before the refused one's can still be taken in.
-    fn plan_all(&mut self, batch: &Batch) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
-        let mut plans = Vec::with_capacity(batch.schemas.len());
-        for (index, schema) in batch.schemas.iter().enumerate() {
-            let first = batch.rows.iter().find(|row| row.schema as usize == index);
-            let transaction =
-                first.and_then(|row| batch.transactions.get(row.transaction as usize));
-            let precedes_start =
-                transaction.is_some_and(|it| it.commit_unix_us < self.started_unix_us);
-            match self.plan(schema, precedes_start) {
-                Ok(targets) => plans.push(targets),
-                Err(halt) => return (plans, Some(halt)),
-            }
-        }
-        (plans, None)
-    }
-
     /// One output a row and target. Where a table goes to several, every further one gets a copy
     /// of the row before any plugin touches it.
     fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) {
@@ -321,6 +297,7 @@ impl Worker {
     }
 
     fn run_plugins(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) -> Result<(), Halt> {
+        self.dead.clear();
         for (schema_index, targets) in plans.iter().enumerate() {
             for (target_index, target) in targets.iter().enumerate() {
                 if target.plugins.is_empty() {
@@ -335,7 +312,7 @@ impl Worker {
                     })
                     .map(|output| output.row)
                     .collect();
-                self.chain.process(&target.plugins, batch, &rows)?;
+                self.chain.process(&target.plugins, batch, &rows, &mut self.dead)?;
             }
         }
         Ok(())
@@ -370,7 +347,7 @@ impl Worker {
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
-                self.push(batch, plans, output);
+                self.push(batch, plans, output)?;
             }
             if self.writer.group_bytes() >= PIECE_BYTES {
                 self.submit()?;
@@ -380,15 +357,23 @@ impl Worker {
         if self.open.is_none() { self.submit() } else { Ok(()) }
     }
 
-    fn push(&mut self, batch: &Batch, plans: &[Vec<TargetPlan>], output: &Output) {
+    fn push(
+        &mut self,
+        batch: &Batch,
+        plans: &[Vec<TargetPlan>],
+        output: &Output,
+    ) -> Result<(), Halt> {
         let target = plans
             .get(output.schema_index as usize)
             .and_then(|targets| targets.get(output.target as usize));
         let (Some(target), Some(row)) = (target, batch.rows.get(output.row as usize)) else {
-            return;
+            return Ok(());
         };
-        if row.dropped || mutate("mutate.drop") {
-            return;
+        if row.dropped {
+            return self.push_dead(batch, target, output);
+        }
+        if mutate("mutate.drop") {
+            return Ok(());
         }
         let times = if mutate("mutate.double") { 2 } else { 1 };
         for _ in 0..times {
@@ -406,6 +391,24 @@ impl Worker {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes the dead letter of a row that a plugin failed at, if that is what became of it: in the
+    /// row's place, so that the position that passes the row is durable with it and not before.
+    fn push_dead(
+        &mut self,
+        batch: &Batch,
+        target: &TargetPlan,
+        output: &Output,
+    ) -> Result<(), Halt> {
+        let Some(dead) = self.dead.iter().find(|dead| dead.row == output.row) else {
+            return Ok(());
+        };
+        let Some(schema) = batch.schemas.get(dead.original.schema as usize) else { return Ok(()) };
+        let id = self.writer.register_schema(schema);
+        let stream = (&*target.name, target.stream);
+        self.letters.write_of_plugin(&mut self.writer, batch, dead, stream, (schema, id))
     }
 
     /// Adds what the source's definition of a row brought to the group that the row is in, at its
@@ -511,63 +514,6 @@ impl Worker {
         crash_point("pipeline.after_submit");
         Ok(())
     }
-
-    fn route(&self, schema: &TableSchema) -> Result<Vec<Target>, Halt> {
-        let targets = self.router.targets(schema);
-        if targets.is_empty() {
-            return Err(Halt::new(
-                "ROUTE_MISSING",
-                format!("table {} is captured but no route takes it", schema.qualified_name()),
-                "add a [[route]] whose tables match it, or exclude the table in [source]",
-            ));
-        }
-        Ok(targets)
-    }
-
-    /// A dead letter of a stream that nothing protects may hold the row.
-    fn tell_protection(&mut self, target: &Target) {
-        if !self.chain.protects(&target.plugins) {
-            self.letters.open(&target.stream);
-        }
-    }
-
-    fn plan(
-        &mut self,
-        schema: &Arc<TableSchema>,
-        precedes_start: bool,
-    ) -> Result<Vec<TargetPlan>, Halt> {
-        let key = Arc::as_ptr(schema).addr();
-        if let Some(plan) = self.plans.get(&key) {
-            return Ok(plan.targets.clone());
-        }
-        let targets = self.route(schema)?;
-        let mut plans = Vec::with_capacity(targets.len());
-        let mut records = Vec::new();
-        for target in targets {
-            self.tell_protection(&target);
-            let checked = self.chain.check_table(&target.plugins, schema, precedes_start)?;
-            records.extend(checked.records);
-            let output = self.versions.versioned(checked.output);
-            plans.push(TargetPlan {
-                stream: self.writer.register_stream(&target.stream),
-                schema: self.writer.register_schema(&output),
-                plugins: target.plugins.into(),
-            });
-        }
-        if !records.is_empty() {
-            self.coverage.push_back((key, records));
-        }
-        let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
-        Ok(self.plans.entry(key).or_insert(plan).targets.clone())
-    }
-}
-
-/// Takes out the first row of a schema and everything after it.
-fn cut_before_schema(batch: &mut Batch, schema: u32) {
-    let first = batch.rows.iter().position(|row| row.schema == schema);
-    let first = first.unwrap_or(batch.rows.len());
-    batch.rows.truncate(first);
-    batch.boundaries.retain(|boundary| boundary.rows_end as usize <= first);
 }
 
 fn is_settled(progress: &v1::SnapshotProgress) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use offtake_tests::kafka::Kafka;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,6 +17,8 @@ use crate::compare::Record;
 const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The last look has to succeed within this time.
+const REST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A consumer of all topics that have a word in their names.
 pub(crate) struct Follower {
@@ -50,8 +52,7 @@ impl Follower {
 
     /// Takes what is there, for at most the given time once nothing is.
     pub(crate) fn poll(&mut self, patience: Duration) -> Result<()> {
-        if self.looked.is_none_or(|looked| looked.elapsed() > LOOK_INTERVAL) {
-            self.look()?;
+        if self.looked.is_none_or(|looked| looked.elapsed() > LOOK_INTERVAL) && self.look()? {
             self.looked = Some(Instant::now());
         }
         while let Some(message) = self.consumer.poll(patience) {
@@ -80,12 +81,19 @@ impl Follower {
     /// Takes what is left at the end, of topics too that came after the last look for them: until
     /// nothing has come for the given time.
     pub(crate) fn poll_rest(&mut self, silence: Duration) -> Result<()> {
-        self.look()?;
+        let deadline = Instant::now() + REST_PATIENCE;
+        while !self.look()? {
+            ensure!(Instant::now() < deadline, "no broker tells of its topics");
+        }
         self.poll(silence)
     }
 
-    fn look(&mut self) -> Result<()> {
-        let metadata = self.consumer.fetch_metadata(None, REQUEST_TIMEOUT)?;
+    /// `false`: brokers that are busy did not answer in time.
+    fn look(&mut self) -> Result<bool> {
+        let metadata = match self.consumer.fetch_metadata(None, REQUEST_TIMEOUT) {
+            Err(error) if is_transient(&error) => return Ok(false),
+            metadata => metadata?,
+        };
         let mut new = TopicPartitionList::new();
         for topic in metadata.topics().iter().filter(|topic| topic.name().contains(&self.word)) {
             for partition in topic.partitions() {
@@ -98,7 +106,7 @@ impl Follower {
         if new.count() > 0 {
             self.consumer.incremental_assign(&new)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -4,7 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
-use crate::{kafka_keys, oauth_keys, registry_keys};
+use crate::{kafka_keys, oauth_keys, plugin_keys, registry_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,42 +316,6 @@ const KEYS: &[Key] = &[
         ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
     },
     Key {
-        range: "`builtin:NAME` or a path",
-        example: "\"builtin:mask\"",
-        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
-               a `.wasm` file.",
-        ..key("plugin", "wasm", Kind::Text)
-    },
-    Key {
-        default: Some("{}"),
-        example: "{ columns = [\"email\"], keep_last = 4 }",
-        text: "The plugin's own configuration; it receives it as JSON and says itself what is wrong \
-               with it. Dates become text. References are not replaced here, for plugins are given \
-               no secrets.",
-        ..key("plugin", "config", Kind::Free)
-    },
-    Key {
-        default: Some("\"100ms\""),
-        range: "1ms to 60s",
-        example: "\"250ms\"",
-        text: "CPU time that one call (up to 256 changes) may take.",
-        ..key("plugin", "deadline", Kind::Duration)
-    },
-    Key {
-        default: Some("\"64MiB\""),
-        range: "1MiB to 4GiB",
-        example: "\"128MiB\"",
-        text: "Memory of the plugin's instance.",
-        ..key("plugin", "memory", Kind::Size)
-    },
-    Key {
-        default: Some("\"8MiB\""),
-        range: "64KiB to 1GiB",
-        example: "\"32MiB\"",
-        text: "What one call may put out.",
-        ..key("plugin", "output", Kind::Size)
-    },
-    Key {
         range: "at least one pattern as in `source.tables`",
         example: "[\"public.customers\"]",
         text: "The tables that this route takes.",
@@ -578,7 +542,8 @@ const fn insecure(section: &'static str) -> Key {
 
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(kafka_keys::KEYS).chain(registry_keys::KEYS).chain(oauth_keys::KEYS)
+    let others = [plugin_keys::KEYS, kafka_keys::KEYS, registry_keys::KEYS, oauth_keys::KEYS];
+    KEYS.iter().chain(others.into_iter().flatten())
 }
 
 /// The keys of one table.

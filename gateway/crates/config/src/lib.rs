@@ -21,6 +21,7 @@ mod keys;
 mod model;
 mod oauth_keys;
 mod parse;
+mod plugin_keys;
 mod reader;
 mod redact;
 mod reference;
@@ -41,8 +42,8 @@ pub use kafka_model::{
     Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
 };
 pub use model::{
-    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig, OnHalt,
-    Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
+    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig,
+    OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
 pub use parse::{load, parse};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};

@@ -115,6 +115,25 @@ pub struct Plugin {
     pub memory_bytes: u64,
     /// What one call may put out, in bytes.
     pub output_bytes: u64,
+    /// CPU time that finding the changes may take at which a call failed.
+    pub isolation: Duration,
+    /// What becomes of a change that it fails at.
+    pub on_error: OnError,
+    /// Per cent of the changes that may fail; `None`: any number.
+    pub breaker_percent: Option<u8>,
+}
+
+/// What becomes of a change that a plugin fails at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The pipeline halts.
+    Halt,
+    /// It goes to the dead-letter stream.
+    DeadLetter,
+    /// It is left out.
+    Drop,
+    /// It goes on without the plugin.
+    Pass,
 }
 
 impl fmt::Debug for Plugin {

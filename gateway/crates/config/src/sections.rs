@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use crate::delivery;
 use crate::glob::Glob;
 use crate::model::{
-    Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnHalt, Plugin, PluginSource, PostgresSource,
+    Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnError, OnHalt, Plugin, PluginSource, PostgresSource,
     Snapshot, Source,
 };
 use crate::reader::{At, Section, kind_of};
@@ -264,6 +264,14 @@ pub(crate) fn plugins(top: &Section<'_, '_>) -> Vec<At<Plugin>> {
                 None,
             );
         }
+        if name.value == "kafka" {
+            top.context.error(
+                "CONFIG_BAD_NAME",
+                &name.span,
+                "`kafka` is the name under which the Kafka sink writes dead letters",
+                Some("give the plugin another name".to_owned()),
+            );
+        }
         let DeValue::Table(table) = value.get_ref() else {
             top.context.error(
                 "CONFIG_WRONG_TYPE",
@@ -290,7 +298,38 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         deadline: section.duration("deadline", ms(1)..=ms(60_000)).unwrap_or(ms(100)),
         memory_bytes: section.size("memory", MIB..=4 * GIB).unwrap_or(64 * MIB),
         output_bytes: section.size("output", 64 << 10..=GIB).unwrap_or(8 * MIB),
+        isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
+        on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
+        breaker_percent: breaker(section),
     }
+}
+
+const ON_ERROR: &[(&str, OnError)] = &[
+    ("halt", OnError::Halt),
+    ("dead_letter", OnError::DeadLetter),
+    ("drop", OnError::Drop),
+    ("pass", OnError::Pass),
+];
+
+/// Per cent of the changes that a plugin may fail at.
+const BREAKER_PERCENT: u8 = 10;
+
+fn breaker(section: &Section<'_, '_>) -> Option<u8> {
+    let Some(text) = section.text("breaker") else { return Some(BREAKER_PERCENT) };
+    if text.value == "off" {
+        return None;
+    }
+    let percent = text.value.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    let percent = percent.filter(|percent| (1..=100).contains(percent));
+    if percent.is_none() {
+        section.context.error(
+            "CONFIG_BAD_VALUE",
+            &text.span,
+            "`breaker` must be a percentage from 1% to 100%, or \"off\"",
+            Some("for example `breaker = \"5%\"`".to_owned()),
+        );
+    }
+    percent
 }
 
 fn plugin_source(section: &Section<'_, '_>, wasm: &At<String>) -> Option<PluginSource> {

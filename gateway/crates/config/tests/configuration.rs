@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use offtake_config::{
     Binary, Config, Debezium, Decimal, Diagnostics, Hstore, Interval, Kafka, MessageFormat,
-    MessageHeaders, NameAdjustment, OnHalt, Oversize, PluginSource, RegistryLogin, RouteFormat,
-    SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot, Source, SubjectNames,
-    TimePrecision, TopicRule, UnfitValues, UnknownTypes, configuration_reference, load, parse,
+    MessageHeaders, NameAdjustment, OnError, OnHalt, Oversize, PluginSource, RegistryLogin,
+    RouteFormat, SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot, Source,
+    SubjectNames, TimePrecision, TopicRule, UnfitValues, UnknownTypes, configuration_reference,
+    load, parse,
 };
 use proptest::prelude::*;
 
@@ -266,6 +267,28 @@ fn rules_for_topics_under_the_name_of_their_defaults_are_told_the_right_one() {
     let text = shop("[log]", "[[log]]");
     let refused = parse_text(&text).unwrap_err().to_string();
     assert!(refused.contains("write `[log]`, in single brackets"), "{refused}");
+}
+
+#[test]
+fn a_plugin_says_what_becomes_of_what_it_fails_at() {
+    let with = |keys: &str| shop("[plugin.mask_people]", &format!("[plugin.mask_people]\n{keys}"));
+    let plugin = |keys: &str| parse_text(&with(keys)).unwrap().plugins.remove(0);
+    let plain = plugin("");
+    assert_eq!((plain.on_error, plain.breaker_percent), (OnError::Halt, Some(10)));
+    assert_eq!(plain.isolation, Duration::from_secs(5));
+    let set = plugin("on_error = \"dead_letter\"\nbreaker = \"5%\"\nisolation = \"1s\"");
+    assert_eq!((set.on_error, set.breaker_percent), (OnError::DeadLetter, Some(5)));
+    assert_eq!(set.isolation, Duration::from_secs(1));
+    assert_eq!(plugin("breaker = \"off\"").breaker_percent, None);
+    for wrong in ["0%", "101%", "5", "five%"] {
+        assert_eq!(
+            codes(&with(&format!("breaker = \"{wrong}\""))),
+            ["CONFIG_BAD_VALUE"],
+            "{wrong}"
+        );
+    }
+    let kafka = SHOP.replace("mask_people", "kafka");
+    assert_eq!(codes(&kafka), ["CONFIG_BAD_NAME"]);
 }
 
 #[test]

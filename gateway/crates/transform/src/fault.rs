@@ -34,6 +34,10 @@ pub enum FaultCode {
     FeatureUnsupported,
     /// A plugin that protects does not cover a column that it promised to cover.
     Unprotected,
+    /// Finding the changes that a plugin fails at took longer than it may.
+    Isolation,
+    /// More changes failed in a plugin than may.
+    Breaker,
     /// The instance had a fault before and cannot be used again.
     Poisoned,
     /// The host could not do its part, for example start an instance.
@@ -54,8 +58,30 @@ impl FaultCode {
             FaultCode::Refused => "PLUGIN_REFUSED",
             FaultCode::FeatureUnsupported => "PLUGIN_FEATURE_UNSUPPORTED",
             FaultCode::Unprotected => "PLUGIN_UNPROTECTED",
+            FaultCode::Isolation => "PLUGIN_ISOLATION",
+            FaultCode::Breaker => "PLUGIN_BREAKER",
             FaultCode::Poisoned => "PLUGIN_POISONED",
             FaultCode::Host => "PLUGIN_HOST",
+        }
+    }
+
+    /// Whether it may be one change's doing, so that the others of the call can go on without it.
+    pub(crate) fn is_isolable(self) -> bool {
+        match self {
+            FaultCode::Trap
+            | FaultCode::Deadline
+            | FaultCode::Memory
+            | FaultCode::Output
+            | FaultCode::HostCalls
+            | FaultCode::MalformedVerdict
+            | FaultCode::RowFailure
+            | FaultCode::Refused => true,
+            FaultCode::FeatureUnsupported
+            | FaultCode::Unprotected
+            | FaultCode::Isolation
+            | FaultCode::Breaker
+            | FaultCode::Poisoned
+            | FaultCode::Host => false,
         }
     }
 
@@ -80,6 +106,10 @@ impl FaultCode {
             FaultCode::Unprotected => {
                 "compare the table's columns with the plugin's configuration and bring them in line"
             }
+            FaultCode::Isolation => {
+                "correct the plugin, which fails at many changes, or raise its `isolation`"
+            }
+            FaultCode::Breaker => "correct the plugin, or raise its `breaker`",
             FaultCode::Poisoned => "start a new instance of the plugin",
             FaultCode::Host => "see the message; if the machine is out of memory, give it more",
         }

@@ -38,6 +38,37 @@ pub struct Counters {
     pub faults: u64,
 }
 
+impl std::ops::Add for Counters {
+    type Output = Counters;
+
+    fn add(self, other: Counters) -> Counters {
+        Counters {
+            calls: self.calls + other.calls,
+            rows: self.rows + other.rows,
+            dropped: self.dropped + other.dropped,
+            nanoseconds: self.nanoseconds.saturating_add(other.nanoseconds),
+            faults: self.faults + other.faults,
+        }
+    }
+}
+
+/// A change that a plugin could not take, of a batch whose other changes it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Index into the batch's rows.
+    pub row: u32,
+    /// What happened.
+    pub fault: Fault,
+}
+
+/// A call that failed as a whole: nothing of it is applied, and nothing after it was tried.
+#[derive(Debug)]
+pub(crate) struct BrokenCall {
+    pub(crate) fault: Fault,
+    /// The rows of the call; none where the plugin failed at a table's definition.
+    pub(crate) rows: Vec<u32>,
+}
+
 /// A plugin that runs, owned by one thread.
 pub struct Instance {
     runner: Runner,
@@ -112,25 +143,51 @@ impl Instance {
         Ok(Arc::clone(&self.tables.entries[at].shaped.output))
     }
 
-    /// Runs the plugin over rows of a batch and applies what it answers. `rows` are indices into
-    /// the batch's rows in source order; rows that an earlier plugin dropped are left out, and so
-    /// are definitions. Neighbours of one schema share calls of at most [`CALL_ROWS`]. The rows
-    /// then have the schema that [`Instance::output_schema`] gives.
+    /// Runs the plugin over rows of a batch and applies what it answers, as
+    /// [`Isolated::process`](crate::Isolated::process) does, but for what a fault means.
     ///
     /// # Errors
     /// The first fault. The verdicts of earlier calls are applied, that of the failed one is not.
+    /// Where the plugin declared rows failed, the other rows of the call are done.
     pub fn process(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<(), Fault> {
+        let mut failed = Vec::new();
+        self.run(batch, rows, &mut failed).map_err(|broken| broken.fault)?;
+        failed.into_iter().next().map_or(Ok(()), |first| Err(first.fault))
+    }
+
+    /// The same, with the rows that the plugin declared failed in `failed`.
+    pub(crate) fn run(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), BrokenCall> {
         let begin = Instant::now();
-        let result = self.process_rows(batch, rows);
+        let declared = failed.len();
+        let result = self.process_rows(batch, rows, failed);
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.counters.nanoseconds = self.counters.nanoseconds.saturating_add(nanoseconds);
-        if result.is_err() {
-            self.counters.faults += 1;
-        }
+        let faults = failed.len() - declared + usize::from(result.is_err());
+        self.counters.faults += faults as u64;
         result
     }
 
-    fn process_rows(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<(), Fault> {
+    /// Gives a row the definition that it leaves with, and nothing else.
+    pub(crate) fn pass(&mut self, batch: &mut Batch, row: u32) {
+        let schema = batch.rows.get(row as usize).map(|row| row.schema);
+        let schema = schema.and_then(|schema| batch.schemas.get(schema as usize)).map(Arc::clone);
+        // A spent instance knows its tables still.
+        if let Some(table) = schema.and_then(|schema| self.tables.find(&schema)) {
+            self.put_out(batch, table, &[row]);
+        }
+    }
+
+    fn process_rows(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), BrokenCall> {
         let mut rest = rows;
         while let Some(&first) = rest.first() {
             let Some(schema_index) = batch.rows.get(first as usize).map(|row| row.schema) else {
@@ -151,9 +208,14 @@ impl Instance {
                 fault.lsn = fault.lsn.or_else(|| Some(batch.rows.get(first as usize)?.lsn));
                 fault
             };
-            let table = self.table(&schema).map_err(|fault| located(fault, batch))?;
+            let table = self
+                .table(&schema)
+                .map_err(|fault| BrokenCall { fault: located(fault, batch), rows: Vec::new() })?;
             if self.tables.entries[table].interest.subscribe {
-                self.process_run(batch, table, now)?;
+                self.process_run(batch, table, now, failed).inspect_err(|broken| {
+                    let done = now.iter().position(|row| Some(row) == broken.rows.first());
+                    self.put_out(batch, table, &now[..done.unwrap_or(now.len())]);
+                })?;
             }
             self.put_out(batch, table, now);
         }
@@ -161,7 +223,13 @@ impl Instance {
     }
 
     /// Rows of one schema, divided into calls by number and size.
-    fn process_run(&mut self, batch: &mut Batch, table: usize, rows: &[u32]) -> Result<(), Fault> {
+    fn process_run(
+        &mut self,
+        batch: &mut Batch,
+        table: usize,
+        rows: &[u32],
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), BrokenCall> {
         let measure = batch.size_bytes() > SMALL_BATCH_BYTES;
         let mut bytes = 0;
         self.call_rows.clear();
@@ -177,14 +245,14 @@ impl Instance {
             };
             let full = self.call_rows.len() == CALL_ROWS || bytes + size > CALL_BYTES;
             if full && !self.call_rows.is_empty() {
-                self.call(batch, table)?;
+                self.call(batch, table, failed)?;
                 self.call_rows.clear();
                 bytes = 0;
             }
             bytes += size;
             self.call_rows.push(index);
         }
-        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table) }
+        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table, failed) }
     }
 
     /// Gives rows the definition that they leave with.
@@ -202,19 +270,35 @@ impl Instance {
     }
 
     /// One call with the rows in `call_rows`, and its verdict.
-    fn call(&mut self, batch: &mut Batch, table: usize) -> Result<(), Fault> {
-        let entry = &self.tables.entries[table];
-        let outcome = self.try_call(batch, &entry.shaped.clone());
+    fn call(
+        &mut self,
+        batch: &mut Batch,
+        table: usize,
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), BrokenCall> {
+        let shaped = self.tables.entries[table].shaped.clone();
+        let name = || table_name(&shaped.input);
+        let declared = failed.len();
+        let outcome = self.try_call(batch, &shaped, failed);
         self.gathered.trim();
+        for FailedRow { row, fault } in &mut failed[declared..] {
+            fault.lsn = batch.rows.get(*row as usize).map(|row| row.lsn);
+            fault.table = Some(name());
+        }
         outcome.map_err(|mut fault| {
-            let row = fault.row.or_else(|| self.call_rows.first().copied());
-            fault.lsn = row.and_then(|row| batch.rows.get(row as usize)).map(|row| row.lsn);
-            fault.table = Some(table_name(&self.tables.entries[table].shaped.input));
-            fault
+            let first = self.call_rows.first();
+            fault.lsn = first.and_then(|&row| batch.rows.get(row as usize)).map(|row| row.lsn);
+            fault.table = Some(name());
+            BrokenCall { fault, rows: self.call_rows.clone() }
         })
     }
 
-    fn try_call(&mut self, batch: &mut Batch, shaped: &Shaped) -> Result<(), Fault> {
+    fn try_call(
+        &mut self,
+        batch: &mut Batch,
+        shaped: &Shaped,
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), Fault> {
         let table = self.table(&shaped.input)?;
         let entry = &self.tables.entries[table];
         self.gathered
@@ -229,18 +313,18 @@ impl Instance {
         let verdict =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
         let limit = self.runner.output_bytes();
-        match self.applier.apply(batch, &self.call_rows, shaped, &verdict, limit) {
-            Ok(dropped) => {
-                self.counters.dropped += dropped;
-                Ok(())
-            }
-            Err(Rejected::Verdict(code, message)) => Err(self.runner.poison(code, message)),
-            Err(Rejected::Row(row, failure)) => {
-                let mut fault = self.runner.declared(FaultCode::RowFailure, failure);
-                fault.row = Some(row);
-                Err(fault)
-            }
+        let dropped = self
+            .applier
+            .apply(batch, &self.call_rows, shaped, &verdict, limit)
+            .map_err(|Rejected(code, message)| self.runner.poison(code, message))?;
+        self.counters.dropped += dropped;
+        for failure in &verdict.failures {
+            let Some(&row) = self.call_rows.get(failure.row as usize) else { continue };
+            let mut fault = self.runner.declared(FaultCode::RowFailure, &failure.failure);
+            fault.row = Some(row);
+            failed.push(FailedRow { row, fault });
         }
+        Ok(())
     }
 
     /// Index of a table that the plugin knows; it is told first where it does not.

@@ -7,9 +7,9 @@
 //! asked for, calls it, checks the whole verdict and only then applies it to the batch in place.
 //!
 //! What a plugin does wrong ends as a [`Fault`]: the batch is as it was before that call, and the
-//! instance is spent. What follows from a fault (stop, skip, set aside) is the caller's matter. A
-//! plugin reaches nothing of the machine: no file, no network, no clock, no randomness. This crate
-//! alone knows wasmtime.
+//! instance is spent. [`Isolated`] finds the changes that it belongs to; what becomes of them
+//! (stop, skip, set aside) is the caller's matter. A plugin reaches nothing of the machine: no file,
+//! no network, no clock, no randomness. This crate alone knows wasmtime.
 
 mod bindings;
 mod builtin;
@@ -26,6 +26,7 @@ mod gather;
 mod host;
 mod instance;
 mod interest;
+mod isolated;
 mod limits;
 mod list_text;
 mod mac;
@@ -41,8 +42,9 @@ pub use engine::{Engine, EngineOptions};
 pub use error::PluginError;
 pub use fault::{Fault, FaultCode};
 pub use host::{CustomMetric, MetricKind};
-pub use instance::{Counters, Instance};
+pub use instance::{Counters, FailedRow, Instance};
 pub use interest::{ColumnLoss, Interest, column_loss};
+pub use isolated::Isolated;
 pub use limits::Limits;
 pub use plugin::{Info, Plugin, PluginSpec};
 pub use shape::Shape;

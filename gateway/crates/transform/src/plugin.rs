@@ -97,6 +97,15 @@ impl Plugin {
         &self.loaded.name
     }
 
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.loaded.name)
+    }
+
+    /// What each of its instances may take.
+    pub fn limits(&self) -> &Limits {
+        &self.loaded.limits
+    }
+
     /// SHA-256 of the component.
     pub fn digest(&self) -> [u8; 32] {
         self.loaded.digest

@@ -17,46 +17,46 @@ const ROW_HEADERS: usize = 64;
 /// Longest name of a header, in bytes.
 const HEADER_NAME_BYTES: usize = 255;
 
-/// Why a verdict was not applied.
-pub(crate) enum Rejected<'v> {
-    /// It makes no sense, or asks for what there is not.
-    Verdict(FaultCode, String),
-    /// It declares a row failed. The row is an index into the batch's rows.
-    Row(u32, &'v wit::Failure),
-}
+/// Why a verdict was not applied: it makes no sense, or asks for what there is not.
+#[derive(Debug)]
+pub(crate) struct Rejected(pub(crate) FaultCode, pub(crate) String);
 
-fn malformed<'v>(message: impl Into<String>) -> Rejected<'v> {
-    Rejected::Verdict(FaultCode::MalformedVerdict, message.into())
+fn malformed(message: impl Into<String>) -> Rejected {
+    Rejected(FaultCode::MalformedVerdict, message.into())
 }
 
 /// Applies verdicts; keeps its buffers from one to the next.
 #[derive(Default)]
 pub(crate) struct Applier {
     staged: Vec<Staged>,
+    /// Rows that the verdict declares failed, as indices into the batch's rows.
+    failed: Vec<u32>,
 }
 
 impl Applier {
     /// Applies a verdict on `rows` (indices into the batch's rows) and gives the number of rows
-    /// dropped.
-    pub(crate) fn apply<'v>(
+    /// dropped. Rows that it declares failed are left as they are.
+    pub(crate) fn apply(
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
         shaped: &Shaped,
-        verdict: &'v wit::Verdict,
+        verdict: &wit::Verdict,
         output_bytes: usize,
-    ) -> Result<u64, Rejected<'v>> {
+    ) -> Result<u64, Rejected> {
         refuse_unsupported(verdict)?;
         let target = |row: u32| {
             rows.get(row as usize)
                 .copied()
                 .ok_or_else(|| malformed(format!("it names row {row} of {}", rows.len())))
         };
+        self.failed.clear();
         for failure in &verdict.failures {
-            target(failure.row)?;
-        }
-        if let Some(failure) = verdict.failures.iter().min_by_key(|failure| failure.row) {
-            return Err(Rejected::Row(target(failure.row)?, &failure.failure));
+            let row = target(failure.row)?;
+            if self.failed.contains(&row) {
+                return Err(malformed(format!("it declares row {} failed twice", failure.row)));
+            }
+            self.failed.push(row);
         }
         for &row in &verdict.drop {
             target(row)?;
@@ -87,7 +87,8 @@ impl Applier {
         verdict: &wit::Verdict,
     ) -> u64 {
         let mut dropped = 0;
-        let target = |row: u32| rows.get(row as usize).copied();
+        let failed = &self.failed;
+        let target = |row: u32| rows.get(row as usize).copied().filter(|row| !failed.contains(row));
         for row in verdict.drop.iter().filter_map(|&row| target(row)) {
             if let Some(head) = batch.rows.get_mut(row as usize)
                 && !head.dropped
@@ -97,7 +98,7 @@ impl Applier {
             }
         }
         for value in self.staged.drain(..) {
-            if !batch.rows[value.row as usize].dropped {
+            if !batch.rows[value.row as usize].dropped && !failed.contains(&value.row) {
                 batch.set(value.image, value.ordinal as usize, value.cell);
             }
         }
@@ -107,14 +108,14 @@ impl Applier {
             }
         }
         for route in &verdict.routes {
-            apply_headers(batch, rows, route);
-            apply_partitions(batch, rows, route);
+            apply_headers(batch, rows, failed, route);
+            apply_partitions(batch, rows, failed, route);
         }
         dropped
     }
 }
 
-fn refuse_unsupported<'v>(verdict: &wit::Verdict) -> Result<(), Rejected<'v>> {
+fn refuse_unsupported(verdict: &wit::Verdict) -> Result<(), Rejected> {
     let feature = if verdict.routes.iter().any(|route| route.stream.is_some()) {
         "a stream of its own"
     } else if !verdict.emit.is_empty() {
@@ -125,17 +126,13 @@ fn refuse_unsupported<'v>(verdict: &wit::Verdict) -> Result<(), Rejected<'v>> {
         return Ok(());
     };
     let message = format!("it asks for {feature}, which this release does not offer yet");
-    Err(Rejected::Verdict(FaultCode::FeatureUnsupported, message))
+    Err(Rejected(FaultCode::FeatureUnsupported, message))
 }
 
 /// Checks that there are as many partitions as rows, or one for all, and the headers that are
 /// added: one header may be meant for every row, so their total is bounded apart from the size of
 /// the verdict.
-fn check_routes<'v>(
-    routes: &[wit::Route],
-    rows: usize,
-    output_bytes: usize,
-) -> Result<(), Rejected<'v>> {
+fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Result<(), Rejected> {
     let mut total = 0_usize;
     for route in routes {
         let count = target_count(&route.rows, rows).map_err(malformed)?;
@@ -159,17 +156,20 @@ fn check_routes<'v>(
     }
     if total > output_bytes {
         let message = format!("its headers take {total} bytes over all rows, more than it may");
-        return Err(Rejected::Verdict(FaultCode::Output, message));
+        return Err(Rejected(FaultCode::Output, message));
     }
     Ok(())
 }
 
 /// Sets the partitions that were chosen: one for all rows, or one a row.
-fn apply_partitions(batch: &mut Batch, rows: &[u32], route: &wit::Route) {
+fn apply_partitions(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
     if route.partitions.is_empty() {
         return;
     }
     for (at, index) in targets(rows, route).enumerate() {
+        if failed.contains(&(index as u32)) {
+            continue;
+        }
         let chosen = route.partitions.get(at).or(route.partitions.first());
         if let Some(&partition) = chosen {
             batch.set_partition(index, partition);
@@ -186,11 +186,11 @@ fn targets<'r>(rows: &'r [u32], route: &'r wit::Route) -> impl Iterator<Item = u
 
 /// Removes and adds headers. An added header takes the place of one of the same name, and beyond
 /// [`ROW_HEADERS`] the oldest of a row give way.
-fn apply_headers(batch: &mut Batch, rows: &[u32], route: &wit::Route) {
+fn apply_headers(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
     if route.add_headers.is_empty() && route.remove_headers.is_empty() {
         return;
     }
-    for index in targets(rows, route) {
+    for index in targets(rows, route).filter(|&index| !failed.contains(&(index as u32))) {
         let replaced = |name: &[u8]| {
             route.remove_headers.iter().any(|removed| removed.as_bytes() == name)
                 || route.add_headers.iter().any(|added| added.name.as_bytes() == name)

@@ -6,7 +6,8 @@ use offtake_change::{Column, Image, Kind, ReplicaIdentity, Row};
 use offtake_log::{Log, LogOptions, Selection};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
-use super::super::chain::PluginCounters;
+use super::super::chain::Configured;
+use super::super::failure::{FailurePolicy, OnError};
 use super::super::router::Route;
 use super::*;
 
@@ -30,6 +31,10 @@ const REKEY: &[u8] = include_bytes!("../../../../plugins/dist/rekey.wasm");
 /// A worker with a plugin that covers `email`, on a log of its own. `rekeyed`: behind one that makes
 /// `id` the key.
 fn worker(options: LogOptions, rekeyed: bool) -> (Worker, Log) {
+    worker_with(options, rekeyed, FailurePolicy::default())
+}
+
+fn worker_with(options: LogOptions, rekeyed: bool, policy: FailurePolicy) -> (Worker, Log) {
     let opened = offtake_log::open(options).unwrap();
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
     let mask = offtake_transform::builtin("mask").unwrap();
@@ -42,9 +47,10 @@ fn worker(options: LogOptions, rekeyed: bool) -> (Worker, Log) {
             name: name.into(),
             component: component.to_vec(),
             config_json: config.into(),
-            limits: Limits::default(),
+            limits: Limits { output_bytes: 64 << 10, ..Limits::default() },
         };
-        (Plugin::load(&engine, spec).unwrap(), Arc::new(PluginCounters::default()))
+        let plugin = Plugin::load(&engine, spec).unwrap();
+        Configured { plugin, counters: Arc::default(), policy }
     });
     let route = Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
@@ -187,4 +193,60 @@ fn definitions_in_the_log(rekeyed: bool) -> Vec<v1::Schema> {
     assert_eq!(with_coverage, 1);
     definitions.dedup();
     definitions.iter().map(|&id| v1::Schema::clone(&log.schema(id).unwrap())).collect()
+}
+
+/// A row in the log: its stream, and the bytes of its run.
+type Logged = (String, Vec<u8>);
+
+/// Takes in a transaction of three rows of which the plugin cannot cover the second, for it is larger
+/// than what it may put out, and gives what is in the log: streams and rows of its groups.
+fn after_a_failure(on_error: OnError) -> Result<Vec<Vec<Logged>>, Halt> {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = FailurePolicy { on_error, breaker_percent: None };
+    let (mut worker, log) = worker_with(LogOptions::new(folder.path()), true, policy);
+    let people = table(&["id", "email"]);
+    worker.take_event(started(&[Arc::clone(&people)])).unwrap();
+    let mut batch = Batch::new();
+    batch.push_transaction(Transaction { id: "7".into(), commit: Lsn(9), ..Default::default() });
+    for text in ["first".to_owned(), "x".repeat(100 << 10), "last".to_owned()] {
+        add_rows(&mut batch, &people, 1, &text);
+    }
+    batch.boundaries.push(Boundary { rows_end: 3, transaction: 0, end: Lsn(10), source_rows: 3 });
+    worker.take_event(SourceEvent::Batch(batch))?;
+    worker.writer.flush().unwrap();
+    let names = log.streams();
+    let mut reader = log.reader(0, Selection::all()).unwrap();
+    let mut groups = Vec::new();
+    while let Some(group) = reader.next_group().unwrap() {
+        let rows = group.runs.iter().flat_map(|run| {
+            let stream = names.iter().find(|stream| stream.id == run.stream).unwrap();
+            run.changes()
+                .map(|change| (stream.name.clone(), change.unwrap().sequence, run.bytes.to_vec()))
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|(_, sequence, _)| *sequence);
+        groups.push(rows.into_iter().map(|(stream, _, bytes)| (stream, bytes)).collect());
+    }
+    groups.retain(|rows: &Vec<_>| !rows.is_empty());
+    Ok(groups)
+}
+
+#[test]
+fn a_change_that_a_plugin_fails_at_becomes_what_its_policy_says() {
+    let streams = |groups: &[Vec<Logged>]| -> Vec<Vec<String>> {
+        let names = |rows: &Vec<Logged>| rows.iter().map(|row| row.0.clone()).collect();
+        groups.iter().map(names).collect()
+    };
+    let halt = after_a_failure(OnError::Halt).unwrap_err();
+    assert_eq!(halt.code, "PLUGIN_OUTPUT");
+    let (people, letters) = ("shop.public.people", "shop.dead_letters");
+    let dropped = after_a_failure(OnError::Drop).unwrap();
+    assert_eq!(streams(&dropped), [[people, people]]);
+    let dead = after_a_failure(OnError::DeadLetter).unwrap();
+    assert_eq!(streams(&dead), [[people, letters, people]], "in its place and in one group");
+    let letter = String::from_utf8_lossy(&dead[0][1].1).into_owned();
+    for told in ["mask", "PLUGIN_OUTPUT", "0/2"] {
+        assert!(letter.contains(told), "{told}");
+    }
+    assert!(!letter.contains("xxx"), "nothing of a row that a plugin protects");
 }

@@ -5,6 +5,7 @@
 mod batches;
 mod bundled;
 mod faults;
+mod isolation;
 mod loading;
 mod secrets;
 mod shapes;

@@ -331,6 +331,7 @@ pub(crate) fn spec(component: Vec<u8>) -> PluginSpec {
             output_bytes: 4 << 20,
             host_calls: 100,
             log_lines_per_second: 10,
+            isolation: Duration::from_secs(5),
         },
     }
 }

@@ -1,0 +1,68 @@
+//! The keys of `[plugin.NAME]`, documented; see [`crate::keys`].
+
+use crate::keys::{Key, Kind, key};
+
+/// The keys, in the order of the page.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        range: "`builtin:NAME` or a path",
+        example: "\"builtin:mask\"",
+        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
+               a `.wasm` file.",
+        ..key("plugin", "wasm", Kind::Text)
+    },
+    Key {
+        default: Some("{}"),
+        example: "{ columns = [\"email\"], keep_last = 4 }",
+        text: "The plugin's own configuration; it receives it as JSON and says itself what is wrong \
+               with it. Dates become text. References are not replaced here, for plugins are given \
+               no secrets.",
+        ..key("plugin", "config", Kind::Free)
+    },
+    Key {
+        default: Some("\"100ms\""),
+        range: "1ms to 60s",
+        example: "\"250ms\"",
+        text: "CPU time that one call (up to 256 changes) may take.",
+        ..key("plugin", "deadline", Kind::Duration)
+    },
+    Key {
+        default: Some("\"64MiB\""),
+        range: "1MiB to 4GiB",
+        example: "\"128MiB\"",
+        text: "Memory of the plugin's instance.",
+        ..key("plugin", "memory", Kind::Size)
+    },
+    Key {
+        default: Some("\"8MiB\""),
+        range: "64KiB to 1GiB",
+        example: "\"32MiB\"",
+        text: "What one call may put out.",
+        ..key("plugin", "output", Kind::Size)
+    },
+    Key {
+        default: Some("\"halt\""),
+        example: "\"dead_letter\"",
+        text: "What becomes of a change that the plugin fails at: the pipeline halts before it; it \
+               goes to the stream `NAME.dead_letters` instead of its own; it is left out; or it goes \
+               on as if the plugin had not been there, which is refused for a plugin that keeps \
+               something secret. All other changes go on, in order.",
+        ..key("plugin", "on_error", Kind::Choice(&["halt", "dead_letter", "drop", "pass"]))
+    },
+    Key {
+        default: Some("\"10%\""),
+        range: "1% to 100%, or `off`",
+        example: "\"5%\"",
+        text: "The share of changes, of the last 10,000 or so, above which the pipeline halts whatever \
+               `on_error` says; 20 failures are allowed in any case.",
+        ..key("plugin", "breaker", Kind::Text)
+    },
+    Key {
+        default: Some("\"5s\""),
+        range: "10ms to 10min",
+        example: "\"2s\"",
+        text: "CPU time that finding the guilty changes of one failed call may take, before the \
+               pipeline halts.",
+        ..key("plugin", "isolation", Kind::Duration)
+    },
+];

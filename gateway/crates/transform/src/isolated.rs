@@ -1,0 +1,204 @@
+//! Keeping a fault to the changes that it belongs to.
+//!
+//! A call that failed is made once more on a fresh instance, for what an instance remembers may be
+//! what is wrong with it: memory that it never gave back, for example. A call that fails there too
+//! is divided into halves, until every change that fails stands alone; all others are processed, in
+//! order. Finding them has a limit of its own, so that a plugin that fails at everything costs no
+//! more than that. What becomes of a change that failed is not decided here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offtake_change::{Batch, TableSchema};
+
+use crate::clock::thread_cpu;
+use crate::instance::BrokenCall;
+use crate::{Counters, FailedRow, Fault, FaultCode, Instance, Interest, Plugin, PluginError};
+
+/// A plugin at work whose faults are isolated; owned by one thread.
+pub struct Isolated {
+    plugin: Plugin,
+    instance: Instance,
+    /// What the instances before did.
+    past: Counters,
+    restarts: u64,
+}
+
+impl fmt::Debug for Isolated {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Isolated").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+/// What one isolation may still take.
+struct Budget {
+    began: Duration,
+    limit: Duration,
+}
+
+impl Isolated {
+    /// Starts a first instance.
+    ///
+    /// # Errors
+    /// As [`Plugin::instance`].
+    pub fn new(plugin: &Plugin) -> Result<Isolated, PluginError> {
+        Ok(Isolated {
+            plugin: plugin.clone(),
+            instance: plugin.instance()?,
+            past: Counters::default(),
+            restarts: 0,
+        })
+    }
+
+    /// The plugin.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// What all instances have done so far.
+    pub fn counters(&self) -> Counters {
+        self.past + self.instance.counters()
+    }
+
+    /// Instances that were replaced after a fault.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// See [`Instance::on_schema`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn on_schema(&mut self, schema: &Arc<TableSchema>) -> Result<Interest, Fault> {
+        self.instance.on_schema(schema)
+    }
+
+    /// See [`Instance::output_schema`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn output_schema(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TableSchema>, Fault> {
+        self.instance.output_schema(schema)
+    }
+
+    /// Runs the plugin over rows of a batch and applies what it answers. `rows` are indices into
+    /// the batch's rows in source order; rows that an earlier plugin dropped are left out, and so
+    /// are definitions. Neighbours of one schema share calls of at most
+    /// [`CALL_ROWS`](crate::CALL_ROWS). The rows then have the schema that
+    /// [`Isolated::output_schema`] gives.
+    ///
+    /// Rows that the plugin failed at are added to `failed`, each with its own fault, and have
+    /// nothing of what the plugin said of them. They are in the order in which they were found.
+    ///
+    /// # Errors
+    /// A fault that is no change's: a table's definition that the plugin cannot take, a part of the
+    /// contract that this release does not offer, a fresh instance that cannot be started, an
+    /// isolation that takes too long. The batch is then partly processed and must not go on.
+    pub fn process(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), Fault> {
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let Err(broken) = self.instance.run(batch, rest, failed) else { return Ok(()) };
+            let last = broken.rows.last().copied();
+            let budget = Budget { began: thread_cpu(), limit: self.plugin.limits().isolation };
+            self.again(batch, broken, &budget, failed)?;
+            if self.instance.is_poisoned() {
+                self.renew()?;
+            }
+            let done = rest.iter().position(|row| Some(*row) == last);
+            rest = done.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// A call once more, unless the plugin says that this is of no use.
+    fn again(
+        &mut self,
+        batch: &mut Batch,
+        broken: BrokenCall,
+        budget: &Budget,
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), Fault> {
+        let BrokenCall { fault, rows } = isolable(broken)?;
+        if fault.permanent {
+            return self.divide(batch, BrokenCall { fault, rows }, budget, failed);
+        }
+        self.renew()?;
+        match self.instance.run(batch, &rows, failed) {
+            Ok(()) => Ok(()),
+            Err(broken) => self.divide(batch, isolable(broken)?, budget, failed),
+        }
+    }
+
+    /// The halves of a call that failed.
+    fn divide(
+        &mut self,
+        batch: &mut Batch,
+        broken: BrokenCall,
+        budget: &Budget,
+        failed: &mut Vec<FailedRow>,
+    ) -> Result<(), Fault> {
+        let BrokenCall { mut fault, rows } = broken;
+        if let [row] = *rows {
+            fault.row = Some(row);
+            failed.push(FailedRow { row, fault });
+            self.instance.pass(batch, row);
+            return Ok(());
+        }
+        let (first, second) = rows.split_at(rows.len() / 2);
+        for half in [first, second] {
+            if budget.is_spent() {
+                return Err(budget.fault(&fault));
+            }
+            if self.instance.is_poisoned() {
+                self.renew()?;
+            }
+            if let Err(broken) = self.instance.run(batch, half, failed) {
+                self.divide(batch, isolable(broken)?, budget, failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A fresh instance in place of one that may not be as it was.
+    fn renew(&mut self) -> Result<(), Fault> {
+        let fresh = self.plugin.instance().map_err(|error| match error {
+            PluginError::Fault(fault) => fault,
+            error => Fault::new(FaultCode::Host, &self.plugin.shared_name(), error.to_string()),
+        })?;
+        self.past = self.counters();
+        self.instance = fresh;
+        self.restarts += 1;
+        Ok(())
+    }
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        thread_cpu().saturating_sub(self.began) >= self.limit
+    }
+
+    fn fault(&self, last: &Fault) -> Fault {
+        let message = format!(
+            "finding the changes that it fails at took more than {} ms of CPU time; the last \
+             failure was {}: {}",
+            self.limit.as_millis(),
+            last.code,
+            last.message
+        );
+        Fault { code: FaultCode::Isolation, message, permanent: true, ..last.clone() }
+    }
+}
+
+/// A call's failure if it may be the doing of one of its changes.
+fn isolable(broken: BrokenCall) -> Result<BrokenCall, Fault> {
+    if broken.rows.is_empty() || !broken.fault.code.is_isolable() {
+        return Err(broken.fault);
+    }
+    Ok(broken)
+}

@@ -1,0 +1,104 @@
+//! The way of a table's definition through the pipeline: its routes, what the plugins make of it, and
+//! the ids that the log gives. Made when a definition is first seen, and kept.
+
+use std::sync::Arc;
+
+use offtake_change::{Batch, TableSchema};
+
+use super::super::halt::Halt;
+use super::super::router::Target;
+use super::Worker;
+
+/// A table definition's way through the pipeline.
+pub(super) struct TablePlan {
+    /// Held so that the address that names the plan is not used again.
+    _schema: Arc<TableSchema>,
+    targets: Vec<TargetPlan>,
+}
+
+#[derive(Clone)]
+pub(super) struct TargetPlan {
+    /// The stream's name and its id in the log.
+    pub(super) name: Arc<str>,
+    pub(super) stream: u32,
+    pub(super) schema: u32,
+    pub(super) plugins: Arc<[usize]>,
+}
+
+impl Worker {
+    /// The plans of a batch's schemas, up to the first that is refused. Schemas stand in the order
+    /// of their first row, so what comes before the refused one's can still be taken in.
+    pub(super) fn plan_all(&mut self, batch: &Batch) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
+        let mut plans = Vec::with_capacity(batch.schemas.len());
+        for (index, schema) in batch.schemas.iter().enumerate() {
+            let first = batch.rows.iter().find(|row| row.schema as usize == index);
+            let transaction =
+                first.and_then(|row| batch.transactions.get(row.transaction as usize));
+            let precedes_start =
+                transaction.is_some_and(|it| it.commit_unix_us < self.started_unix_us);
+            match self.plan(schema, precedes_start) {
+                Ok(targets) => plans.push(targets),
+                Err(halt) => return (plans, Some(halt)),
+            }
+        }
+        (plans, None)
+    }
+
+    pub(super) fn route(&self, schema: &TableSchema) -> Result<Vec<Target>, Halt> {
+        let targets = self.router.targets(schema);
+        if targets.is_empty() {
+            return Err(Halt::new(
+                "ROUTE_MISSING",
+                format!("table {} is captured but no route takes it", schema.qualified_name()),
+                "add a [[route]] whose tables match it, or exclude the table in [source]",
+            ));
+        }
+        Ok(targets)
+    }
+
+    /// A dead letter of a stream that nothing protects may hold the row.
+    pub(super) fn tell_protection(&mut self, target: &Target) {
+        if !self.chain.protects(&target.plugins) {
+            self.letters.open(&target.stream);
+        }
+    }
+
+    fn plan(
+        &mut self,
+        schema: &Arc<TableSchema>,
+        precedes_start: bool,
+    ) -> Result<Vec<TargetPlan>, Halt> {
+        let key = Arc::as_ptr(schema).addr();
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(plan.targets.clone());
+        }
+        let targets = self.route(schema)?;
+        let mut plans = Vec::with_capacity(targets.len());
+        let mut records = Vec::new();
+        for target in targets {
+            self.tell_protection(&target);
+            let checked = self.chain.check_table(&target.plugins, schema, precedes_start)?;
+            records.extend(checked.records);
+            let output = self.versions.versioned(checked.output);
+            plans.push(TargetPlan {
+                stream: self.writer.register_stream(&target.stream),
+                name: target.stream.into(),
+                schema: self.writer.register_schema(&output),
+                plugins: target.plugins.into(),
+            });
+        }
+        if !records.is_empty() {
+            self.coverage.push_back((key, records));
+        }
+        let plan = TablePlan { _schema: Arc::clone(schema), targets: plans };
+        Ok(self.plans.entry(key).or_insert(plan).targets.clone())
+    }
+}
+
+/// Takes out the first row of a schema and everything after it.
+pub(super) fn cut_before_schema(batch: &mut Batch, schema: u32) {
+    let first = batch.rows.iter().position(|row| row.schema == schema);
+    let first = first.unwrap_or(batch.rows.len());
+    batch.rows.truncate(first);
+    batch.boundaries.retain(|boundary| boundary.rows_end as usize <= first);
+}
