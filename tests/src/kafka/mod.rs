@@ -71,7 +71,7 @@ impl Kafka {
             replication: 1,
             properties: properties.to_owned(),
             format: vec!["--standalone".to_owned()],
-            heap: "256m",
+            heap: "512m",
         };
         let node = Node::format(&plan, folder.path().to_path_buf())?;
         node.launch()?;
