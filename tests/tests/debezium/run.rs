@@ -161,6 +161,11 @@ pub(crate) async fn record(
         wait(&mut sides, &mut follower, &mut recorder, number, name)?;
     }
     drop(recorder);
+    // A gateway that runs writes its heartbeats for ever: there would be no silence to wait for.
+    for side in &mut sides {
+        let status = side.gateway.stop(PATIENCE)?;
+        ensure!(status.success(), "{}: {}", side.run.name(), side.gateway.output());
+    }
     follower.poll_rest(SILENCE)?;
     let mut outcomes: Vec<Outcome> =
         sides.into_iter().map(|side| side.outcome(&follower)).collect();
