@@ -20,7 +20,7 @@ pub(crate) struct Allowed {
 }
 
 /// The run with Offtake's own defaults, which leave nothing out.
-const PLAIN: &[&str] = &["plain", "plain_schemas"];
+const PLAIN: &[&str] = &["plain"];
 
 /// The runs with a key of other columns than the table's own.
 const TRANSACTIONS: &[&str] = &["transactions", "transactions_schemas"];

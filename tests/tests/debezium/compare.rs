@@ -68,18 +68,26 @@ pub(crate) fn differences(debezium: &Topics, offtake: &Topics) -> Vec<Difference
 /// The topic that tells where transactions begin and end, its prefix taken off.
 pub(crate) const TRANSACTIONS: &str = "transaction";
 
-/// Takes out the records of transactions of which Debezium tells that nothing is in them.
-pub(crate) fn without_empty_transactions(records: &mut Vec<Record>) {
+/// Takes out the records of transactions of which Debezium tells that nothing is in them and Offtake
+/// tells nothing.
+pub(crate) fn remove_empty_transactions(theirs: &mut Vec<Record>, ours: &[Record]) {
     fn of<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
         let value = record.value.as_deref()?;
         at(value, &["payload", name]).or_else(|| at(value, &[name]))
     }
-    let empty: BTreeSet<String> = records
+    // A position follows the number of the transaction, at its begin another one than at its end.
+    fn transaction(record: &Record) -> Option<&str> {
+        of(record, "id")?.trim_matches('"').split(':').next()
+    }
+    let told: BTreeSet<&str> = ours.iter().filter_map(transaction).collect();
+    let empty: BTreeSet<String> = theirs
         .iter()
         .filter(|record| of(record, "event_count") == Some("0"))
-        .filter_map(|record| of(record, "id").map(str::to_owned))
+        .filter_map(transaction)
+        .filter(|number| !told.contains(number))
+        .map(str::to_owned)
         .collect();
-    records.retain(|record| of(record, "id").is_none_or(|id| !empty.contains(id)));
+    theirs.retain(|record| transaction(record).is_none_or(|number| !empty.contains(number)));
 }
 
 fn compare_topic(topic: &str, theirs: &[Record], ours: &[Record], found: &mut Vec<Difference>) {

@@ -18,7 +18,8 @@ pub(crate) struct Set {
     pub(crate) exclude: &'static [&'static str],
     /// The pipeline's name is another than Debezium's `topic.prefix`, which `topic_prefix` gives it.
     pub(crate) renamed: bool,
-    /// With these values of `schemas.enable` in every run of the tests; with both in a full one.
+    /// With these values of `schemas.enable` in every run of the tests; with both in a full one,
+    /// save the set of Offtake's own defaults.
     pub(crate) schemas: &'static [bool],
 }
 
