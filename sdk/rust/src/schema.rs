@@ -175,6 +175,35 @@ impl Interest {
         self.wire.wants |= Wants::POSITIONS | Wants::COMMIT_TIMES | Wants::TRANSACTIONS;
         self
     }
+
+    /// Positions and snapshot markers alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_positions(mut self) -> Interest {
+        self.wire.wants |= Wants::POSITIONS;
+        self
+    }
+
+    /// Commit times alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_commit_times(mut self) -> Interest {
+        self.wire.wants |= Wants::COMMIT_TIMES;
+        self
+    }
+
+    /// Transactions alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_transactions(mut self) -> Interest {
+        self.wire.wants |= Wants::TRANSACTIONS;
+        self
+    }
+
+    /// Headers that earlier plugins of the chain added, see
+    /// [`Batch::metadata`](crate::Batch::metadata).
+    #[must_use]
+    pub fn with_headers(mut self) -> Interest {
+        self.wire.wants |= Wants::HEADERS;
+        self
+    }
 }
 
 #[cfg(test)]
