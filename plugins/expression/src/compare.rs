@@ -148,6 +148,12 @@ impl Compiler<'_> {
             (Type::List, _) | (_, Type::List) => {
                 error.hint("lists take is null and is changed only")
             }
+            (left, right) if left.is_number() && right.is_number() => {
+                error.hint("decimals are compared exactly, and so not with floats")
+            }
+            (Type::TimestampTz, _) | (_, Type::TimestampTz) => {
+                error.hint("a timestamp without a zone is no instant")
+            }
             _ => error,
         })
     }
@@ -214,7 +220,9 @@ impl Compiler<'_> {
             _ => false,
         };
         if ty.is_whole() && fraction && against != Against::Order {
-            let message = format!("{} and never equals {literal}", self.subject(subject, ty));
+            // As written: printing a tree is no part of what a plugin needs.
+            let written = self.source.get(at.start..at.end).unwrap_or_default();
+            let message = format!("{} and never equals {written}", self.subject(subject, ty));
             return Err(self.error(Code::Type, at, message));
         }
         Ok(constant)
@@ -271,11 +279,11 @@ impl Compiler<'_> {
                 "write the number without an exponent"
             }
             ty if ty.is_number() && is_text => "write the number without quotes",
-            Type::Uuid if is_text => "a UUID is written '6f9619ff-8b86-d011-b42d-00c04fc964ff'",
-            Type::Date if is_text => "a date is written '2026-11-22'",
-            Type::Time if is_text => "a time of day is written '18:00:00'",
-            Type::Timestamp if is_text => "write '2026-11-22 18:00:00', without an offset",
-            Type::TimestampTz if is_text => {
+            Type::Uuid => "a UUID is written '6f9619ff-8b86-d011-b42d-00c04fc964ff'",
+            Type::Date => "a date is written '2026-11-22'",
+            Type::Time => "a time of day is written '18:00:00'",
+            Type::Timestamp => "write '2026-11-22 18:00:00', without an offset",
+            Type::TimestampTz => {
                 "an instant is written '2026-11-22 18:00:00+00'; without an offset it is UTC"
             }
             Type::Bytes => "bytes are written x'00ff'",

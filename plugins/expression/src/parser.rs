@@ -362,7 +362,8 @@ impl<'s> Parser<'s> {
         if matches!(self.token, Token::Sign(".")) {
             let Some(image) = image else {
                 let message = "a column is named alone, or with before. or after.";
-                return Err(self.error(Code::Syntax, at, message));
+                let hint = "to ask for the table, write $table = 'name'";
+                return Err(self.error(Code::Syntax, at, message).hint(hint));
             };
             self.advance()?;
             let name = self.name()?;
@@ -384,10 +385,12 @@ impl<'s> Parser<'s> {
         let at = self.since(at.start);
         let (least, most) = function.arity();
         if !(least..=most).contains(&arguments.len()) {
-            let takes =
-                if least == most { least.to_string() } else { format!("{least} or {most}") };
-            let message =
-                format!("{} takes {takes} arguments, not {}", function.word(), arguments.len());
+            let takes = match (least, most) {
+                (1, 1) => "1 argument".to_owned(),
+                (least, most) if least == most => format!("{least} arguments"),
+                (least, most) => format!("{least} or {most} arguments"),
+            };
+            let message = format!("{} takes {takes}, not {}", function.word(), arguments.len());
             return Err(self.error(Code::Function, at, message));
         }
         Ok(node(Term::Call { function, arguments }, at))

@@ -242,10 +242,10 @@ impl<'b> Row<'b> for Change<'b, '_> {
     fn metadata(&self, metadata: Metadata) -> Found<'b> {
         let Some(all) = self.changes.batch.metadata() else { return Found::Absent };
         let at = self.row as usize;
-        let snapshot = self.operation == Operation::Read;
         match metadata {
             Metadata::CommitTime => match all.commit_times.get(at) {
-                Some(0) if snapshot => Found::Null,
+                // A row of a snapshot.
+                Some(0) => Found::Null,
                 Some(&time) => Found::Value(Term::Microseconds(time)),
                 None => Found::Absent,
             },
