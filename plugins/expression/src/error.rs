@@ -7,6 +7,9 @@ use crate::Span;
 /// Characters of the source's line that a report shows on either side of the mistake.
 const CONTEXT: usize = 60;
 
+/// Characters of the source from the mistake on that a message in one line shows.
+const EXCERPT: usize = 24;
+
 /// Kinds of mistakes. The words of [`Code::as_str`] are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -112,6 +115,30 @@ impl Error {
         self.column
     }
 
+    /// The code, the message, the place with the beginning of what stands there, and the hint in one
+    /// line, for logs and for messages of plugins. `source` is the text that was parsed.
+    pub fn in_one_line(&self, source: &str) -> String {
+        let rest = source.get(self.at.start..).unwrap_or_default();
+        let rest = rest.lines().next().unwrap_or_default().trim_end();
+        let excerpt: String = rest.chars().filter(|c| !c.is_control()).take(EXCERPT).collect();
+        let more = if excerpt.len() < rest.len() { "…" } else { "" };
+        let mut line = format!(
+            "{}: {} (line {}, column {}",
+            self.code.as_str(),
+            self.message,
+            self.line,
+            self.column
+        );
+        match excerpt.is_empty() {
+            true => line.push_str(", at the end)"),
+            false => line.extend([": ", &excerpt, more, ")"]),
+        }
+        if let Some(hint) = &self.hint {
+            line.extend(["; ", hint]);
+        }
+        line
+    }
+
     /// The message, the line of the source with a caret under the place, and the hint. `source` is
     /// the text that was parsed; of a long line only the surroundings are shown.
     pub fn report(&self, source: &str) -> String {
@@ -185,6 +212,23 @@ mod tests {
         let (text, carets) = (lines.next().unwrap(), lines.next().unwrap());
         let at = |line: &str, wanted: char| line.chars().position(|c| c == wanted);
         assert_eq!(at(text, '?'), at(carets, '^'));
+    }
+
+    #[test]
+    fn one_line_has_the_code_and_the_beginning_of_what_stands_there() {
+        let source = format!("a = 1\n  and größe\t= {}", "x".repeat(60_000));
+        let at = source.find("größe").unwrap();
+        let error =
+            Error::new(Code::Column, &source, Span { start: at, end: at + 7 }, "no such column");
+        assert_eq!(
+            error.hint("look again").in_one_line(&source),
+            "EXPRESSION_COLUMN: no such column (line 2, column 7: größe= xxxxxxxxxxxxxxxxx…); look again"
+        );
+        let error = Error::new(Code::Syntax, "a =", Span { start: 3, end: 3 }, "expected a value");
+        assert_eq!(
+            error.in_one_line("a ="),
+            "EXPRESSION_SYNTAX: expected a value (line 1, column 4, at the end)"
+        );
     }
 
     #[test]

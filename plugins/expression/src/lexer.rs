@@ -124,7 +124,10 @@ impl<'s> Lexer<'s> {
             }
             (None, None) => {
                 self.at += first.len_utf8();
-                let shown = first.escape_debug();
+                let shown = match first.is_control() {
+                    true => format!("U+{:04X}", u32::from(first)),
+                    false => first.to_string(),
+                };
                 Err(self.error(Code::Character, start, format!("unexpected character {shown}")))
             }
         }

@@ -44,8 +44,7 @@ impl Where {
             }
         };
         let expression = Expression::parse(&source).map_err(|error| {
-            let (code, report) = (error.code().as_str(), error.report(&source));
-            fields.refuse("where", &format!("is no condition: {code}: {report}"))
+            fields.refuse("where", &format!("is no condition: {}", error.in_one_line(&source)))
         })?;
         Ok(Some(Where { expression, missing, programs: Vec::new(), scratch: Scratch::default() }))
     }
@@ -183,8 +182,7 @@ fn compile(expression: &Expression, schema: &Schema, missing: Missing) -> Result
         columns: &columns,
     };
     Program::compile(expression, &table, missing).map_err(|error| {
-        let (code, report) = (error.code().as_str(), error.report(expression.source()));
-        Failure::permanent(format!("where: {code}: {report}"))
+        Failure::permanent(format!("where: {}", error.in_one_line(expression.source())))
     })
 }
 
