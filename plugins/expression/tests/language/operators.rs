@@ -1,7 +1,7 @@
 //! Every operator and function over every type.
 
 use offtake_expression::Truth::{False, Null, True, Unknown};
-use offtake_expression::{Field, Truth, Value};
+use offtake_expression::{Column, Expression, Field, Missing, Program, Table, Truth, Type, Value};
 
 use crate::row::{Change, integer, text, truth};
 
@@ -293,4 +293,26 @@ fn a_text_that_is_not_of_its_columns_type_is_not_known() {
         Unknown,
         &["created_at > '2024-01-01'", "total = 1", "opens = '18:00:00'", "payload ->> 'a' = '1'"],
     );
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let documentation = include_str!("../../../filter/README.md");
+    let (_, examples) = documentation.split_once("### Examples").unwrap();
+    let (_, examples) = examples.split_once("```sql\n").unwrap();
+    let (examples, _) = examples.split_once("```").unwrap();
+    let column = |name, ty| Column { name, ty, type_name: "" };
+    let columns = [
+        column("tenant_id", Type::Text),
+        column("status", Type::Text),
+        column("total", Type::Decimal),
+        column("payload", Type::Json),
+        column("email", Type::Text),
+    ];
+    let table = Table { database: "shop", schema: "public", name: "orders", columns: &columns };
+    for example in examples.split("\n\n") {
+        let expression = Expression::parse(example);
+        let program = expression.and_then(|it| Program::compile(&it, &table, Missing::Refused));
+        assert!(program.is_ok(), "{example}: {}", program.unwrap_err());
+    }
 }
