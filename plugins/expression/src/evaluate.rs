@@ -92,14 +92,16 @@ impl Program {
 #[derive(Clone, Copy, Debug)]
 enum Found<'a> {
     Boolean(bool),
-    Whole(i128),
+    Integer(i64),
+    Unsigned(u64),
     Float(f64),
     Text(&'a str),
     /// A range of the scratch.
     Computed(usize, usize),
     Bytes(&'a [u8]),
-    /// Nanoseconds.
-    Time(i128),
+    /// Nanoseconds. By reference, so that a value is two words.
+    Time(&'a i128),
+    Microseconds(i64),
     Null,
     Unknown,
 }
@@ -196,9 +198,9 @@ impl<'a, R: Row<'a>> Run<'_, R> {
                 self.cased(*upper, text)
             }
             Step::Length(value) => match self.find(value) {
-                Found::Bytes(bytes) => Found::Whole(bytes.len() as i128),
+                Found::Bytes(bytes) => Found::Integer(bytes.len() as i64),
                 value => match self.text(value) {
-                    Ok(text) => Found::Whole(text.chars().count() as i128),
+                    Ok(text) => Found::Integer(text.chars().count() as i64),
                     Err(none) => none,
                 },
             },
@@ -298,7 +300,10 @@ impl<'a, R: Row<'a>> Run<'_, R> {
                 (Found::Boolean(left), Found::Boolean(right)) => Some(left.cmp(&right)),
                 _ => None,
             },
-            By::Number => number::compare(self.number(left)?, self.number(right)?),
+            By::Number => match (left, right) {
+                (Found::Integer(left), Found::Integer(right)) => Some(left.cmp(&right)),
+                (left, right) => number::compare(self.number(left)?, self.number(right)?),
+            },
             By::Text => Some(self.text(left).ok()?.cmp(self.text(right).ok()?)),
             By::Bytes => match (left, right) {
                 (Found::Bytes(left), Found::Bytes(right)) => Some(left.cmp(right)),
@@ -328,7 +333,8 @@ impl<'a, R: Row<'a>> Run<'_, R> {
         'a: 's,
     {
         match found {
-            Found::Whole(value) => Some(Number::Whole(value)),
+            Found::Integer(value) => Some(Number::Whole(value.into())),
+            Found::Unsigned(value) => Some(Number::Whole(value.into())),
             Found::Float(value) => Some(Number::Float(value)),
             found => self.text(found).ok().map(Number::Decimal),
         }
@@ -336,7 +342,8 @@ impl<'a, R: Row<'a>> Run<'_, R> {
 
     fn time(&self, found: Found<'a>, read: impl FnOnce(&str) -> Option<i128>) -> Option<i128> {
         match found {
-            Found::Time(value) => Some(value),
+            Found::Time(value) => Some(*value),
+            Found::Microseconds(value) => Some(time::of_microseconds(value)),
             found => read(self.text(found).ok()?),
         }
     }
@@ -467,11 +474,11 @@ fn of_constant(constant: &Constant) -> Found<'_> {
     match constant {
         Constant::Null => Found::Null,
         Constant::Boolean(value) => Found::Boolean(*value),
-        Constant::Integer(value) => Found::Whole(i128::from(*value)),
+        Constant::Integer(value) => Found::Integer(*value),
         Constant::Float(value) => Found::Float(*value),
         Constant::Text(text) => Found::Text(text),
         Constant::Bytes(bytes) => Found::Bytes(bytes),
-        Constant::Time(value) => Found::Time(*value),
+        Constant::Time(value) => Found::Time(value),
     }
 }
 
@@ -483,11 +490,11 @@ fn of_field(field: Field<'_>) -> Found<'_> {
     };
     match value {
         Value::Boolean(value) => Found::Boolean(value),
-        Value::Integer(value) => Found::Whole(i128::from(value)),
-        Value::Unsigned(value) => Found::Whole(i128::from(value)),
+        Value::Integer(value) => Found::Integer(value),
+        Value::Unsigned(value) => Found::Unsigned(value),
         Value::Float(value) => Found::Float(value),
         Value::Text(text) => Found::Text(text),
         Value::Bytes(bytes) => Found::Bytes(bytes),
-        Value::Microseconds(value) => Found::Time(time::of_microseconds(value)),
+        Value::Microseconds(value) => Found::Microseconds(value),
     }
 }
