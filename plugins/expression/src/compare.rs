@@ -134,6 +134,17 @@ impl Compiler<'_> {
             return Ok((Step::Constant(constant), ty));
         }
         let value = self.value(node)?;
+        self.admit(subject, ty, node, value)
+    }
+
+    /// A value beside another of a known type, where the two can be compared.
+    pub(crate) fn admit(
+        &self,
+        subject: &Node,
+        ty: Type,
+        node: &Node,
+        value: Typed,
+    ) -> Result<(Step, Type), Error> {
         let found = value.ty.unwrap_or(ty);
         if comparable(ty, found) {
             return Ok((value.step, found));

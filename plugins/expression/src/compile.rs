@@ -260,20 +260,27 @@ impl Compiler<'_> {
         Ok(typed(Step::Substring { text, start, count }, Type::Text))
     }
 
-    /// All arguments must be comparable with the first that has a type.
+    /// All arguments must be comparable with the first that has a type. Each is compiled once: they
+    /// nest.
     fn coalesce(&mut self, arguments: &[Node]) -> Result<Typed, Error> {
-        let is_literal = |node: &&Node| matches!(node.term, Term::Literal(_));
+        let is_literal = |node: &Node| matches!(node.term, Term::Literal(_));
+        let mut values = Vec::new();
         let mut first: Option<(&Node, Type)> = None;
         for node in arguments.iter().filter(|node| !is_literal(node)) {
-            if let (None, Some(ty)) = (first, self.value(node)?.ty) {
-                first = Some((node, ty));
-            }
+            let value = self.value(node)?;
+            first = first.or(value.ty.map(|ty| (node, ty)));
+            values.push(value);
         }
-        let Some((subject, ty)) = first else { return self.coalesce_literals(arguments) };
+        let Some((subject, ty)) = first else { return self.coalesce_untyped(arguments, values) };
+        let mut values = values.into_iter();
         let mut result = ty;
         let mut steps = Vec::new();
         for node in arguments {
-            let (step, found) = self.beside(subject, ty, node, Against::Coalesce)?;
+            let value = if is_literal(node) { None } else { values.next() };
+            let (step, found) = match value {
+                Some(value) => self.admit(subject, ty, node, value)?,
+                None => self.beside(subject, ty, node, Against::Coalesce)?,
+            };
             // A decimal among whole numbers makes the result a decimal, a float makes it a float.
             if found.is_number() && (found.is_float() || result.is_whole()) {
                 result = found;
@@ -283,16 +290,24 @@ impl Compiler<'_> {
         Ok(typed(Step::Coalesce(steps), result))
     }
 
-    fn coalesce_literals(&mut self, arguments: &[Node]) -> Result<Typed, Error> {
+    /// Arguments of which none has a type but literals.
+    fn coalesce_untyped(&mut self, arguments: &[Node], values: Vec<Typed>) -> Result<Typed, Error> {
+        let mut values = values.into_iter();
         let mut ty = None;
         let mut steps = Vec::new();
         for node in arguments {
-            let value = self.value(node)?;
+            let value = match &node.term {
+                Term::Literal(literal) => natural(literal),
+                _ => match values.next() {
+                    Some(value) => value,
+                    None => continue,
+                },
+            };
             if let (Some(before), Some(found)) = (ty, value.ty)
                 && before != found
             {
-                let message =
-                    format!("{}, and before it stands another type", self.subject(node, found));
+                let phrase = self.subject(node, found);
+                let message = format!("{phrase}, and before it stands another type");
                 return Err(self.error(Code::Type, node.at, message));
             }
             ty = ty.or(value.ty);

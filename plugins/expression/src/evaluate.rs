@@ -25,7 +25,7 @@ pub enum Value<'a> {
     Float(f64),
     /// A text, or the canonical text of a decimal, a time, a UUID …
     Text(&'a str),
-    /// Bytes.
+    /// Bytes; of a list any form in which equal lists are equal bytes.
     Bytes(&'a [u8]),
     /// An instant in microseconds since 1970-01-01 UTC; for `$commit_time`.
     Microseconds(i64),
@@ -124,7 +124,16 @@ struct Run<'r, R> {
 }
 
 impl<'a, R: Row<'a>> Run<'_, R> {
+    /// A condition. What it computed is forgotten with it, so that the scratch stays as small as the
+    /// texts of one comparison.
     fn truth(&mut self, step: &'a Step) -> Truth {
+        let kept = self.scratch.text.len();
+        let truth = self.condition(step);
+        self.scratch.text.truncate(kept);
+        truth
+    }
+
+    fn condition(&mut self, step: &'a Step) -> Truth {
         match step {
             Step::Compare { by, relation, left, right } => {
                 let (left, right) = (self.find(left), self.find(right));
@@ -369,6 +378,12 @@ impl<'a, R: Row<'a>> Run<'_, R> {
         let mut spare = std::mem::take(&mut self.scratch.spare);
         spare.clear();
         let written = self.text(found).map(|text| write(text, &mut spare));
+        if let Found::Computed(start, end) = found
+            && end == self.scratch.text.len()
+        {
+            // Nobody asks for it again.
+            self.scratch.text.truncate(start);
+        }
         let start = self.scratch.text.len();
         self.scratch.text.push_str(&spare);
         self.scratch.spare = spare;
@@ -496,5 +511,47 @@ fn of_field(field: Field<'_>) -> Found<'_> {
         Value::Text(text) => Found::Text(text),
         Value::Bytes(bytes) => Found::Bytes(bytes),
         Value::Microseconds(value) => Found::Microseconds(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, Expression, Missing, Table, Type};
+
+    struct Text(String);
+
+    impl<'a> Row<'a> for &'a Text {
+        fn operation(&self) -> u8 {
+            b'c'
+        }
+        fn column(&self, _: Image, _: usize) -> Field<'a> {
+            Field::Value(Value::Text(&self.0))
+        }
+        fn metadata(&self, _: Metadata) -> Field<'a> {
+            Field::Null
+        }
+        fn header(&self, _: usize) -> Field<'a> {
+            Field::Null
+        }
+    }
+
+    #[test]
+    fn the_scratch_holds_no_more_than_one_comparison_needs_and_is_used_again() {
+        let call = |depth: usize| format!("{}a{}", "lower(".repeat(depth), ")".repeat(depth));
+        let condition = format!("{} <> {}", call(30), call(30));
+        let source = vec![condition; 100].join(" and not ");
+        let columns = [Column { name: "a", ty: Type::Text, type_name: "text" }];
+        let table = Table { database: "d", schema: "s", name: "t", columns: &columns };
+        let expression = Expression::parse(&source).unwrap();
+        let program = Program::compile(&expression, &table, Missing::Refused).unwrap();
+        let row = Text("A".repeat(10_000));
+        let mut scratch = Scratch::default();
+        assert_eq!(program.evaluate(&&row, &mut scratch), Truth::False);
+        let held = (scratch.text.capacity(), scratch.spare.capacity());
+        assert!(held.0 <= 80_000 && held.1 <= 40_000, "{held:?}");
+        let places = (scratch.text.as_ptr(), scratch.spare.as_ptr());
+        assert_eq!(program.evaluate(&&row, &mut scratch), Truth::False);
+        assert_eq!((scratch.text.as_ptr(), scratch.spare.as_ptr()), places);
     }
 }

@@ -56,3 +56,7 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 
 /// How deep parentheses, `not` and calls may nest.
 pub const MAX_DEPTH: usize = 64;
+
+/// Longest pattern of `like` in bytes. Matching takes at most the product of its length and the
+/// text's.
+pub const MAX_PATTERN_LENGTH: usize = 1024;

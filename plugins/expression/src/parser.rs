@@ -21,7 +21,7 @@
 use crate::lexer::{Lexer, Token};
 use crate::names::nearest;
 use crate::tree::{Expression, Function, Image, Literal, Metadata, Node, Relation, Span, Term};
-use crate::{Code, Error, MAX_DEPTH, MAX_LENGTH, pattern};
+use crate::{Code, Error, MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_LENGTH, pattern};
 
 /// Words that name nothing without quotes.
 const RESERVED: [&str; 11] =
@@ -239,6 +239,10 @@ impl<'s> Parser<'s> {
             self.advance()?;
             let at = self.at;
             let pattern = self.expect_text("a pattern in quotes")?;
+            if pattern.len() > MAX_PATTERN_LENGTH {
+                let message = format!("a pattern is longer than {MAX_PATTERN_LENGTH} bytes");
+                return Err(self.error(Code::TooLong, at, message));
+            }
             if !pattern::is_whole(&pattern) {
                 let message = "a pattern ends with the backslash that would escape the next";
                 return Err(self

@@ -1,12 +1,14 @@
 //! What holds of every expression, every change and every text.
 
-use offtake_expression::{Code, Expression, MAX_DEPTH, MAX_LENGTH, Missing, Program};
+use offtake_expression::{
+    Code, Expression, MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_LENGTH, Missing, Program,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::generate::{any_change, any_condition, any_tree};
 use crate::naive;
-use crate::row::{Change, TABLE, run};
+use crate::row::{Change, TABLE, compile, run, text};
 
 /// Parses, compiles and runs a text as far as it goes; panics are what is looked for.
 fn try_out(source: &str, change: &Change) {
@@ -162,6 +164,24 @@ fn the_depth_that_is_allowed_is_parsed_printed_compiled_and_run() {
     let parentheses = |depth: usize| format!("{}flag{}", "(".repeat(depth), ")".repeat(depth));
     let nots = |depth: usize| format!("{}flag", "not ".repeat(depth));
     let lists = |depth: usize| format!("{}flag{}", "true in (".repeat(depth), ")".repeat(depth));
+    // Whatever is done twice at a level would not end at this depth.
+    let nested = |call: &str, depth: usize| {
+        format!("{}status{} = 'a'", call.repeat(depth), ")".repeat(depth))
+    };
+    let coalesced = format!("{}flag{}", "coalesce(".repeat(MAX_DEPTH), ")".repeat(MAX_DEPTH));
+    try_out(&coalesced, &Change::new(b'c'));
+    assert!(compile(&coalesced).is_ok());
+    for call in ["coalesce(", "coalesce(null, ", "lower(", "upper("] {
+        try_out(&nested(call, MAX_DEPTH), &Change::new(b'c').after("status", text("A")));
+        assert!(compile(&nested(call, MAX_DEPTH)).is_ok(), "{call}");
+        assert!(compile(&nested(call, MAX_DEPTH + 1)).is_err(), "{call}");
+    }
+    let ranges = "status between ".to_owned()
+        + &"(id between 1 and ".repeat(MAX_DEPTH)
+        + "2"
+        + &")".repeat(MAX_DEPTH)
+        + " and 'b'";
+    try_out(&ranges, &Change::new(b'c'));
     for source in [parentheses(MAX_DEPTH), nots(MAX_DEPTH), lists(MAX_DEPTH)] {
         try_out(&source, &Change::new(b'c'));
         assert!(Expression::parse(&source).is_ok());
@@ -179,4 +199,12 @@ fn a_long_chain_is_no_deep_tree() {
     let list = format!("id in ({})", vec!["1"; 20_000].join(", "));
     try_out(&list, &Change::new(b'c'));
     assert!(Expression::parse(&chain).is_ok() && Expression::parse(&list).is_ok());
+}
+
+#[test]
+fn a_pattern_has_a_limit() {
+    let pattern = |length: usize| format!("status like '{}'", "%".repeat(length));
+    assert!(Expression::parse(&pattern(MAX_PATTERN_LENGTH)).is_ok());
+    let error = Expression::parse(&pattern(MAX_PATTERN_LENGTH + 1)).expect_err("it is too long");
+    assert_eq!(error.code(), Code::TooLong);
 }
