@@ -386,3 +386,17 @@ fn a_missing_column_can_be_not_known_instead() {
     let plugin = load(&config("tenant = 'acme' and status = 'paid'", further)).unwrap();
     assert_eq!(outcomes(&plugin, &changes), [Passed, Dropped]);
 }
+
+#[test]
+fn a_hostile_expression_is_refused_and_the_largest_one_runs() {
+    let deep = |depth: usize| format!("{}paid{}", "(".repeat(depth), ")".repeat(depth));
+    let Err(error) = load(&config(&deep(65), "")) else { panic!("it was accepted") };
+    assert!(error.to_string().contains("EXPRESSION_TOO_DEEP"), "{error}");
+    let Err(error) = load(&config(&"(".repeat(65_537), "")) else { panic!("it was accepted") };
+    assert!(error.to_string().contains("EXPRESSION_TOO_LONG"), "{error}");
+    expect(&deep(64), &[(create(order("paid")), Passed)]);
+    expect(&format!("{}paid", "not ".repeat(64)), &[(create(order("paid")), Passed)]);
+    let long = vec!["id = 1"; 6000].join(" or ");
+    let plugin = load(&config(&long, "")).unwrap();
+    assert_eq!(outcomes(&plugin, &[create(order("paid"))]), [Dropped]);
+}
