@@ -213,8 +213,7 @@ fn expect(expression: &str, cases: &[(Change, Outcome)]) {
 
 fn interest(expression: &str) -> Interest {
     let plugin = load(&config(expression, "")).unwrap();
-    let interest = plugin.instance().unwrap().on_schema(&orders()).unwrap().clone();
-    interest
+    plugin.instance().unwrap().on_schema(&orders()).unwrap().clone()
 }
 
 #[test]
