@@ -11,7 +11,7 @@ mod canonical;
 mod digest;
 mod output;
 
-use offtake_plugin_keys::Written;
+use offtake_plugin_keys::{KEY, Written};
 use offtake_sdk::{
     Batch, Column, ColumnInfo, Config, Failure, Field, Image, Info, Interest, Kind, Schema,
     Transform, Value, Verdict,
@@ -108,7 +108,7 @@ impl Transform for Hash {
                 "has {} bytes and must have at least {SHORTEST_KEY}, better 32: openssl rand -hex 32",
                 key.bytes().len()
             );
-            return Err(fields.refuse("key", &reason));
+            return Err(fields.refuse(KEY, &reason));
         }
         Ok(Hash { columns, keyed: Keyed::new(&key, scope), form })
     }
@@ -179,10 +179,10 @@ offtake_sdk::export!(Hash);
 mod tests {
     use super::*;
 
-    const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+    const BYTES: &str = "000102030405060708090a0b0c0d0e0f";
 
     fn configured(more: &str) -> Result<Hash, String> {
-        let config = format!(r#"{{"columns":["a"],"key":"{KEY}"{more}}}"#);
+        let config = format!(r#"{{"columns":["a"],"secret_key":"{BYTES}"{more}}}"#);
         Hash::configure(Config::from_json(config)).map_err(|failure| failure.message)
     }
 
@@ -204,15 +204,15 @@ mod tests {
     #[test]
     fn a_wrong_configuration_is_refused_by_key() {
         assert_eq!(refused("{}"), "config: `columns` must name at least one column");
-        assert_eq!(refused(r#"{"columns":["a"]}"#), "config: `key` is missing");
+        assert_eq!(refused(r#"{"columns":["a"]}"#), "config: `secret_key` is missing");
         assert_eq!(
             refused(r#"{"columns":["a"],"salt":"00"}"#),
-            "config: unknown key `salt`; known are: columns, key, key_encoding, output, length, \
+            "config: unknown key `salt`; known are: columns, secret_key, key_encoding, output, length, \
              scope"
         );
         assert_eq!(
-            refused(r#"{"columns":["a"],"key":"00010203"}"#),
-            "config: `key` has 4 bytes and must have at least 16, better 32: openssl rand -hex 32"
+            refused(r#"{"columns":["a"],"secret_key":"00010203"}"#),
+            "config: `secret_key` has 4 bytes and must have at least 16, better 32: openssl rand -hex 32"
         );
         let message = |more: &str| configured(more).err().expect("it was accepted");
         assert_eq!(

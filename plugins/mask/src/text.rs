@@ -12,14 +12,15 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The text in three: shown, covered, shown. A text of no more characters than are kept is
-    /// covered whole: it has nothing that could be shown without showing all.
-    fn split<'t>(&self, text: &'t str) -> (&'t str, &'t str, &'t str) {
+    /// The text in three: shown, covered, shown; and how many characters are covered. A text of no
+    /// more characters than are kept is covered whole: it has nothing that could be shown without
+    /// showing all.
+    fn split<'t>(&self, text: &'t str) -> (&'t str, &'t str, &'t str, usize) {
         let ascii = text.is_ascii();
         let characters = if ascii { text.len() } else { text.chars().count() };
         let (first, last) = (self.first, self.last);
         if first.checked_add(last).is_none_or(|kept| characters <= kept) {
-            return ("", text, "");
+            return ("", text, "", characters);
         }
         let place = |characters: usize| match ascii {
             true => characters,
@@ -27,7 +28,7 @@ impl Kept {
         };
         let (begin, end) = (place(first), place(characters - last));
         let part = |range| text.get(range).unwrap_or_default();
-        (part(0..begin), part(begin..end), part(end..text.len()))
+        (part(0..begin), part(begin..end), part(end..text.len()), characters - first - last)
     }
 }
 
@@ -41,15 +42,11 @@ pub(crate) struct Cover {
 impl Cover {
     /// Writes `text` covered.
     pub(crate) fn write(&self, text: &str, out: &mut TextWriter<'_>) {
-        let (begin, covered, end) = self.kept.split(text);
+        let (begin, _, end, characters) = self.kept.split(text);
         out.push_str(begin);
-        out.push_repeated(self.with, characters_of(covered));
+        out.push_repeated(self.with, characters);
         out.push_str(end);
     }
-}
-
-fn characters_of(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 /// Covers digits with one character and letters with another; separators stay.
@@ -63,7 +60,7 @@ pub(crate) struct Characters {
 impl Characters {
     /// Writes `text` covered.
     pub(crate) fn write(&self, text: &str, out: &mut TextWriter<'_>) {
-        let (begin, covered, end) = self.kept.split(text);
+        let (begin, covered, end, _) = self.kept.split(text);
         out.push_str(begin);
         covered.chars().for_each(|character| out.push(self.cover(character)));
         out.push_str(end);
@@ -86,7 +83,9 @@ mod tests {
     use super::*;
 
     fn split(first: usize, last: usize, text: &str) -> (&str, &str, &str) {
-        Kept { first, last }.split(text)
+        let (begin, covered, end, characters) = Kept { first, last }.split(text);
+        assert_eq!(covered.chars().count(), characters);
+        (begin, covered, end)
     }
 
     #[test]

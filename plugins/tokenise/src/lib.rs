@@ -145,7 +145,8 @@ mod tests {
 
     fn tokenise(more: &str) -> Tokenise {
         let key = "2b7e151628aed2a6abf7158809cf4f3c";
-        let config = format!(r#"{{"columns":["card"],"alphabet":"digits","key":"{key}"{more}}}"#);
+        let config =
+            format!(r#"{{"columns":["card"],"alphabet":"digits","secret_key":"{key}"{more}}}"#);
         Tokenise::configure(Config::from_json(config)).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! The configuration.
 
 use offtake_plugin_ff1::{Error, Ff1};
-use offtake_plugin_keys::Written;
+use offtake_plugin_keys::{KEY, Written};
 use offtake_sdk::{Config, Failure, Fields};
 
 use crate::alphabet::Alphabet;
@@ -66,7 +66,7 @@ impl Settings {
             Error::KeyLength(bytes) => {
                 let reason =
                     format!("has {bytes} bytes, and AES takes 16, 24 or 32: openssl rand -hex 32");
-                fields.refuse("key", &reason)
+                fields.refuse(KEY, &reason)
             }
             other => fields.refuse("characters", &format!("give {other}")),
         })?;
@@ -102,14 +102,14 @@ mod tests {
         Settings::read(&Config::from_json(config)).expect_err("it was accepted").message
     }
 
-    const KEY: &str = r#","key":"000102030405060708090a0b0c0d0e0f""#;
+    const BYTES: &str = r#","secret_key":"000102030405060708090a0b0c0d0e0f""#;
 
     #[test]
     fn a_wrong_configuration_is_refused_by_key() {
         let none = Settings::read(&Config::from_json("{}")).expect_err("it was accepted");
         assert_eq!(none.message, "config: `columns` must name at least one column");
         let neither = "config: `alphabet` or `characters` must be given, and not both";
-        assert_eq!(refused(KEY), neither);
+        assert_eq!(refused(BYTES), neither);
         assert_eq!(refused(r#","alphabet":"digits","characters":"01""#), neither);
         assert_eq!(
             refused(r#","alphabet":"hex""#),
@@ -124,10 +124,10 @@ mod tests {
             refused(r#","alphabet":"digits","separators":"-1""#),
             "config: `separators` must have no character of the alphabet"
         );
-        assert_eq!(refused(r#","alphabet":"digits""#), "config: `key` is missing");
+        assert_eq!(refused(r#","alphabet":"digits""#), "config: `secret_key` is missing");
         assert_eq!(
-            refused(r#","alphabet":"digits","key":"0011""#),
-            "config: `key` has 2 bytes, and AES takes 16, 24 or 32: openssl rand -hex 32"
+            refused(r#","alphabet":"digits","secret_key":"0011""#),
+            "config: `secret_key` has 2 bytes, and AES takes 16, 24 or 32: openssl rand -hex 32"
         );
         assert_eq!(
             refused(r#","alphabet":"digits","tweak_column":"a""#),
@@ -140,7 +140,8 @@ mod tests {
     fn the_key_chooses_the_cipher_and_is_not_printed() {
         for bytes in [16, 24, 32] {
             let key = "ab".repeat(bytes);
-            let config = format!(r#"{{"columns":["a","a"],"alphabet":"digits","key":"{key}"}}"#);
+            let config =
+                format!(r#"{{"columns":["a","a"],"alphabet":"digits","secret_key":"{key}"}}"#);
             let settings = Settings::read(&Config::from_json(config)).unwrap();
             assert_eq!(settings.columns, ["a"]);
             assert!(!format!("{settings:?}").contains("171"), "{settings:?}");

@@ -26,13 +26,26 @@ pub(crate) struct ColumnTweak<'b> {
 }
 
 impl Tweak {
-    /// The tweak of a value: `other` is the text of the tweak column's value, where there is such
-    /// a column.
-    pub fn bytes(&self, column: &str, other: Option<&str>) -> Vec<u8> {
+    /// The tweak of a value of `column`: `other` is the text of the tweak column's value.
+    ///
+    /// # Errors
+    /// There is a tweak column without a value, or a value without such a column.
+    pub fn bytes(&self, column: &str, other: Option<&str>) -> Result<Vec<u8>, &'static str> {
+        let mut tweak = self.begin(column);
+        match (&self.column, other) {
+            (None, None) => {}
+            (Some(_), Some(other)) => tweak.extend_from_slice(other.as_bytes()),
+            (Some(_), None) => return Err("the value of `tweak_column` is missing"),
+            (None, Some(_)) => return Err("there is no `tweak_column` that a value is for"),
+        }
+        Ok(tweak)
+    }
+
+    /// What is the same in every row.
+    fn begin(&self, column: &str) -> Vec<u8> {
         let mut tweak = self.text.as_deref().unwrap_or(column).as_bytes().to_vec();
-        if let Some(other) = other {
+        if self.column.is_some() {
             tweak.push(0);
-            tweak.extend_from_slice(other.as_bytes());
         }
         tweak
     }
@@ -82,13 +95,12 @@ impl Tweak {
         image: Image,
         name: &str,
     ) -> Result<ColumnTweak<'b>, Failure> {
-        let mut tweak = self.bytes(name, None);
-        let (mut other, varies) = (None, self.column.is_some());
-        if let Some(name) = self.column() {
-            other = batch.column(image, name)?;
-            tweak.push(0);
-        }
-        let fixed = tweak.len();
+        let tweak = self.begin(name);
+        let other = match self.column() {
+            Some(other) => batch.column(image, other)?,
+            None => None,
+        };
+        let (fixed, varies) = (tweak.len(), self.column.is_some());
         Ok(ColumnTweak { tweak, fixed, other, varies })
     }
 }
@@ -118,10 +130,14 @@ mod tests {
 
     #[test]
     fn a_tweak_is_the_column_or_a_text_and_another_column_s_value() {
-        let tweak = |text: Option<&str>| Tweak { text: text.map(str::to_owned), column: None };
-        assert_eq!(tweak(None).bytes("card", None), b"card");
-        assert_eq!(tweak(None).bytes("card", Some("7")), b"card\x007");
-        assert_eq!(tweak(Some("cards")).bytes("card", None), b"cards");
-        assert_eq!(tweak(Some("")).bytes("card", Some("7")), b"\x007");
+        let bytes = |text: Option<&str>, column: Option<&str>, other| {
+            let (text, column) = (text.map(str::to_owned), column.map(str::to_owned));
+            Tweak { text, column }.bytes("card", other)
+        };
+        assert_eq!(bytes(None, None, None).unwrap(), b"card");
+        assert_eq!(bytes(None, Some("id"), Some("7")).unwrap(), b"card\x007");
+        assert_eq!(bytes(Some("cards"), None, None).unwrap(), b"cards");
+        assert_eq!(bytes(Some(""), Some("id"), Some("7")).unwrap(), b"\x007");
+        assert!(bytes(None, Some("id"), None).is_err() && bytes(None, None, Some("7")).is_err());
     }
 }
