@@ -33,7 +33,7 @@ pub(crate) fn canonical<R>(
         Value::Boolean(value) => write!(rest, "{value}"),
         Value::Integer(value) => write!(rest, "{value}"),
         Value::Unsigned(value) => write!(rest, "{value}"),
-        Value::Float(value) if value == 0.0 => write!(rest, "0"),
+        Value::Float(0.0) => write!(rest, "0"),
         Value::Float(value) if column.logical == "float4" => write!(rest, "{}", value as f32),
         Value::Float(value) => write!(rest, "{value}"),
     };

@@ -36,8 +36,9 @@ enum V {
 /// A change of a test: operation, before image, after image.
 type Change = (Operation, Option<Vec<V>>, Option<Vec<V>>);
 
-/// What became of a change, with values as text; or the message of its failure.
-type Outcome = Result<(Option<Vec<String>>, Option<Vec<String>>), String>;
+/// What became of a change, with values as text; or the code of its failure. The plugin's own words
+/// are withheld, for it protects.
+type Outcome = Result<(Option<Vec<String>>, Option<Vec<String>>), &'static str>;
 
 fn column(name: &str, kind: Kind, logical: &str) -> Column {
     let element = (kind == Kind::List).then(|| Box::new(Column::new("", Kind::Text, "text")));
@@ -134,7 +135,7 @@ fn run(name: &str, config: &str, schema: &Arc<TableSchema>, changes: &[Change]) 
             .iter()
             .find(|failed| failed.row as usize == index)
         {
-            Some(failed) => Err(failed.fault.message.clone()),
+            Some(failed) => Err(failed.fault.code()),
             None => Ok((texts(&batch, row.before), texts(&batch, row.after))),
         };
         batch.rows.iter().enumerate().map(outcome).collect::<Vec<Outcome>>()
@@ -158,7 +159,7 @@ fn refused(name: &str, config: &str, schema: &Arc<TableSchema>) -> String {
     let mut instance = load(name, config).unwrap().instance().unwrap();
     let fault = instance.on_schema(schema).expect_err("the table was accepted");
     assert_eq!(fault.code(), "PLUGIN_REFUSED");
-    fault.message
+    fault.message.strip_prefix("it declared a failure: ").expect("the plugin says so").to_owned()
 }
 
 /// Every kind of column and the grammars that travel as text.
@@ -255,7 +256,7 @@ fn mask_keeps_characters_and_forms() {
 #[test]
 fn null_unchanged_and_absent_stay_as_they_are() {
     let schema = table(vec![
-        column("id", Kind::Integer, "int8"),
+        Column { nullable: false, ..column("id", Kind::Integer, "int8") },
         column("a", Kind::Text, "text"),
         column("b", Kind::Text, "text"),
     ]);
@@ -389,8 +390,7 @@ fn hash_refuses_columns_that_hold_no_digest() {
 }
 
 fn cards() -> Arc<TableSchema> {
-    let mut tenant = column("tenant", Kind::Integer, "int4");
-    tenant.nullable = false;
+    let tenant = Column { nullable: false, ..column("tenant", Kind::Integer, "int4") };
     table(vec![column("id", Kind::Integer, "int8"), column("card", Kind::Text, "text"), tenant])
 }
 
@@ -425,9 +425,7 @@ fn tokenise_fails_a_change_that_has_no_token_or_writes_the_constant() {
     let outcomes = run("tokenise", &tokenise(""), &cards(), &changes);
     let failed: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, true, true, false, false]);
-    let message = outcomes[1].as_ref().unwrap_err();
-    assert!(message.contains("public.people.card: a value has fewer than 6"), "{message}");
-    assert!(!message.contains("12345"), "{message}");
+    assert_eq!(outcomes[1], Err("PLUGIN_ROW_FAILURE"));
     let config = tokenise(r#","unfit_value":"none""#);
     let outcomes = run("tokenise", &config, &cards(), &changes);
     let card = |image: &Option<Vec<String>>| image.as_ref().map(|image| image[1].clone());
@@ -453,8 +451,7 @@ fn tokenise_takes_a_call_of_the_longest_values() {
     isolated.process(&mut batch, &rows, &mut failed).unwrap();
     assert_eq!((failed.len(), isolated.restarts()), (0, 0));
     let longer = [(Create, None, Some(vec![Integer(1), Text(TOO_LONG), Integer(1)]))];
-    let outcome = run("tokenise", &config, &cards(), &longer).remove(0);
-    assert!(outcome.unwrap_err().contains("more than 128 characters"));
+    assert_eq!(run("tokenise", &config, &cards(), &longer), [Err("PLUGIN_ROW_FAILURE")]);
 }
 
 const TOO_LONG: &str = concat!(
@@ -476,6 +473,5 @@ fn tokenise_by_another_column_needs_its_value() {
     let (one, two) = (outcomes[0].as_ref().unwrap(), outcomes[1].as_ref().unwrap());
     assert_ne!(card(&one.1), card(&two.1));
     assert_eq!(card(&outcomes[2].as_ref().unwrap().0), card(&two.1));
-    let message = outcomes[3].as_ref().unwrap_err();
-    assert!(message.contains("the image has no value of tenant"), "{message}");
+    assert_eq!(outcomes[3], Err("PLUGIN_ROW_FAILURE"));
 }
