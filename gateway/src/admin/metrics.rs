@@ -211,13 +211,16 @@ fn log(page: &mut Page, status: &Status) {
 
 fn plugins(page: &mut Page, status: &Status) {
     type Figure = fn(&PluginView) -> u64;
-    let families: [(&str, &str, Figure); 4] = [
+    let families: [(&str, &str, Figure); 5] = [
         ("offtake_plugin_changes_total", "Changes handed to the plugin.", |it| it.changes),
         (
             "offtake_plugin_nanoseconds_total",
             "Time in the plugin, copying included; divided by changes: nanoseconds a change.",
             |it| it.nanoseconds,
         ),
+        ("offtake_plugin_emitted_total", "Changes that the plugin made of others.", |it| {
+            it.emitted
+        }),
         ("offtake_plugin_failed_total", "Changes that the plugin failed at.", |it| it.failed),
         (
             "offtake_plugin_restarts_total",

@@ -187,6 +187,8 @@ pub struct PluginView {
     pub changes: u64,
     /// Time spent in it.
     pub nanoseconds: u64,
+    /// Changes that it made of others.
+    pub emitted: u64,
     /// Changes that it failed at.
     pub failed: u64,
     /// Instances that were replaced after a fault.
@@ -440,6 +442,7 @@ fn plugin_view((name, digest, counters): &(String, String, Arc<PluginCounters>))
         digest: digest.clone(),
         changes: counters.changes.load(Ordering::Relaxed),
         nanoseconds: counters.nanoseconds.load(Ordering::Relaxed),
+        emitted: counters.emitted.load(Ordering::Relaxed),
         failed: counters.failed.load(Ordering::Relaxed),
         restarts: counters.restarts.load(Ordering::Relaxed),
     }
@@ -497,6 +500,7 @@ impl Status {
                 digest: String::new(),
                 changes: 1,
                 nanoseconds: 1,
+                emitted: 0,
                 failed: 0,
                 restarts: 0,
             }],

@@ -283,6 +283,7 @@ fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Confi
         deadline: plugin.deadline.max(Duration::from_millis(1)),
         memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
         output_bytes: usize::try_from(plugin.output_bytes).unwrap_or(usize::MAX),
+        fan_out: plugin.fan_out,
         isolation: plugin.isolation,
         ..Limits::default()
     };

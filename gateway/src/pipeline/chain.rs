@@ -1,15 +1,18 @@
 //! The pipeline's plugins: one instance each, run over batches in source order.
 //!
 //! A chain is a list of plugins; every one patches the batch in place, so the next sees what the
-//! one before left. Which plugin works on which table is the router's; limits and faults of a call
+//! one before left, and rows that it emitted beside them. Which plugin works on which table is the router's; limits and faults of a call
 //! are the `transform` crate's. Here a change that a plugin fails at becomes what its policy says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offtake_change::{Batch, Row, TableSchema};
 use offtake_proto::v1;
-use offtake_transform::{FailedRow, Fault, Isolated, Plugin, PluginError};
+use offtake_transform::{
+    Emission, FailedRow, Fault, FaultCode, Isolated, Plugin, PluginError, Processed, column_loss,
+};
 
 use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
@@ -23,6 +26,8 @@ pub struct PluginCounters {
     pub changes: AtomicU64,
     /// Nanoseconds spent, calls and copying together.
     pub nanoseconds: AtomicU64,
+    /// Changes that the plugin made of others.
+    pub emitted: AtomicU64,
     /// Changes that the plugin failed at.
     pub failed: AtomicU64,
     /// Instances that were replaced after a fault.
@@ -58,11 +63,29 @@ pub struct Checked {
     pub output: Arc<TableSchema>,
 }
 
+/// What chains made of a batch beside what they did to its rows.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// Rows that go to the dead-letter stream.
+    pub dead: Vec<DeadRow>,
+    /// Rows that were emitted, each with the row from the source that it comes from, which stands in
+    /// `parent`. Those of one row from the source are neighbours and in their order.
+    pub emitted: Vec<Emission>,
+}
+
+impl Made {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.dead.clear();
+        self.emitted.clear();
+    }
+}
+
 /// All plugins of a pipeline.
 pub struct Chain {
     members: Vec<Member>,
-    /// Rows of a call that a plugin failed at.
-    failed: Vec<FailedRow>,
+    /// What the last call brought.
+    done: Processed,
 }
 
 impl Chain {
@@ -82,7 +105,7 @@ impl Chain {
                 breaker: Breaker::default(),
             });
         }
-        Ok(Chain { members, failed: Vec::new() })
+        Ok(Chain { members, done: Processed::default() })
     }
 
     /// Before the first change: plugins that protect find every column they name.
@@ -131,14 +154,16 @@ impl Chain {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.guard.check_table(table, precedes_start)?;
             records.extend(member.guard.take_record());
-            output = member.instance.output_schema(&output).map_err(|fault| fault_halt(&fault))?;
+            member.check_told(table, &output)?;
+            output = member.put_out(&output)?;
         }
         warn_of_key(table, &output);
         Ok(Checked { records, output })
     }
 
-    /// Runs plugins over rows of one schema, in order. A change that one fails at becomes what that
-    /// plugin's policy says: those that are to be dead letters are dropped, and added to `dead`.
+    /// Runs plugins over rows of one schema, in order. What they emit goes on through the plugins
+    /// behind. A change that one fails at becomes what that plugin's policy says: those that are to
+    /// be dead letters are dropped, and added to `made`.
     ///
     /// # Errors
     /// A fault that halts: by the policy, because too many changes failed, or because it is no
@@ -148,49 +173,152 @@ impl Chain {
         plugins: &[usize],
         batch: &mut Batch,
         rows: &[u32],
-        dead: &mut Vec<DeadRow>,
+        made: &mut Made,
     ) -> Result<(), Halt> {
-        let source =
-            rows.first().and_then(|&row| batch.rows.get(row as usize)).map(|row| row.schema);
-        let Some(source) = source else { return Ok(()) };
         let originals = self.originals(plugins, batch, rows);
+        // Rows from the source by the rows that were emitted of them.
+        let mut roots: HashMap<u32, u32> = HashMap::new();
+        let mut line: Vec<u32> = rows.to_vec();
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
-            let begin = std::time::Instant::now();
-            let restarts = member.instance.restarts();
-            let outcome = member.instance.process(batch, rows, &mut self.failed);
-            let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let count = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
-            count(&member.counters.changes, rows.len() as u64);
-            count(&member.counters.nanoseconds, spent);
-            count(&member.counters.restarts, member.instance.restarts() - restarts);
-            count(&member.counters.failed, self.failed.len() as u64);
-            outcome.map_err(|fault| fault_halt(&fault))?;
-            let known = dead.len();
-            member.settle(batch, rows.len(), &mut self.failed, dead)?;
-            for dead in &mut dead[known..] {
-                let at = rows.iter().position(|&row| row == dead.row);
-                let original = at.and_then(|at| originals.get(at)).copied();
-                dead.original = Row { schema: source, ..original.unwrap_or(dead.original) };
+            member.run(batch, &line, &mut self.done)?;
+            let known = made.dead.len();
+            member.settle(batch, line.len(), &mut self.done.failed, &mut made.dead)?;
+            for dead in &mut made.dead[known..] {
+                let root = roots.get(&dead.row).unwrap_or(&dead.row);
+                let at = rows.iter().position(|row| row == root);
+                dead.original =
+                    at.and_then(|at| originals.get(at)).copied().unwrap_or(dead.original);
+            }
+            if !self.done.emitted.is_empty() {
+                for &Emission { parent, row } in &self.done.emitted {
+                    roots.insert(row, *roots.get(&parent).unwrap_or(&parent));
+                }
+                line = with_emitted(&line, &self.done.emitted);
+                self.done.emitted.clear();
+            }
+        }
+        if !roots.is_empty() {
+            let emitted = line
+                .iter()
+                .filter_map(|row| Some(Emission { parent: *roots.get(row)?, row: *row }));
+            made.emitted.extend(emitted);
+        }
+        Ok(())
+    }
+
+    /// The rows as they came from the source, where they may become dead letters. A plugin never
+    /// changes what it fails at, so only those behind the first one make a copy necessary.
+    fn originals(&self, plugins: &[usize], batch: &mut Batch, rows: &[u32]) -> Vec<Row> {
+        let keeps = |index: &usize| {
+            let member = self.members.get(*index);
+            member.is_some_and(|member| member.policy.on_error == OnError::DeadLetter)
+        };
+        let Some(last) = plugins.iter().rposition(keeps) else { return Vec::new() };
+        let heads: Vec<Row> =
+            rows.iter().filter_map(|&row| batch.rows.get(row as usize).copied()).collect();
+        match last {
+            0 => heads,
+            _ => heads.iter().map(|head| batch.fork_row(head)).collect(),
+        }
+    }
+}
+
+/// Rows with those that were emitted of them, each behind its parent.
+fn with_emitted(line: &[u32], emitted: &[Emission]) -> Vec<u32> {
+    let mut of: HashMap<u32, Vec<u32>> = HashMap::new();
+    for &Emission { parent, row } in emitted {
+        of.entry(parent).or_default().push(row);
+    }
+    let mut children = |row: &u32| of.remove(row).unwrap_or_default();
+    line.iter().flat_map(|row| std::iter::once(*row).chain(children(row))).collect()
+}
+
+impl Member {
+    /// Runs the plugin over rows, those of one definition together.
+    fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
+        let begin = std::time::Instant::now();
+        let (restarts, emitted) = (self.instance.restarts(), done.emitted.len());
+        let outcome = self.run_by_schema(batch, rows, done);
+        let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let count = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
+        count(&self.counters.changes, rows.len() as u64);
+        count(&self.counters.nanoseconds, spent);
+        count(&self.counters.restarts, self.instance.restarts() - restarts);
+        count(&self.counters.failed, done.failed.len() as u64);
+        count(&self.counters.emitted, (done.emitted.len() - emitted) as u64);
+        outcome.map_err(|fault| fault_halt(&fault))
+    }
+
+    fn run_by_schema(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        done: &mut Processed,
+    ) -> Result<(), Fault> {
+        let schema_of =
+            |batch: &Batch, row: u32| batch.rows.get(row as usize).map(|row| row.schema);
+        let schemas: Vec<Option<u32>> = rows.iter().map(|&row| schema_of(batch, row)).collect();
+        if schemas.windows(2).all(|pair| pair[0] == pair[1]) {
+            return self.instance.process(batch, rows, done);
+        }
+        let mut told: Vec<Option<u32>> = Vec::new();
+        for &schema in &schemas {
+            if told.contains(&schema) {
+                continue;
+            }
+            told.push(schema);
+            let of_schema = rows.iter().zip(&schemas).filter(|(_, of)| **of == schema);
+            let group: Vec<u32> = of_schema.map(|(&row, _)| row).collect();
+            self.instance.process(batch, &group, done)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a plugin that protects is told the columns that it must cover as the source has them:
+    /// one before it may have renamed them.
+    fn check_told(&self, source: &TableSchema, told: &TableSchema) -> Result<(), Halt> {
+        let info = self.instance.plugin().info();
+        let required = info.required_columns.iter().filter(|_| self.protects);
+        for name in required {
+            let Some(column) = source.columns.iter().find(|column| column.name == *name) else {
+                continue;
+            };
+            if let Some(loss) = column_loss(name, &column.logical, told) {
+                return Err(Halt::new(
+                    FaultCode::Unprotected.as_str(),
+                    format!(
+                        "plugin {}, table {}: the protected column {name:?} {loss} once the plugins \
+                         before it are done ({})",
+                        self.instance.plugin().name(),
+                        source.qualified_name(),
+                        told.changed_by.join(", ")
+                    ),
+                    "put the plugin that protects before those that rename, retype or remove its columns",
+                ));
             }
         }
         Ok(())
     }
 
-    /// The rows as they came from the source, where a plugin behind another one may make dead
-    /// letters of them.
-    fn originals(&self, plugins: &[usize], batch: &mut Batch, rows: &[u32]) -> Vec<Row> {
-        let later = plugins.iter().skip(1).filter_map(|&index| self.members.get(index));
-        if !later.clone().any(|member| member.policy.on_error == OnError::DeadLetter) {
-            return Vec::new();
+    /// The definition that the table's rows leave with.
+    fn put_out(&mut self, told: &Arc<TableSchema>) -> Result<Arc<TableSchema>, Halt> {
+        let interest = self.instance.on_schema(told).map_err(|fault| fault_halt(&fault))?;
+        if self.policy.on_error == OnError::Pass && interest.shape.needs_values(told) {
+            return Err(Halt::new(
+                "PLUGIN_PASS_REFUSED",
+                format!(
+                    "plugin {} gives {} a column that only it can fill, so a change that it fails \
+                     at cannot pass",
+                    self.instance.plugin().name(),
+                    told.qualified_name()
+                ),
+                "choose another `on_error` for the plugin",
+            ));
         }
-        let row = |&row: &u32| batch.rows.get(row as usize).copied();
-        let heads: Vec<Row> = rows.iter().filter_map(row).collect();
-        heads.iter().map(|head| batch.fork_row(head)).collect()
+        self.instance.output_schema(told).map_err(|fault| fault_halt(&fault))
     }
-}
 
-impl Member {
     /// What becomes of the changes that the plugin failed at.
     fn settle(
         &mut self,

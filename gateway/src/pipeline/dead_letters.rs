@@ -36,8 +36,10 @@ pub struct DeadLetterDesk {
     stream: DeadLetterStream,
     /// A change that a plugin failed at.
     encoded: Vec<u8>,
-    /// Streams of which a dead letter may hold the row.
+    /// Streams of which a dead letter may hold the row, unless they are closed as well.
     open: HashSet<String>,
+    /// Streams that a route with a plugin that protects writes.
+    closed: HashSet<String>,
 }
 
 impl DeadLetterDesk {
@@ -47,14 +49,21 @@ impl DeadLetterDesk {
             stream: DeadLetterStream::new(pipeline),
             encoded: Vec::new(),
             open: HashSet::new(),
+            closed: HashSet::new(),
         }
     }
 
-    /// No plugin of the stream's route protects anything.
-    pub fn open(&mut self, stream: &str) {
-        if !self.open.contains(stream) {
-            self.open.insert(stream.to_owned());
+    /// A route writes the stream. Where one of its plugins protects something, no dead letter of the
+    /// stream holds a row, whatever other routes write there.
+    pub fn tell(&mut self, stream: &str, protects: bool) {
+        let streams = if protects { &mut self.closed } else { &mut self.open };
+        if !streams.contains(stream) {
+            streams.insert(stream.to_owned());
         }
+    }
+
+    fn may_hold_row(&self, stream: &str) -> bool {
+        self.open.contains(stream) && !self.closed.contains(stream)
     }
 
     /// Adds the dead letter of a change that a plugin failed at to the open group. `stream`: for
@@ -137,7 +146,7 @@ impl DeadLetterDesk {
             table: &schema.table,
             operation: std::str::from_utf8(&operation).unwrap_or_default(),
             key_hash: key_hash.as_deref(),
-            change: self.open.contains(letter.stream).then_some(letter.encoded),
+            change: self.may_hold_row(letter.stream).then_some(letter.encoded),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(self.stream.push(writer, &letter, i64::try_from(now).unwrap_or(i64::MAX)))

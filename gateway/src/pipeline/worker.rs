@@ -21,17 +21,18 @@ use offtake_proto::v1;
 use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
-use super::chain::Chain;
+use super::chain::{Chain, Made};
 use super::dead_letters::DeadLetterDesk;
 use super::definitions::OutputVersions;
-use super::failure::DeadRow;
 use super::halt::Halt;
 use super::inbox::{Next, next};
 use super::router::Router;
 use super::state::{State, StateCell};
 
+mod names;
 mod plans;
 
+use names::BatchNames;
 use plans::{TablePlan, TargetPlan, cut_before_schema};
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
@@ -68,8 +69,11 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
-    /// Of the batch in hand, in the order of the rows.
-    dead: Vec<DeadRow>,
+    /// Of the batch in hand.
+    made: Made,
+    /// The log's ids of definitions that rows leave with, by their address; each is held, so that
+    /// the address is not used again.
+    schema_ids: HashMap<usize, (Arc<TableSchema>, u32)>,
     /// Records of what plugins cover, by the address of the schema that brought it, in the order of
     /// the schemas. They enter the log with its first row: durable before the rows that come
     /// before it, they would make these look like a loss after a crash.
@@ -147,7 +151,8 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
-            dead: Vec::new(),
+            made: Made::default(),
+            schema_ids: HashMap::new(),
             coverage: VecDeque::new(),
             started_unix_us: 0,
             digest,
@@ -297,7 +302,7 @@ impl Worker {
     }
 
     fn run_plugins(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) -> Result<(), Halt> {
-        self.dead.clear();
+        self.made.clear();
         for (schema_index, targets) in plans.iter().enumerate() {
             for (target_index, target) in targets.iter().enumerate() {
                 if target.plugins.is_empty() {
@@ -312,10 +317,29 @@ impl Worker {
                     })
                     .map(|output| output.row)
                     .collect();
-                self.chain.process(&target.plugins, batch, &rows, &mut self.dead)?;
+                self.chain.process(&target.plugins, batch, &rows, &mut self.made)?;
             }
         }
+        self.lay_out_emitted();
         Ok(())
+    }
+
+    /// What was emitted follows the row that it comes from, on the way to the same target.
+    fn lay_out_emitted(&mut self) {
+        if self.made.emitted.is_empty() {
+            return;
+        }
+        // Of one row from the source they are neighbours, in their order.
+        let mut of: HashMap<u32, Vec<u32>> = HashMap::new();
+        for emission in &self.made.emitted {
+            of.entry(emission.parent).or_default().push(emission.row);
+        }
+        let outputs = std::mem::take(&mut self.outputs);
+        for output in outputs {
+            self.outputs.push(output);
+            let emitted = of.remove(&output.row).unwrap_or_default();
+            self.outputs.extend(emitted.into_iter().map(|row| Output { row, ..output }));
+        }
     }
 
     /// Encodes the outputs in source order and closes groups at boundaries.
@@ -327,6 +351,7 @@ impl Worker {
     ) -> Result<(), Halt> {
         let outputs = std::mem::take(&mut self.outputs);
         let mut next = outputs.iter().peekable();
+        let mut names = BatchNames::new(batch);
         let mut boundaries = batch.boundaries.iter().peekable();
         for source_row in 0..=source_rows {
             while let Some(boundary) =
@@ -347,7 +372,7 @@ impl Worker {
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
-                self.push(batch, plans, output)?;
+                self.push(batch, plans, output, &mut names)?;
             }
             if self.writer.group_bytes() >= PIECE_BYTES {
                 self.submit()?;
@@ -362,6 +387,7 @@ impl Worker {
         batch: &Batch,
         plans: &[Vec<TargetPlan>],
         output: &Output,
+        names: &mut BatchNames,
     ) -> Result<(), Halt> {
         let target = plans
             .get(output.schema_index as usize)
@@ -375,19 +401,21 @@ impl Worker {
         if mutate("mutate.drop") {
             return Ok(());
         }
+        let schema = self.schema_of(batch, row, names);
+        let stream = self.stream_of(batch, row, target, names);
         let times = if mutate("mutate.double") { 2 } else { 1 };
         for _ in 0..times {
-            self.writer.push(target.stream, target.schema, |sequence, out| {
-                batch.encode(row, sequence, target.stream, target.schema, out);
+            self.writer.push(stream, schema, |sequence, out| {
+                batch.encode(row, sequence, stream, schema, out);
             });
         }
         self.counters.logged_changes.fetch_add(1, Ordering::Relaxed);
         if let Some(open) = &mut self.open {
             open.logged += 1;
-            match open.streams.iter_mut().find(|count| count.stream == target.stream) {
+            match open.streams.iter_mut().find(|count| count.stream == stream) {
                 Some(count) => count.changes += 1,
                 None => {
-                    open.streams.push(v1::StreamCount { stream: target.stream, changes: 1 });
+                    open.streams.push(v1::StreamCount { stream, changes: 1 });
                 }
             }
         }
@@ -402,7 +430,7 @@ impl Worker {
         target: &TargetPlan,
         output: &Output,
     ) -> Result<(), Halt> {
-        let Some(dead) = self.dead.iter().find(|dead| dead.row == output.row) else {
+        let Some(dead) = self.made.dead.iter().find(|dead| dead.row == output.row) else {
             return Ok(());
         };
         let Some(schema) = batch.schemas.get(dead.original.schema as usize) else { return Ok(()) };

@@ -1,67 +1,40 @@
-//! `builtin:filter` leaves out rows whose columns meet conditions (`drop`), or all others (`keep`).
+//! `builtin:filter` lets rows pass of which an expression is true (`where`), or by the older lists
+//! of conditions leaves out rows that meet them (`drop`) or all others (`keep`).
 //!
 //! What decides is whether a row can be seen downstream before and after its change; an update that
 //! moves a row across that line becomes a delete or a create where the before image is there to
 //! tell. A row is left out only when that is certain: a condition on a column that is absent or
-//! unchanged is unknown, and unknown rows pass. README.md has the rules and the configuration.
+//! unchanged is unknown, and unknown rows pass. README.md has the rules, the configuration and the
+//! language of `where`.
 
 mod condition;
+mod conditions;
+mod decision;
+mod expression;
 
 use offtake_sdk::{
-    Batch, Config, Failure, Fields, Image, Info, Interest, Level, Operation, Schema, Transform,
-    Verdict,
+    Batch, Config, Failure, Info, Interest, Level, Operation, Schema, Transform, Verdict,
 };
 
-use condition::{Condition, Match, TestedColumn};
+use conditions::Conditions;
+use decision::Decision;
+use expression::Where;
+
+/// What decides of a row.
+#[derive(Debug)]
+enum Rule {
+    Conditions(Conditions),
+    Where(Where),
+}
 
 #[derive(Debug)]
 struct Filter {
-    conditions: Vec<Condition>,
-    matching: Match,
-    /// Whether rows that match are seen downstream (`keep`) or are not (`drop`).
-    keeps: bool,
+    rule: Rule,
     /// Tables of which it was said that updates may leave stale rows.
     warned: Vec<u32>,
 }
 
-/// What becomes of a change.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Decision {
-    Pass,
-    Drop,
-    /// Dropped, though the row may have been seen before.
-    DropBlindly,
-    Become(Operation),
-}
-
-/// Decides from whether the row is seen before and after; `None`: not known.
-fn decide(operation: Operation, before: Option<bool>, after: Option<bool>) -> Decision {
-    match (operation, before, after) {
-        (Operation::Create | Operation::Read, _, Some(false)) => Decision::Drop,
-        (Operation::Delete, Some(false), _) => Decision::Drop,
-        (Operation::Update, Some(true), Some(false)) => Decision::Become(Operation::Delete),
-        (Operation::Update, Some(false), Some(false)) => Decision::Drop,
-        (Operation::Update, None, Some(false)) => Decision::DropBlindly,
-        (Operation::Update, Some(false), Some(true)) => Decision::Become(Operation::Create),
-        _ => Decision::Pass,
-    }
-}
-
 impl Filter {
-    /// The conditions, and whether they keep.
-    fn conditions(fields: &mut Fields) -> Result<(Vec<Condition>, bool), Failure> {
-        let (key, objects) = match (fields.objects("drop")?, fields.objects("keep")?) {
-            (Some(objects), None) => ("drop", objects),
-            (None, Some(objects)) => ("keep", objects),
-            _ => return Err(fields.refuse("drop", "or `keep` must be given, and not both")),
-        };
-        if objects.is_empty() {
-            return Err(fields.refuse(key, "must have at least one condition"));
-        }
-        let conditions = objects.into_iter().map(Condition::read).collect::<Result<_, _>>()?;
-        Ok((conditions, key == "keep"))
-    }
-
     fn warn_once(&mut self, schema: &Schema) {
         if !self.warned.contains(&schema.id) {
             self.warned.push(schema.id);
@@ -77,14 +50,12 @@ impl Filter {
 impl Transform for Filter {
     fn configure(config: Config) -> Result<Filter, Failure> {
         let mut fields = config.fields()?;
-        let (conditions, keeps) = Filter::conditions(&mut fields)?;
-        let matching = match fields.text("match")?.as_deref() {
-            None | Some("all") => Match::All,
-            Some("any") => Match::Any,
-            Some(_) => return Err(fields.refuse("match", "must be \"all\" or \"any\"")),
+        let rule = match Where::read(&mut fields)? {
+            Some(expression) => Rule::Where(expression),
+            None => Rule::Conditions(Conditions::read(&mut fields)?),
         };
         fields.finish()?;
-        Ok(Filter { conditions, matching, keeps, warned: Vec::new() })
+        Ok(Filter { rule, warned: Vec::new() })
     }
 
     fn info(&self) -> Info {
@@ -95,45 +66,38 @@ impl Transform for Filter {
         if schema.is_message() {
             return Ok(Interest::none());
         }
-        for condition in &self.conditions {
-            condition.check(schema)?;
+        match &mut self.rule {
+            Rule::Conditions(conditions) => conditions.on_schema(schema),
+            Rule::Where(expression) => expression.on_schema(schema),
         }
-        let names = self.conditions.iter().map(Condition::column);
-        Ok(Interest::in_columns(schema, names).with_before_images())
     }
 
     fn process(&mut self, batch: &Batch<'_>, verdict: &mut Verdict<'_>) -> Result<(), Failure> {
-        let tested = self
-            .conditions
-            .iter()
-            .map(|condition| {
-                let column = |image| batch.column(image, condition.column());
-                let (before, after) = (column(Image::Before)?, column(Image::After)?);
-                Ok(TestedColumn { condition, before, after })
-            })
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let keeps = self.keeps;
-        let seen = |image, row| {
-            let met = tested.iter().map(|tested| tested.test(image, row));
-            self.matching.combine(met).map(|matched| matched == keeps)
-        };
         let mut blind = false;
-        for (row, operation) in (0..).zip(batch.operations()) {
-            match decide(operation, seen(Image::Before, row), seen(Image::After, row)) {
-                Decision::Pass => {}
-                Decision::Drop => verdict.drop(row),
-                Decision::Become(operation) => verdict.set_operation(row, operation),
-                Decision::DropBlindly => {
-                    blind = true;
-                    verdict.drop(row);
-                }
+        let each = |row: u32, decision: Decision| match decision {
+            Decision::Pass => {}
+            Decision::Drop => verdict.drop(row),
+            Decision::Become(operation) => verdict.set_operation(row, operation),
+            Decision::DropBlindly => {
+                blind = true;
+                verdict.drop(row);
             }
+        };
+        match &mut self.rule {
+            Rule::Conditions(conditions) => conditions.decide(batch, each)?,
+            Rule::Where(expression) => expression.decide(batch, each)?,
         }
         if blind {
             self.warn_once(batch.schema());
         }
         Ok(())
     }
+}
+
+/// Whether a change is of a row, so that there is something to decide.
+fn is_of_row(operation: Operation) -> bool {
+    use Operation::{Create, Delete, Read, Update};
+    matches!(operation, Create | Update | Delete | Read)
 }
 
 offtake_sdk::export!(Filter);
@@ -147,34 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn an_update_across_the_line_becomes_a_delete_or_a_create() {
-        use Operation::Update;
-        assert_eq!(decide(Update, Some(true), Some(false)), Decision::Become(Operation::Delete));
-        assert_eq!(decide(Update, Some(false), Some(true)), Decision::Become(Operation::Create));
-        assert_eq!(decide(Update, Some(false), Some(false)), Decision::Drop);
-        assert_eq!(decide(Update, Some(true), Some(true)), Decision::Pass);
-        assert_eq!(decide(Update, None, Some(false)), Decision::DropBlindly);
-        assert_eq!(decide(Update, None, Some(true)), Decision::Pass);
-    }
-
-    #[test]
-    fn what_is_not_known_passes() {
-        for before in [None, Some(true), Some(false)] {
-            assert_eq!(decide(Operation::Create, before, None), Decision::Pass);
-            assert_eq!(decide(Operation::Read, before, None), Decision::Pass);
-            assert_eq!(decide(Operation::Update, before, None), Decision::Pass);
-            assert_eq!(decide(Operation::Truncate, before, Some(false)), Decision::Pass);
-            assert_eq!(decide(Operation::Delete, None, before), Decision::Pass);
-        }
-        assert_eq!(decide(Operation::Delete, Some(false), None), Decision::Drop);
-        assert_eq!(decide(Operation::Create, None, Some(false)), Decision::Drop);
-    }
-
-    #[test]
     fn a_wrong_configuration_is_refused_by_key() {
-        let neither = "config: `drop` or `keep` must be given, and not both";
-        assert_eq!(refused("{}"), neither);
-        assert_eq!(refused(r#"{"drop":[],"keep":[]}"#), neither);
+        let none = "config: `where`, `drop` or `keep` must be given, and one of them alone";
+        assert_eq!(refused("{}"), none);
+        assert_eq!(refused(r#"{"drop":[],"keep":[]}"#), none);
+        assert_eq!(refused(r#"{"where":"a = 1","keep":[]}"#), none);
         assert_eq!(refused(r#"{"keep":[]}"#), "config: `keep` must have at least one condition");
         assert_eq!(
             refused(r#"{"drop":[{"column":"a","is_null":true}],"match":"none"}"#),
@@ -187,6 +128,23 @@ mod tests {
         assert_eq!(
             refused(r#"{"drop":[{"column":"a","is_null":true,"x":1}]}"#),
             "config: unknown key `drop[0].x`; known are: column, equals, is_null"
+        );
+        assert_eq!(
+            refused(r#"{"where":"a = 1","match":"any"}"#),
+            "config: unknown key `match`; known are: where, drop, keep, missing_columns"
+        );
+        assert_eq!(
+            refused(r#"{"where":"a = 1","missing_columns":"no"}"#),
+            "config: `missing_columns` must be \"error\" or \"unknown\""
+        );
+    }
+
+    #[test]
+    fn a_wrong_expression_is_refused_with_its_place_and_what_would_be_right() {
+        assert_eq!(
+            refused(r#"{"where":"status == 'paid'"}"#),
+            "config: `where` is no condition: EXPRESSION_CHARACTER: unexpected == (line 1, column 8: \
+             == 'paid'); write = for equality"
         );
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::bindings::exports::offtake::transform::plugin;
 use crate::bindings::offtake::transform::types::{self, ColumnData, Packed};
-use crate::{Failure, Metadata, Schema};
+use crate::{Failure, Kind, Metadata, Schema};
 
 /// Which image of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,20 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Value<'_> {
+    /// The kind of column that it belongs to.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Boolean(_) => Kind::Boolean,
+            Value::Integer(_) => Kind::Int64,
+            Value::Unsigned(_) => Kind::Uint64,
+            Value::Float(_) => Kind::Float64,
+            Value::Text(_) => Kind::Text,
+            Value::Bytes(_) => Kind::Bytes,
+        }
+    }
+}
+
 /// Names a column of an image, to set values in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnId {
@@ -174,6 +188,23 @@ impl<'a> Batch<'a> {
     pub fn metadata(&self) -> Option<&'a Metadata> {
         self.wire.meta.as_ref()
     }
+}
+
+impl Metadata {
+    /// Where a change stands in the database's log, as opaque text.
+    pub fn position(&self, row: u32) -> &str {
+        packed_text(&self.positions, row).unwrap_or_default()
+    }
+
+    /// The database's own name of a change's transaction; `None`: it has none.
+    pub fn transaction(&self, row: u32) -> Option<&str> {
+        packed_text(&self.transactions, row).filter(|name| !name.is_empty())
+    }
+}
+
+fn packed_text(packed: &Packed, row: u32) -> Option<&str> {
+    let bytes = packed.data.get(range(&packed.offsets, row as usize)?)?;
+    std::str::from_utf8(bytes).ok()
 }
 
 /// Values of a column in one layout.

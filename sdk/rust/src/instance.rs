@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use crate::bindings::exports::offtake::transform::plugin;
+use crate::shape::Told;
 use crate::{Batch, Config, Failure, Schema, Transform, Verdict, host};
 
 /// Schemas that are remembered. The gateway remembers no more, and tells forgotten ones again.
@@ -18,7 +19,7 @@ pub struct Slot<T> {
 #[derive(Debug)]
 struct State<T> {
     plugin: Option<T>,
-    schemas: Vec<Schema>,
+    schemas: Vec<Told>,
 }
 
 impl<T: Transform> Slot<T> {
@@ -50,7 +51,7 @@ impl<T: Transform> Slot<T> {
         if state.schemas.len() == SCHEMAS {
             state.schemas.drain(..SCHEMAS / 2);
         }
-        state.schemas.push(schema);
+        state.schemas.push(Told::new(schema, &interest));
         Ok(interest)
     }
 
@@ -61,14 +62,14 @@ impl<T: Transform> Slot<T> {
     pub fn process(&self, batch: &plugin::Batch) -> Result<plugin::Verdict, Failure> {
         let state = &mut *self.state.borrow_mut();
         let plugin = state.plugin.as_mut().ok_or_else(unconfigured)?;
-        let schema = state
+        let told = state
             .schemas
             .iter()
             .rev()
-            .find(|known| known.id == batch.schema)
+            .find(|known| known.schema.id == batch.schema)
             .ok_or_else(|| Failure::permanent("called with a schema that was never told"))?;
-        let mut verdict = Verdict::new(schema, batch.rows);
-        plugin.process(&Batch::new(batch, schema), &mut verdict)?;
+        let mut verdict = Verdict::new(told, batch.rows);
+        plugin.process(&Batch::new(batch, &told.schema), &mut verdict)?;
         verdict.finish()
     }
 }

@@ -60,20 +60,25 @@ mod batch;
 #[doc(hidden)]
 pub mod bindings;
 mod config;
+mod emit;
 mod host;
 #[doc(hidden)]
 pub mod instance;
 mod json;
 mod schema;
+mod setter;
+mod shape;
 mod verdict;
 
 pub use batch::{Batch, Column, ColumnId, Field, Image, Operation, TextColumn, Value};
 pub use bindings::exports::offtake::transform::plugin::{Failure, Schema};
 pub use bindings::offtake::transform::types::{ColumnInfo, Kind, Metadata, Subject};
 pub use config::{Config, Fields};
+pub use emit::Emission;
 pub use host::{Counter, Level, log};
 pub use json::Json;
 pub use schema::{Info, Interest};
+pub use shape::Output;
 pub use verdict::{TextWriter, Verdict};
 
 /// A plugin. One value of it lives as long as an instance does; calls come one at a time.

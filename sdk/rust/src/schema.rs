@@ -1,7 +1,7 @@
 //! A table's schema, and what a plugin says of itself and wants of a table.
 
 use crate::bindings::exports::offtake::transform::plugin;
-use crate::bindings::offtake::transform::types::{Form, Shape, Wants};
+use crate::bindings::offtake::transform::types::{Form, Wants};
 use crate::{ColumnInfo, Failure, Kind, Schema, Subject};
 
 impl Schema {
@@ -132,35 +132,6 @@ impl Interest {
         Interest { wire }
     }
 
-    /// From here on the table's key is these columns, in this order, instead of its own; none: no
-    /// key. The next plugin, the log, gRPC and Kafka go by it, also where this plugin asks for
-    /// nothing else. Choose columns that the replica identity has: the key of a delete lacks others.
-    ///
-    /// # Errors
-    /// The table has no such column.
-    pub fn keyed_by<S: AsRef<str>>(
-        mut self,
-        schema: &Schema,
-        names: impl IntoIterator<Item = S>,
-    ) -> Result<Interest, Failure> {
-        let mut key: Vec<u32> = Vec::new();
-        for name in names {
-            let name = name.as_ref();
-            let Some((ordinal, _)) = schema.column(name) else {
-                let table = schema.qualified_name();
-                return Err(Failure::permanent(format!(
-                    "{table} has no column {name} for its key"
-                )));
-            };
-            if !key.contains(&ordinal) {
-                key.push(ordinal);
-            }
-        }
-        let (remove, retype, add) = (Vec::new(), Vec::new(), Vec::new());
-        self.wire.shape = Some(Shape { remove, retype, add, key: Some(key) });
-        Ok(self)
-    }
-
     /// The before images as well. A plugin that protects gets them unasked.
     #[must_use]
     pub fn with_before_images(mut self) -> Interest {
@@ -175,20 +146,44 @@ impl Interest {
         self.wire.wants |= Wants::POSITIONS | Wants::COMMIT_TIMES | Wants::TRANSACTIONS;
         self
     }
+
+    /// Positions and snapshot markers alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_positions(mut self) -> Interest {
+        self.wire.wants |= Wants::POSITIONS;
+        self
+    }
+
+    /// Commit times alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_commit_times(mut self) -> Interest {
+        self.wire.wants |= Wants::COMMIT_TIMES;
+        self
+    }
+
+    /// Transactions alone of [`Interest::with_metadata`].
+    #[must_use]
+    pub fn with_transactions(mut self) -> Interest {
+        self.wire.wants |= Wants::TRANSACTIONS;
+        self
+    }
+
+    /// Headers that earlier plugins of the chain added, see
+    /// [`Batch::metadata`](crate::Batch::metadata).
+    #[must_use]
+    pub fn with_headers(mut self) -> Interest {
+        self.wire.wants |= Wants::HEADERS;
+        self
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn schema() -> Schema {
-        let column = |name: &str| ColumnInfo {
-            name: name.to_owned(),
-            kind: Kind::Text,
-            logical: "text".to_owned(),
-            native: "text".to_owned(),
-            nullable: false,
-        };
+    /// `public.orders` with the key `id`, and `tenant`.
+    pub(crate) fn schema() -> Schema {
+        let column = |name: &str| ColumnInfo::new(name, "text").required();
         Schema {
             id: 1,
             subject: Subject::Table,
@@ -198,20 +193,15 @@ mod tests {
             version: 1,
             columns: vec![column("id"), column("tenant")],
             key: vec![0],
+            before_columns: vec![0],
             extra: Vec::new(),
         }
     }
 
     #[test]
-    fn a_key_is_chosen_by_names_in_their_order_and_each_once() {
-        let schema = schema();
-        let key = |names: &[&str]| {
-            let interest = Interest::none().keyed_by(&schema, names).expect("they are columns");
-            interest.wire.shape.and_then(|shape| shape.key)
-        };
-        assert_eq!(key(&["tenant", "id", "tenant"]), Some(vec![1, 0]));
-        assert_eq!(key(&[]), Some(Vec::new()));
-        let refused = Interest::none().keyed_by(&schema, ["tenat"]).expect_err("it was accepted");
-        assert_eq!(refused.message, "public.orders has no column tenat for its key");
+    fn an_interest_in_columns_that_a_table_lacks_is_none() {
+        assert!(!Interest::in_columns(&schema(), ["nothing"]).wire.subscribe);
+        let interest = Interest::in_columns(&schema(), ["tenant", "id", "tenant"]);
+        assert_eq!(interest.wire.columns, [1, 0]);
     }
 }

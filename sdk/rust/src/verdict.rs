@@ -4,20 +4,24 @@
 //! nothing of a row lets it pass.
 
 use crate::bindings::exports::offtake::transform::plugin;
-use crate::bindings::offtake::transform::types::{
-    self, ColumnData, Header, OpChange, Packed, Patch, Route, RowFailure,
-};
-use crate::{ColumnId, Failure, Image, Kind, Operation, Schema, Value};
+use crate::bindings::offtake::transform::types::{Header, OpChange, Route, RowFailure};
+use crate::emit::{Emission, Emitter};
+use crate::setter::Setter;
+use crate::shape::Told;
+use crate::{ColumnId, Failure, Image, Kind, Operation, Value};
 
 /// What becomes of a batch.
 #[derive(Debug)]
 pub struct Verdict<'a> {
-    schema: &'a Schema,
+    told: &'a Told,
     rows: u32,
     columns: Vec<Setter>,
+    emitters: Vec<Emitter>,
     dropped: Vec<u32>,
     operations: Vec<OpChange>,
     routes: Vec<Route>,
+    /// Rows by the stream that they are sent to.
+    streams: Vec<(String, Vec<u32>)>,
     /// Rows whose partition is chosen, ascending, and the partitions.
     partitions: (Vec<u32>, Vec<u32>),
     failures: Vec<RowFailure>,
@@ -26,14 +30,16 @@ pub struct Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    pub(crate) fn new(schema: &'a Schema, rows: u32) -> Verdict<'a> {
+    pub(crate) fn new(told: &'a Told, rows: u32) -> Verdict<'a> {
         Verdict {
-            schema,
+            told,
             rows,
             columns: Vec::new(),
+            emitters: Vec::new(),
             dropped: Vec::new(),
             operations: Vec::new(),
             routes: Vec::new(),
+            streams: Vec::new(),
             partitions: (Vec::new(), Vec::new()),
             failures: Vec::new(),
             mistake: None,
@@ -54,42 +60,55 @@ impl<'a> Verdict<'a> {
     /// Sets a text, written in place: what is pushed to the writer becomes the row's value. Rows of
     /// a column are set in ascending order, each once.
     pub fn write_text(&mut self, column: ColumnId, row: u32) -> TextWriter<'_> {
-        let setter = self.setter(column, Kind::Text, row);
-        TextWriter { text: &mut setter.bytes }
+        self.setter(column, Kind::Text, row).text()
+    }
+
+    /// A column of an image by its name as it leaves, to set values in it: one that was added,
+    /// renamed, or not asked for. `None`: there is none.
+    pub fn column(&self, image: Image, name: &str) -> Option<ColumnId> {
+        let ordinal = self.told.columns.iter().position(|column| column.name == name)?;
+        Some(ColumnId { image, ordinal: ordinal as u32 })
     }
 
     /// Sets a value. Rows of a column are set in ascending order, each once.
     pub fn set(&mut self, column: ColumnId, row: u32, value: Value<'_>) {
-        match value {
-            Value::Boolean(value) => {
-                self.setter(column, Kind::Boolean, row).bytes.push(value.into());
-            }
-            Value::Integer(value) => self.setter(column, Kind::Int64, row).words.push(value),
-            Value::Unsigned(value) => {
-                self.setter(column, Kind::Uint64, row).words.push(value.cast_signed());
-            }
-            Value::Float(value) => {
-                self.setter(column, Kind::Float64, row).words.push(value.to_bits().cast_signed());
-            }
-            Value::Text(value) => self.write_text(column, row).push_str(value),
-            Value::Bytes(value) => {
-                self.setter(column, Kind::Bytes, row).bytes.extend_from_slice(value);
-            }
-        }
+        self.setter(column, value.kind(), row).push(value);
     }
 
     /// Sets SQL NULL. Rows of a column are set in ascending order, each once.
     pub fn set_null(&mut self, column: ColumnId, row: u32) {
         let Some(kind) = self.kind(column) else { return };
-        let setter = self.setter(column, kind, row);
-        // A placeholder keeps the values in step with the rows; offsets step without one.
-        match kind {
-            Kind::Boolean => setter.bytes.push(0),
-            Kind::Int64 | Kind::Uint64 | Kind::Float64 => setter.words.push(0),
-            Kind::Text | Kind::Bytes => {}
+        self.setter(column, kind, row).push_missing(1);
+    }
+
+    /// Sends a row to another stream.
+    pub fn set_stream(&mut self, row: u32, stream: &str) {
+        match self.streams.iter_mut().find(|(name, _)| name == stream) {
+            Some((_, rows)) => rows.push(row),
+            None => self.streams.push((stream.to_owned(), vec![row])),
         }
-        setter.presence.resize(setter.rows.len() - 1, 0);
-        setter.presence.push(1);
+    }
+
+    /// Emits a row of an output, the parent's own change beside it: `output` counts the outputs in
+    /// the order of [`Interest::with_output`](crate::Interest::with_output). Rows of an output are
+    /// emitted in the order of their parents.
+    pub fn emit(&mut self, output: u32, parent: u32, operation: Operation) -> Emission<'_> {
+        let known = self.emitters.iter().position(|emitter| emitter.output() == output);
+        let at = known.unwrap_or_else(|| {
+            let columns = self.told.outputs.get(output as usize).cloned();
+            if columns.is_none() {
+                self.mistake = Some(format!("a row was emitted on output {output}, which is not"));
+            }
+            self.emitters.push(Emitter::new(output, columns.unwrap_or_default()));
+            self.emitters.len() - 1
+        });
+        let emitter = &mut self.emitters[at];
+        if emitter.begin(parent, operation).is_none() {
+            self.mistake = Some("rows were emitted out of their parents' order".to_owned());
+            // The verdict is refused; until then there is a row to fill.
+            let _ = emitter.begin(u32::MAX, operation);
+        }
+        Emission { emitter, mistake: &mut self.mistake }
     }
 
     /// Adds a header to a row; one of the same name is replaced.
@@ -121,12 +140,12 @@ impl<'a> Verdict<'a> {
     }
 
     fn kind(&mut self, column: ColumnId) -> Option<Kind> {
-        self.schema.columns.get(column.ordinal as usize).map(|info| info.kind)
+        self.told.columns.get(column.ordinal as usize).map(|info| info.kind)
     }
 
     /// The setter of a column, with `row` begun.
     fn setter(&mut self, column: ColumnId, kind: Kind, row: u32) -> &mut Setter {
-        let at = match self.columns.iter().rposition(|setter| setter.id == column) {
+        let at = match self.columns.iter().rposition(|setter| setter.is(column)) {
             Some(at) => at,
             None => {
                 if self.kind(column) != Some(kind) {
@@ -135,12 +154,12 @@ impl<'a> Verdict<'a> {
                         column.ordinal
                     ));
                 }
-                self.columns.push(Setter::new(column, kind, self.rows));
+                self.columns.push(Setter::new(column.image, column.ordinal, kind, self.rows));
                 self.columns.len() - 1
             }
         };
         let setter = &mut self.columns[at];
-        if setter.kind != kind || setter.rows.last().is_some_and(|&last| last >= row) {
+        if setter.kind() != kind || setter.last().is_some_and(|last| last >= row) {
             self.mistake = Some(format!(
                 "column {} was set out of order or to values of several kinds",
                 column.ordinal
@@ -161,12 +180,19 @@ impl<'a> Verdict<'a> {
             let stream = None;
             self.routes.push(Route { rows, stream, partitions, add_headers, remove_headers });
         }
+        for (stream, mut rows) in self.streams {
+            rows.sort_unstable();
+            rows.dedup();
+            let (add_headers, remove_headers) = (Vec::new(), Vec::new());
+            let (stream, partitions) = (Some(stream), Vec::new());
+            self.routes.push(Route { rows, stream, partitions, add_headers, remove_headers });
+        }
         Ok(plugin::Verdict {
             drop: self.dropped,
             set: self.columns.into_iter().map(Setter::finish).collect(),
             ops: self.operations,
             routes: self.routes,
-            emit: Vec::new(),
+            emit: self.emitters.into_iter().map(Emitter::finish).collect(),
             failures: self.failures,
             extra: Vec::new(),
         })
@@ -177,7 +203,7 @@ impl<'a> Verdict<'a> {
 #[derive(Debug)]
 pub struct TextWriter<'v> {
     /// Only whole characters are appended, so it stays UTF-8.
-    text: &'v mut Vec<u8>,
+    pub(crate) text: &'v mut Vec<u8>,
 }
 
 impl TextWriter<'_> {
@@ -204,78 +230,5 @@ impl std::fmt::Write for TextWriter<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.push_str(text);
         Ok(())
-    }
-}
-
-/// The values set in one column: booleans, text and bytes in `bytes`, numbers as bits in `words`.
-#[derive(Debug)]
-struct Setter {
-    id: ColumnId,
-    kind: Kind,
-    rows: Vec<u32>,
-    /// Empty, or one a row; may be shorter than `rows`: the rest have values.
-    presence: Vec<u8>,
-    offsets: Vec<u32>,
-    bytes: Vec<u8>,
-    words: Vec<i64>,
-}
-
-impl Setter {
-    fn new(id: ColumnId, kind: Kind, rows: u32) -> Setter {
-        let rows = rows as usize;
-        let packed = matches!(kind, Kind::Text | Kind::Bytes);
-        Setter {
-            id,
-            kind,
-            rows: Vec::with_capacity(rows),
-            presence: Vec::new(),
-            offsets: Vec::with_capacity(if packed { rows + 1 } else { 0 }),
-            bytes: Vec::new(),
-            words: Vec::new(),
-        }
-    }
-
-    fn begin(&mut self, row: u32) {
-        self.rows.push(row);
-        self.push_offset();
-    }
-
-    fn push_offset(&mut self) {
-        if matches!(self.kind, Kind::Text | Kind::Bytes) {
-            self.offsets.push(self.bytes.len() as u32);
-        }
-    }
-
-    fn finish(mut self) -> Patch {
-        self.push_offset();
-        if !self.presence.is_empty() {
-            self.presence.resize(self.rows.len(), 0);
-        }
-        let data = match self.kind {
-            Kind::Boolean => ColumnData::Boolean(self.bytes),
-            Kind::Int64 => ColumnData::Int64(self.words),
-            Kind::Uint64 => {
-                ColumnData::Uint64(self.words.into_iter().map(i64::cast_unsigned).collect())
-            }
-            Kind::Float64 => {
-                let float = |bits: i64| f64::from_bits(bits.cast_unsigned());
-                ColumnData::Float64(self.words.into_iter().map(float).collect())
-            }
-            Kind::Text => {
-                ColumnData::PackedText(Packed { offsets: self.offsets, data: self.bytes })
-            }
-            Kind::Bytes => {
-                ColumnData::PackedBytes(Packed { offsets: self.offsets, data: self.bytes })
-            }
-        };
-        Patch {
-            image: match self.id.image {
-                Image::Before => types::Image::Before,
-                Image::After => types::Image::After,
-            },
-            column: types::Column { ordinal: self.id.ordinal, presence: self.presence, data },
-            // Never empty, which would mean every row: a setter exists because a row was set.
-            rows: self.rows,
-        }
     }
 }

@@ -105,6 +105,8 @@ pub struct Row {
     pub order_in_table: u64,
     /// Headers that plugins added, and the partition that one chose.
     pub headers: HeaderRange,
+    /// Index into the batch's streams, where a plugin chose another than the route's.
+    pub stream: Option<u32>,
 }
 
 impl Row {
@@ -122,6 +124,7 @@ impl Row {
             order: 1,
             order_in_table: 1,
             headers: HeaderRange::default(),
+            stream: None,
         }
     }
 }
@@ -156,6 +159,8 @@ pub struct Batch {
     pub transactions: Vec<Transaction>,
     /// Transactions that end in this batch.
     pub boundaries: Vec<Boundary>,
+    /// Streams that plugins chose for rows.
+    pub streams: Vec<Arc<str>>,
     /// When the batch was taken in, nanoseconds since the Unix epoch.
     pub processed_unix_ns: i64,
 }
@@ -175,6 +180,7 @@ impl Batch {
         self.schemas.clear();
         self.transactions.clear();
         self.boundaries.clear();
+        self.streams.clear();
         self.processed_unix_ns = 0;
     }
 
@@ -198,6 +204,15 @@ impl Batch {
         }
         self.schemas.push(Arc::clone(schema));
         (self.schemas.len() - 1) as u32
+    }
+
+    /// Index of a stream in this batch, adding it when it is new here.
+    pub fn stream_index(&mut self, name: &str) -> u32 {
+        let known = self.streams.iter().rposition(|stream| **stream == *name);
+        known.unwrap_or_else(|| {
+            self.streams.push(Arc::from(name));
+            self.streams.len() - 1
+        }) as u32
     }
 
     /// Adds a transaction and gives its index.
@@ -310,6 +325,25 @@ impl Batch {
     /// is not added to the rows.
     pub fn fork_row(&mut self, row: &Row) -> Row {
         Row { before: self.copy_image(row.before), after: self.copy_image(row.after), ..*row }
+    }
+
+    /// A new image of these columns of another, in this order. What the other does not reach is
+    /// `missing`; where there is none, there is none.
+    pub fn select(
+        &mut self,
+        image: Image,
+        ordinals: impl Iterator<Item = u32>,
+        missing: Cell,
+    ) -> Image {
+        if !image.is_some() {
+            return Image::NONE;
+        }
+        let begin = self.begin_image();
+        for ordinal in ordinals {
+            let cell = self.cells(image).get(ordinal as usize).copied();
+            self.push_cell(cell.unwrap_or(missing));
+        }
+        self.end_image(begin)
     }
 
     fn copy_image(&mut self, image: Image) -> Image {

@@ -149,8 +149,10 @@ codes! {
 
 codes! {
     /// Shape of what a stream carries.
+    #[derive(Default)]
     Form, "form", {
         /// Before and after images.
+        #[default]
         Envelope = 0,
         /// The row alone.
         Flat = 1,
@@ -278,6 +280,8 @@ pub struct TableSchema {
     pub changed_by: Vec<String>,
     /// Of the payload where the form is opaque.
     pub content_type: String,
+    /// Ordinal of the payload's column where the form is opaque.
+    pub payload: u32,
     /// Rows of a table, or logical messages.
     pub subject: Subject,
 }
@@ -303,6 +307,7 @@ impl TableSchema {
             form: Form::Envelope,
             changed_by: Vec::new(),
             content_type: String::new(),
+            payload: 0,
             subject: Subject::Table,
         }
     }
@@ -341,6 +346,7 @@ impl TableSchema {
             form: i32::from(self.form as u8),
             changed_by: self.changed_by.clone(),
             content_type: self.content_type.clone(),
+            payload: self.payload,
             subject: i32::from(self.subject as u8),
         }
     }
@@ -361,6 +367,7 @@ impl TableSchema {
             form: Form::try_from(schema.form)?,
             changed_by: schema.changed_by.clone(),
             content_type: schema.content_type.clone(),
+            payload: schema.payload,
             subject: Subject::try_from(schema.subject)?,
         })
     }

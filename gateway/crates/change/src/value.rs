@@ -34,6 +34,14 @@ pub enum ValueRef<'a> {
 }
 
 impl<'a> ValueRef<'a> {
+    /// The bytes of a text or of bytes.
+    pub fn as_bytes(&self) -> Option<&'a [u8]> {
+        match *self {
+            ValueRef::Text(bytes) | ValueRef::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The text, or `None` where this is no text or no UTF-8 (which cannot be, see the type).
     pub fn as_str(&self) -> Option<&'a str> {
         match self {

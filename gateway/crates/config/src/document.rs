@@ -27,7 +27,7 @@ const RULES: &str = "\
 `kB`, `MB`, `GB`, `TB` (powers of 1000).
 - **Secrets** are given by reference: `${env:NAME}` is an environment variable, `${file:path}` a \
 file's content without its last line end. References are replaced in `source.url`, \
-`source.password`, `kafka.properties` and the login of `kafka.registry`; `$${` writes a plain `${`. No secret is ever printed, \
+`source.password`, `kafka.properties`, the login of `kafka.registry` and a plugin's `config`; `$${` writes a plain `${`. No secret is ever printed, \
 also not in the line that an error quotes.
 - **Relative paths** start at the folder of the configuration file.
 - **Mistakes** are reported all at once, with line, column and what to do. `offtake check` goes on \

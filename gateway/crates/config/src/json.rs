@@ -2,6 +2,7 @@
 //!
 //! Keys are sorted, so that the same configuration has the same text and digest whatever the order
 //! in the file. Dates become text, as JSON has none; numbers that JSON cannot write are refused.
+//! References are replaced in texts, so the result may hold a secret: it is printed nowhere.
 
 use std::fmt::Write as _;
 
@@ -42,15 +43,14 @@ fn write_value(context: &Context<'_>, value: &Spanned<DeValue<'_>>, out: &mut St
     };
     match value.get_ref() {
         DeValue::String(text) => {
-            if reference::has_reference(text) {
-                context.error(
-                    "CONFIG_REFERENCE_NOT_HERE",
-                    &value.span(),
-                    "references are not replaced in a plugin's `config`",
-                    Some("plugins are given no secrets".to_owned()),
-                );
+            if !reference::has_reference(text) {
+                return write_text(text, out);
             }
-            write_text(text, out);
+            // A key of a plugin that hashes or encrypts. What cannot be resolved is an error already.
+            let raw = At { value: text.to_string(), span: value.span() };
+            if let Some(secret) = context.resolve(&raw, false) {
+                write_text(secret.expose(), out);
+            }
         }
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             // Writing into a String cannot fail.

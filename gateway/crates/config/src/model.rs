@@ -115,6 +115,8 @@ pub struct Plugin {
     pub memory_bytes: u64,
     /// What one call may put out, in bytes.
     pub output_bytes: u64,
+    /// Rows that it may emit for one change.
+    pub fan_out: u32,
     /// CPU time that finding the changes may take at which a call failed.
     pub isolation: Duration,
     /// What becomes of a change that it fails at.

@@ -7,7 +7,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
-        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`), or \
+        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:tokenise`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
@@ -15,8 +15,8 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some("{}"),
         example: "{ columns = [\"email\"], keep_last = 4 }",
         text: "The plugin's own configuration; it receives it as JSON and says itself what is wrong \
-               with it. Dates become text. References are not replaced here, for plugins are given \
-               no secrets.",
+               with it. Dates become text. References in its texts are replaced, for plugins that \
+               need a key: a plugin sees the secrets that its `config` names, and no others.",
         ..key("plugin", "config", Kind::Free)
     },
     Key {
@@ -39,6 +39,13 @@ pub(crate) const KEYS: &[Key] = &[
         example: "\"32MiB\"",
         text: "What one call may put out.",
         ..key("plugin", "output", Kind::Size)
+    },
+    Key {
+        default: Some("100"),
+        range: "1 to 100000",
+        example: "1000",
+        text: "Rows that the plugin may emit for one change.",
+        ..key("plugin", "fan_out", Kind::Number)
     },
     Key {
         default: Some("\"halt\""),

@@ -298,6 +298,10 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         deadline: section.duration("deadline", ms(1)..=ms(60_000)).unwrap_or(ms(100)),
         memory_bytes: section.size("memory", MIB..=4 * GIB).unwrap_or(64 * MIB),
         output_bytes: section.size("output", 64 << 10..=GIB).unwrap_or(8 * MIB),
+        fan_out: section
+            .number("fan_out", 1..=100_000)
+            .and_then(|rows| u32::try_from(rows).ok())
+            .unwrap_or(100),
         isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),

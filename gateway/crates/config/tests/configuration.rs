@@ -125,6 +125,18 @@ fn the_example_becomes_the_expected_model() {
 }
 
 #[test]
+fn references_in_a_plugin_s_config_are_replaced_and_not_printed() {
+    let text =
+        SHOP.replace("keep_last = 4", r#"keep_last = 4, nested = [{ secret_key = "${env:K}" }]"#);
+    assert_ne!(text, SHOP);
+    let environment = |name: &str| (name == "K").then(|| "s3\"cret".to_owned());
+    let config = parse(&text, Path::new("/etc/offtake/shop.toml"), &environment).unwrap();
+    let given: serde_json::Value = serde_json::from_str(&config.plugins[0].config_json).unwrap();
+    assert_eq!(given["nested"][0]["secret_key"], "s3\"cret");
+    assert!(!format!("{config:?}").contains("cret"), "{config:?}");
+}
+
+#[test]
 fn every_key_can_be_set() {
     let config = parse_text(ALL_KEYS).unwrap();
     assert!(config.warnings.is_empty(), "{}", config.warnings);
@@ -275,10 +287,11 @@ fn a_plugin_says_what_becomes_of_what_it_fails_at() {
     let plugin = |keys: &str| parse_text(&with(keys)).unwrap().plugins.remove(0);
     let plain = plugin("");
     assert_eq!((plain.on_error, plain.breaker_percent), (OnError::Halt, Some(10)));
-    assert_eq!(plain.isolation, Duration::from_secs(5));
-    let set = plugin("on_error = \"dead_letter\"\nbreaker = \"5%\"\nisolation = \"1s\"");
+    assert_eq!((plain.isolation, plain.fan_out), (Duration::from_secs(5), 100));
+    let set =
+        plugin("on_error = \"dead_letter\"\nbreaker = \"5%\"\nisolation = \"1s\"\nfan_out = 7");
     assert_eq!((set.on_error, set.breaker_percent), (OnError::DeadLetter, Some(5)));
-    assert_eq!(set.isolation, Duration::from_secs(1));
+    assert_eq!((set.isolation, set.fan_out), (Duration::from_secs(1), 7));
     assert_eq!(plugin("breaker = \"off\"").breaker_percent, None);
     for wrong in ["0%", "101%", "5", "five%"] {
         assert_eq!(

@@ -397,6 +397,7 @@ impl Assembler {
             order,
             order_in_table,
             headers: HeaderRange::default(),
+            stream: None,
         });
         Ok(())
     }
@@ -436,6 +437,7 @@ impl Assembler {
             order,
             order_in_table: 1,
             headers: HeaderRange::default(),
+            stream: None,
         });
         Ok(())
     }

@@ -332,6 +332,7 @@ impl Copy {
                 order: rows,
                 order_in_table: rows,
                 headers: HeaderRange::default(),
+                stream: None,
             });
             self.any_row = true;
         }

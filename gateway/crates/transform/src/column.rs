@@ -12,7 +12,8 @@ use crate::{fits, list_text};
 pub(crate) struct Staged {
     /// Index in the batch's rows.
     pub(crate) row: u32,
-    pub(crate) image: Image,
+    /// Of the before image.
+    pub(crate) before: bool,
     pub(crate) ordinal: u32,
     pub(crate) cell: Cell,
 }
@@ -27,14 +28,15 @@ pub(crate) fn stage(
     staged: &mut Vec<Staged>,
 ) -> Result<(), String> {
     let ordinal = patch.column.ordinal;
-    let columns = &shaped.input.columns;
+    let columns = &shaped.wide.columns;
     let column = columns
         .get(ordinal as usize)
         .ok_or_else(|| format!("it sets column {ordinal} of {}", columns.len()))?;
     let setting = Setting {
         column,
         ordinal,
-        is_key: shaped.output.key.contains(&ordinal),
+        is_key: shaped.wide.key.contains(&ordinal),
+        is_new: shaped.checked.contains(&ordinal),
         before: patch.image == wit::Image::Before,
     };
     setting
@@ -46,6 +48,8 @@ struct Setting<'a> {
     column: &'a Column,
     ordinal: u32,
     is_key: bool,
+    /// What the source gave says nothing of whether a value fits.
+    is_new: bool,
     before: bool,
 }
 
@@ -70,7 +74,7 @@ impl Setting<'_> {
             let image = if self.before { head.before } else { head.after };
             let code = codes.get(at).copied().unwrap_or(presence::VALUE);
             if let Some(cell) = self.cell(batch, image, code, &data, at)? {
-                staged.push(Staged { row, image, ordinal: self.ordinal, cell });
+                staged.push(Staged { row, before: self.before, ordinal: self.ordinal, cell });
             }
         }
         Ok(())
@@ -85,9 +89,8 @@ impl Setting<'_> {
         data: &NewValues<'_>,
         at: usize,
     ) -> Result<Option<Cell>, String> {
-        let ordinal = self.ordinal as usize;
-        let current = batch.column(image, ordinal);
-        if ordinal >= image.len() {
+        let current = batch.column(image, self.ordinal as usize);
+        if !image.is_some() {
             return if code == presence::ABSENT {
                 Ok(None)
             } else {
@@ -128,24 +131,14 @@ impl Setting<'_> {
             return self.list_cell(batch, image, value);
         }
         let value = match (self.column.kind, value) {
-            (Kind::Single, ValueRef::Number(wide)) => narrow(wide)?,
+            (Kind::Single, ValueRef::Number(wide)) => ValueRef::Single(narrowed(wide)?),
             (_, value) => value,
         };
         // What the source gave fits, whatever the rules here say.
-        if same(current, value) {
+        if !self.is_new && same(current, value) {
             return Ok(None);
         }
-        fits::check(self.column, value).map_err(|wrong| format!("a value {wrong}"))?;
-        Ok(Some(match value {
-            ValueRef::Boolean(value) => Cell::boolean(value),
-            ValueRef::Integer(value) => Cell::integer(value),
-            ValueRef::Unsigned(value) => Cell::unsigned(value),
-            ValueRef::Single(value) => Cell::single(value),
-            ValueRef::Number(value) => Cell::number(value),
-            ValueRef::Text(text) => batch.text(text),
-            ValueRef::Bytes(bytes) => batch.bytes(bytes),
-            _ => return Err("a value of no kind".to_owned()),
-        }))
+        checked_cell(batch, self.column, value).map(Some)
     }
 
     fn list_cell(
@@ -155,26 +148,56 @@ impl Setting<'_> {
         value: ValueRef<'_>,
     ) -> Result<Option<Cell>, String> {
         let text = value.as_str().ok_or("a text is no UTF-8")?;
-        if let ValueRef::List(list) = batch.column(image, self.ordinal as usize) {
+        if let ValueRef::List(list) = batch.column(image, self.ordinal as usize)
+            && !self.is_new
+        {
             let mut current = Vec::new();
             if list_text::write(list, &mut current).is_ok() && current == text.as_bytes() {
                 return Ok(None);
             }
         }
-        let element = self.column.element.as_deref().ok_or("a list without an element type")?;
-        let mut encoded = Vec::new();
-        list_text::parse(text, element, &mut encoded)?;
-        Ok(Some(batch.list(&encoded)))
+        checked_list(batch, self.column, text).map(Some)
     }
 }
 
+/// The cell of a value that a plugin made, once it is known that the column can hold it.
+pub(crate) fn checked_cell(
+    batch: &mut Batch,
+    column: &Column,
+    value: ValueRef<'_>,
+) -> Result<Cell, String> {
+    fits::check(column, value).map_err(|wrong| format!("a value {wrong}"))?;
+    Ok(match value {
+        ValueRef::Boolean(value) => Cell::boolean(value),
+        ValueRef::Integer(value) => Cell::integer(value),
+        ValueRef::Unsigned(value) => Cell::unsigned(value),
+        ValueRef::Single(value) => Cell::single(value),
+        ValueRef::Number(wide) if column.kind == Kind::Single => Cell::single(narrowed(wide)?),
+        ValueRef::Number(value) => Cell::number(value),
+        ValueRef::Text(text) if column.kind == Kind::List => {
+            let text = std::str::from_utf8(text).map_err(|_| "a text is no UTF-8")?;
+            return checked_list(batch, column, text);
+        }
+        ValueRef::Text(text) => batch.text(text),
+        ValueRef::Bytes(bytes) => batch.bytes(bytes),
+        _ => return Err("a value of no kind".to_owned()),
+    })
+}
+
+fn checked_list(batch: &mut Batch, column: &Column, text: &str) -> Result<Cell, String> {
+    let element = column.element.as_deref().ok_or("a list without an element type")?;
+    let mut encoded = Vec::new();
+    list_text::parse(text, element, &mut encoded)?;
+    Ok(batch.list(&encoded))
+}
+
 /// A 64-bit float that is to become a 32-bit one: it may lose digits, not its magnitude.
-fn narrow(wide: f64) -> Result<ValueRef<'static>, String> {
+fn narrowed(wide: f64) -> Result<f32, String> {
     let narrow = wide as f32;
     if narrow.is_infinite() && wide.is_finite() {
         return Err("a value is out of the type's range".to_owned());
     }
-    Ok(ValueRef::Single(narrow))
+    Ok(narrow)
 }
 
 /// Equality by bits: a NaN is the same as itself, and zero is not minus zero.
@@ -201,7 +224,7 @@ pub(crate) fn target_count(listed: &[u32], all: usize) -> Result<usize, String> 
 }
 
 /// The values of a patch, of the column's kind and as many as they must be.
-enum NewValues<'a> {
+pub(crate) enum NewValues<'a> {
     Boolean(&'a [u8]),
     Integer(&'a [i64]),
     Unsigned(&'a [u64]),
@@ -213,7 +236,11 @@ enum NewValues<'a> {
 }
 
 impl<'a> NewValues<'a> {
-    fn of(kind: Kind, data: &'a wit::ColumnData, rows: usize) -> Result<NewValues<'a>, String> {
+    pub(crate) fn of(
+        kind: Kind,
+        data: &'a wit::ColumnData,
+        rows: usize,
+    ) -> Result<NewValues<'a>, String> {
         use wit::ColumnData as Data;
         let (values, count) = match (kind, data) {
             (Kind::Boolean, Data::Boolean(values)) => (NewValues::Boolean(values), values.len()),
@@ -244,7 +271,7 @@ impl<'a> NewValues<'a> {
         if count == rows { Ok(values) } else { Err(format!("{count} values for {rows} rows")) }
     }
 
-    fn get(&self, at: usize) -> Result<ValueRef<'_>, String> {
+    pub(crate) fn get(&self, at: usize) -> Result<ValueRef<'_>, String> {
         let value = match self {
             NewValues::Boolean(values) => match values.get(at) {
                 Some(0) => Some(ValueRef::Boolean(false)),

@@ -12,7 +12,7 @@ const COMPONENT_BYTES: usize = 64 << 20;
 
 /// The package of the contract, and the version of it that this host offers.
 const PACKAGE: &str = "offtake:transform/";
-const VERSION: &str = "0.2.";
+const VERSION: &str = "1.";
 /// Interfaces that a plugin may import: the host's functions, and types alone.
 const ALLOWED: &[&str] = &["host", "types"];
 
@@ -96,7 +96,7 @@ fn check_import(plugin: &Arc<str>, import: &str) -> Result<(), PluginError> {
         }
         if !version.starts_with(VERSION) {
             return refused(
-                "build the plugin against offtake:transform@0.2.0, this host's version",
+                "build the plugin against offtake:transform@1.0.0, this host's version",
             );
         }
         return Ok(());
@@ -120,18 +120,19 @@ mod tests {
 
     #[test]
     fn only_the_contract_may_be_imported() {
-        assert_eq!(import("offtake:transform/host@0.2.0"), Ok(()));
-        assert_eq!(import("offtake:transform/types@0.2.7"), Ok(()));
+        assert_eq!(import("offtake:transform/host@1.0.0"), Ok(()));
+        assert_eq!(import("offtake:transform/types@1.3.7"), Ok(()));
         for name in [
             "wasi:cli/environment@0.2.3",
-            "offtake:transform/host@0.3.0",
+            "offtake:transform/host@0.2.0",
+            "offtake:transform/host@2.0.0",
             "offtake:transform/host",
-            "offtake:transform/network@0.2.0",
+            "offtake:transform/network@1.0.0",
             "env",
         ] {
             assert_eq!(import(name), Err("PLUGIN_IMPORT_REFUSED"), "{name}");
         }
-        assert_eq!(import("offtake:transform/state@0.2.0"), Err("PLUGIN_STATE_UNSUPPORTED"));
+        assert_eq!(import("offtake:transform/state@1.0.0"), Err("PLUGIN_STATE_UNSUPPORTED"));
     }
 
     #[test]

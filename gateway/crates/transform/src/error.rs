@@ -121,7 +121,7 @@ impl PluginError {
                 "build the plugin anew; threads, 64-bit memory, garbage collection and exceptions are not offered"
             }
             PluginError::ExportMissing { .. } => {
-                "build the plugin for the world `transform` of offtake:transform@0.2.0"
+                "build the plugin for the world `transform` of offtake:transform@1.0.0"
             }
             PluginError::StateUnsupported { .. } => {
                 "use a plugin without state, or a later release"

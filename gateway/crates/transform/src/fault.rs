@@ -22,6 +22,8 @@ pub enum FaultCode {
     Memory,
     /// The plugin handed over more bytes than it may.
     Output,
+    /// The plugin emitted more rows for one change than it may.
+    FanOut,
     /// The plugin called the host more often than it may.
     HostCalls,
     /// The verdict, or the answer to a schema, makes no sense: nothing of it was applied.
@@ -52,6 +54,7 @@ impl FaultCode {
             FaultCode::Deadline => "PLUGIN_DEADLINE",
             FaultCode::Memory => "PLUGIN_MEMORY",
             FaultCode::Output => "PLUGIN_OUTPUT",
+            FaultCode::FanOut => "PLUGIN_FAN_OUT",
             FaultCode::HostCalls => "PLUGIN_HOST_CALLS",
             FaultCode::MalformedVerdict => "PLUGIN_MALFORMED_VERDICT",
             FaultCode::RowFailure => "PLUGIN_ROW_FAILURE",
@@ -72,6 +75,7 @@ impl FaultCode {
             | FaultCode::Deadline
             | FaultCode::Memory
             | FaultCode::Output
+            | FaultCode::FanOut
             | FaultCode::HostCalls
             | FaultCode::MalformedVerdict
             | FaultCode::RowFailure
@@ -93,6 +97,7 @@ impl FaultCode {
             FaultCode::Deadline => "make the plugin faster, or raise its `deadline`",
             FaultCode::Memory => "make the plugin need less memory, or raise its `memory`",
             FaultCode::Output => "make the plugin's answers smaller",
+            FaultCode::FanOut => "make the plugin emit fewer rows a change, or raise its `fan_out`",
             FaultCode::HostCalls => "make the plugin log and count less often",
             FaultCode::MalformedVerdict => {
                 "correct the plugin: the message says which part of its answer is wrong"

@@ -8,12 +8,13 @@ use std::time::Instant;
 use offtake_change::{Batch, Operation, TableSchema};
 
 use crate::bindings as wit;
+use crate::emit::Emission;
 use crate::gather::{Gathered, wanted_bytes};
 use crate::host::{CustomMetric, Phase};
 use crate::interest::{self, protection_lost};
 use crate::runner::Runner;
 use crate::shape::Shaped;
-use crate::verdict::{Applier, Rejected};
+use crate::verdict::{Applier, CallLimits, Rejected};
 use crate::{CALL_ROWS, Fault, FaultCode, Info, Interest};
 
 /// Wanted values in one call, at most; a single row may be larger.
@@ -32,6 +33,8 @@ pub struct Counters {
     pub rows: u64,
     /// Changes that the plugin dropped.
     pub dropped: u64,
+    /// Changes that the plugin made of others.
+    pub emitted: u64,
     /// Wall time of gathering, calling and applying, in nanoseconds.
     pub nanoseconds: u64,
     /// Faults.
@@ -46,6 +49,7 @@ impl std::ops::Add for Counters {
             calls: self.calls + other.calls,
             rows: self.rows + other.rows,
             dropped: self.dropped + other.dropped,
+            emitted: self.emitted + other.emitted,
             nanoseconds: self.nanoseconds.saturating_add(other.nanoseconds),
             faults: self.faults + other.faults,
         }
@@ -59,6 +63,16 @@ pub struct FailedRow {
     pub row: u32,
     /// What happened.
     pub fault: Fault,
+}
+
+/// What became of rows that a plugin was given, beside what it did to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// Rows that the plugin failed at, each with its own fault, in the order in which they were
+    /// found. They have nothing of what the plugin said of them.
+    pub failed: Vec<FailedRow>,
+    /// Rows that the plugin emitted. Those of one parent are in the order of the plugin's.
+    pub emitted: Vec<Emission>,
 }
 
 /// A call that failed as a whole: nothing of it is applied, and nothing after it was tried.
@@ -144,31 +158,33 @@ impl Instance {
     }
 
     /// Runs the plugin over rows of a batch and applies what it answers, as
-    /// [`Isolated::process`](crate::Isolated::process) does, but for what a fault means.
+    /// [`Isolated::process`](crate::Isolated::process) does, but for what a fault means. Gives what
+    /// the plugin emitted.
     ///
     /// # Errors
     /// The first fault. The verdicts of earlier calls are applied, that of the failed one is not.
     /// Where the plugin declared rows failed, the other rows of the call are done.
-    pub fn process(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<(), Fault> {
-        let mut failed = Vec::new();
-        self.run(batch, rows, &mut failed).map_err(|broken| broken.fault)?;
-        failed.into_iter().next().map_or(Ok(()), |first| Err(first.fault))
+    pub fn process(&mut self, batch: &mut Batch, rows: &[u32]) -> Result<Vec<Emission>, Fault> {
+        let mut done = Processed::default();
+        self.run(batch, rows, &mut done).map_err(|broken| broken.fault)?;
+        done.failed.into_iter().next().map_or(Ok(done.emitted), |first| Err(first.fault))
     }
 
-    /// The same, with the rows that the plugin declared failed in `failed`.
+    /// The same, with the rows that the plugin declared failed.
     pub(crate) fn run(
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), BrokenCall> {
         let begin = Instant::now();
-        let declared = failed.len();
-        let result = self.process_rows(batch, rows, failed);
+        let (declared, emitted) = (done.failed.len(), done.emitted.len());
+        let result = self.process_rows(batch, rows, done);
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.counters.nanoseconds = self.counters.nanoseconds.saturating_add(nanoseconds);
-        let faults = failed.len() - declared + usize::from(result.is_err());
+        let faults = done.failed.len() - declared + usize::from(result.is_err());
         self.counters.faults += faults as u64;
+        self.counters.emitted += (done.emitted.len() - emitted) as u64;
         result
     }
 
@@ -186,7 +202,7 @@ impl Instance {
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), BrokenCall> {
         let mut rest = rows;
         while let Some(&first) = rest.first() {
@@ -212,9 +228,9 @@ impl Instance {
                 .table(&schema)
                 .map_err(|fault| BrokenCall { fault: located(fault, batch), rows: Vec::new() })?;
             if self.tables.entries[table].interest.subscribe {
-                self.process_run(batch, table, now, failed).inspect_err(|broken| {
-                    let done = now.iter().position(|row| Some(row) == broken.rows.first());
-                    self.put_out(batch, table, &now[..done.unwrap_or(now.len())]);
+                self.process_run(batch, table, now, done).inspect_err(|broken| {
+                    let before = now.iter().position(|row| Some(row) == broken.rows.first());
+                    self.put_out(batch, table, &now[..before.unwrap_or(now.len())]);
                 })?;
             }
             self.put_out(batch, table, now);
@@ -228,7 +244,7 @@ impl Instance {
         batch: &mut Batch,
         table: usize,
         rows: &[u32],
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), BrokenCall> {
         let measure = batch.size_bytes() > SMALL_BATCH_BYTES;
         let mut bytes = 0;
@@ -245,14 +261,14 @@ impl Instance {
             };
             let full = self.call_rows.len() == CALL_ROWS || bytes + size > CALL_BYTES;
             if full && !self.call_rows.is_empty() {
-                self.call(batch, table, failed)?;
+                self.call(batch, table, done)?;
                 self.call_rows.clear();
                 bytes = 0;
             }
             bytes += size;
             self.call_rows.push(index);
         }
-        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table, failed) }
+        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table, done) }
     }
 
     /// Gives rows the definition that they leave with.
@@ -262,10 +278,9 @@ impl Instance {
             return;
         }
         let output = batch.schema_index(&shaped.output);
+        let stream = shaped.stream.as_deref().map(|name| batch.stream_index(name));
         for &row in rows {
-            if let Some(row) = batch.rows.get_mut(row as usize) {
-                row.schema = output;
-            }
+            shaped.put_out(batch, row, output, stream);
         }
     }
 
@@ -274,14 +289,14 @@ impl Instance {
         &mut self,
         batch: &mut Batch,
         table: usize,
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), BrokenCall> {
         let shaped = self.tables.entries[table].shaped.clone();
         let name = || table_name(&shaped.input);
-        let declared = failed.len();
-        let outcome = self.try_call(batch, &shaped, failed);
+        let declared = done.failed.len();
+        let outcome = self.try_call(batch, &shaped, done);
         self.gathered.trim();
-        for FailedRow { row, fault } in &mut failed[declared..] {
+        for FailedRow { row, fault } in &mut done.failed[declared..] {
             fault.lsn = batch.rows.get(*row as usize).map(|row| row.lsn);
             fault.table = Some(name());
         }
@@ -297,7 +312,7 @@ impl Instance {
         &mut self,
         batch: &mut Batch,
         shaped: &Shaped,
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), Fault> {
         let table = self.table(&shaped.input)?;
         let entry = &self.tables.entries[table];
@@ -312,17 +327,18 @@ impl Instance {
         self.counters.rows += self.call_rows.len() as u64;
         let verdict =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
-        let limit = self.runner.output_bytes();
+        let limits = self.runner.limits();
+        let limits = CallLimits { output_bytes: limits.output_bytes, fan_out: limits.fan_out };
         let dropped = self
             .applier
-            .apply(batch, &self.call_rows, shaped, &verdict, limit)
+            .apply(batch, &self.call_rows, shaped, &verdict, &limits, &mut done.emitted)
             .map_err(|Rejected(code, message)| self.runner.poison(code, message))?;
         self.counters.dropped += dropped;
         for failure in &verdict.failures {
             let Some(&row) = self.call_rows.get(failure.row as usize) else { continue };
             let mut fault = self.runner.declared(FaultCode::RowFailure, &failure.failure);
             fault.row = Some(row);
-            failed.push(FailedRow { row, fault });
+            done.failed.push(FailedRow { row, fault });
         }
         Ok(())
     }
@@ -358,9 +374,10 @@ impl Instance {
         })?;
         let answer =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
-        let interest = interest::check(&self.info, schema, answer)
+        let plugin = Arc::clone(self.runner.plugin());
+        let (interest, outputs) = interest::check(&plugin, &self.info, schema, answer)
             .map_err(|(code, message)| self.runner.poison(code, message))?;
-        let shaped = Shaped::new(self.runner.plugin(), schema, &interest.shape);
+        let shaped = Shaped::new(&plugin, schema, &interest.shape, outputs);
         Ok(self.tables.add(Table { shaped, id, interest }))
     }
 }

@@ -1,9 +1,10 @@
 //! What a plugin is told of a table, and what it answers that it wants to see.
 
-use offtake_change::{Column, Kind, Subject, TableSchema};
+use offtake_change::{Column, Subject, TableSchema};
 
 use crate::bindings as wit;
-use crate::shape::Shape;
+use crate::defined::told_as;
+use crate::shape::{Output, Shape};
 use crate::{FaultCode, Info};
 
 /// What a plugin wants to see of a table, checked.
@@ -39,15 +40,28 @@ impl Interest {
 /// Why an answer to a schema cannot stand.
 pub(crate) type Refusal = (FaultCode, String);
 
-/// Checks what a plugin answered to a schema.
+/// Checks what a plugin, by its name in the configuration, answered to a schema.
 pub(crate) fn check(
+    plugin: &str,
     info: &Info,
     schema: &TableSchema,
     answer: wit::Interest,
-) -> Result<Interest, Refusal> {
-    refuse_unsupported(&answer)?;
-    let shape = Shape::check(schema, answer.shape)?;
+) -> Result<(Interest, Vec<Output>), Refusal> {
+    if !answer.extra.is_empty() {
+        let message = "it says more than this version of the contract has (`extra`)".to_owned();
+        return Err((FaultCode::FeatureUnsupported, message));
+    }
+    let is_flat = |form: &wit::Form| matches!(form, wit::Form::Flat);
+    if is_flat(&answer.form) || answer.outputs.iter().any(|output| is_flat(&output.form)) {
+        let message = "it asks for a stream of rows alone, which this release does not offer yet";
+        return Err((FaultCode::FeatureUnsupported, message.to_owned()));
+    }
     let malformed = |message| Err((FaultCode::MalformedVerdict, message));
+    let shape = Shape::check(schema, answer.shape, &answer.form, answer.subscribe)?;
+    let outputs = match Output::check(plugin, schema, answer.outputs) {
+        Ok(outputs) => outputs,
+        Err(message) => return malformed(message),
+    };
     let count = schema.columns.len();
     let mut seen = vec![false; count];
     for &ordinal in &answer.columns {
@@ -68,7 +82,7 @@ pub(crate) fn check(
         }
     }
     let wants = |flag| answer.wants.contains(flag);
-    Ok(Interest {
+    let interest = Interest {
         subscribe: answer.subscribe,
         // A secret lies in the old image as well as in the new one.
         before_image: info.protects || wants(wit::Wants::BEFORE_IMAGE),
@@ -79,21 +93,8 @@ pub(crate) fn check(
         transactions: wants(wit::Wants::TRANSACTIONS),
         columns: answer.columns,
         shape,
-    })
-}
-
-fn refuse_unsupported(answer: &wit::Interest) -> Result<(), Refusal> {
-    let feature = if !matches!(answer.form, wit::Form::Envelope) {
-        "a form other than the envelope"
-    } else if !answer.outputs.is_empty() {
-        "further outputs"
-    } else if !answer.extra.is_empty() {
-        "extras of a later version of the contract"
-    } else {
-        return Ok(());
     };
-    let message = format!("it asks for {feature}, which this release does not offer yet");
-    Err((FaultCode::FeatureUnsupported, message))
+    Ok((interest, outputs))
 }
 
 /// What became of a column that a plugin must cover.
@@ -161,6 +162,9 @@ pub(crate) fn describe(schema: &TableSchema, id: u32) -> wit::Schema {
         version: schema.version,
         columns: schema.columns.iter().map(describe_column).collect(),
         key: schema.key.clone(),
+        before_columns: (0..schema.columns.len() as u32)
+            .filter(|&ordinal| schema.is_in_identity(ordinal))
+            .collect(),
         extra: Vec::new(),
     }
 }
@@ -168,16 +172,10 @@ pub(crate) fn describe(schema: &TableSchema, id: u32) -> wit::Schema {
 fn describe_column(column: &Column) -> wit::ColumnInfo {
     wit::ColumnInfo {
         name: column.name.clone(),
-        kind: match column.kind {
-            Kind::Boolean => wit::Kind::Boolean,
-            Kind::Integer => wit::Kind::Int64,
-            Kind::Unsigned => wit::Kind::Uint64,
-            Kind::Single | Kind::Number => wit::Kind::Float64,
-            Kind::Text | Kind::List => wit::Kind::Text,
-            Kind::Bytes => wit::Kind::Bytes,
-        },
+        kind: told_as(column.kind),
         logical: column.logical.clone(),
         native: column.native.clone(),
         nullable: column.nullable,
+        labels: column.labels.clone(),
     }
 }

@@ -14,7 +14,9 @@ use offtake_change::{Batch, TableSchema};
 
 use crate::clock::thread_cpu;
 use crate::instance::BrokenCall;
-use crate::{Counters, FailedRow, Fault, FaultCode, Instance, Interest, Plugin, PluginError};
+use crate::{
+    Counters, FailedRow, Fault, FaultCode, Instance, Interest, Plugin, PluginError, Processed,
+};
 
 /// A plugin at work whose faults are isolated; owned by one thread.
 pub struct Isolated {
@@ -88,8 +90,7 @@ impl Isolated {
     /// [`CALL_ROWS`](crate::CALL_ROWS). The rows then have the schema that
     /// [`Isolated::output_schema`] gives.
     ///
-    /// Rows that the plugin failed at are added to `failed`, each with its own fault, and have
-    /// nothing of what the plugin said of them. They are in the order in which they were found.
+    /// What the plugin emitted and failed at is added to `done`.
     ///
     /// # Errors
     /// A fault that is no change's: a table's definition that the plugin cannot take, a part of the
@@ -99,19 +100,19 @@ impl Isolated {
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), Fault> {
         let mut rest = rows;
         while !rest.is_empty() {
-            let Err(broken) = self.instance.run(batch, rest, failed) else { return Ok(()) };
+            let Err(broken) = self.instance.run(batch, rest, done) else { return Ok(()) };
             let last = broken.rows.last().copied();
             let budget = Budget { began: thread_cpu(), limit: self.plugin.limits().isolation };
-            self.again(batch, broken, &budget, failed)?;
+            self.again(batch, broken, &budget, done)?;
             if self.instance.is_poisoned() {
                 self.renew()?;
             }
-            let done = rest.iter().position(|row| Some(*row) == last);
-            rest = done.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
+            let at = rest.iter().position(|row| Some(*row) == last);
+            rest = at.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
         }
         Ok(())
     }
@@ -122,16 +123,16 @@ impl Isolated {
         batch: &mut Batch,
         broken: BrokenCall,
         budget: &Budget,
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), Fault> {
         let BrokenCall { fault, rows } = isolable(broken)?;
         if fault.permanent {
-            return self.divide(batch, BrokenCall { fault, rows }, budget, failed);
+            return self.divide(batch, BrokenCall { fault, rows }, budget, done);
         }
         self.renew()?;
-        match self.instance.run(batch, &rows, failed) {
+        match self.instance.run(batch, &rows, done) {
             Ok(()) => Ok(()),
-            Err(broken) => self.divide(batch, isolable(broken)?, budget, failed),
+            Err(broken) => self.divide(batch, isolable(broken)?, budget, done),
         }
     }
 
@@ -141,12 +142,12 @@ impl Isolated {
         batch: &mut Batch,
         broken: BrokenCall,
         budget: &Budget,
-        failed: &mut Vec<FailedRow>,
+        done: &mut Processed,
     ) -> Result<(), Fault> {
         let BrokenCall { mut fault, rows } = broken;
         if let [row] = *rows {
             fault.row = Some(row);
-            failed.push(FailedRow { row, fault });
+            done.failed.push(FailedRow { row, fault });
             self.instance.pass(batch, row);
             return Ok(());
         }
@@ -158,8 +159,8 @@ impl Isolated {
             if self.instance.is_poisoned() {
                 self.renew()?;
             }
-            if let Err(broken) = self.instance.run(batch, half, failed) {
-                self.divide(batch, isolable(broken)?, budget, failed)?;
+            if let Err(broken) = self.instance.run(batch, half, done) {
+                self.divide(batch, isolable(broken)?, budget, done)?;
             }
         }
         Ok(())

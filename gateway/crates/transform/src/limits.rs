@@ -26,6 +26,8 @@ pub struct Limits {
     pub host_calls: u32,
     /// Log lines a second; the rest is counted and left out.
     pub log_lines_per_second: u32,
+    /// Rows that the plugin may emit for one change.
+    pub fan_out: u32,
     /// CPU time of the calling thread that finding the changes may take at which one call failed.
     pub isolation: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for Limits {
             output_bytes: 16 << 20,
             host_calls: 10_000,
             log_lines_per_second: 100,
+            fan_out: 100,
             isolation: Duration::from_secs(5),
         }
     }

@@ -5,8 +5,8 @@
 
 use offtake_change::{Batch, Cell, Image, Operation, TableSchema};
 
-/// Whether a row of this operation and these images can become `to`. `schema`: the one that it leaves
-/// with.
+/// Whether a row of this operation and these images can become `to`. `schema`: its columns as
+/// they are while verdicts are applied, with the key that it leaves with.
 pub(crate) fn check(
     batch: &Batch,
     row: u32,
@@ -47,7 +47,7 @@ pub(crate) fn check(
 }
 
 /// Changes a checked row. The patches are applied by now, so a key taken over is the patched one, of
-/// the columns that are the key in `schema`, which the row leaves with.
+/// the columns that are the key in `schema`.
 pub(crate) fn apply(batch: &mut Batch, row: u32, letter: u8, schema: &TableSchema) {
     let Some(to) = Operation::from_letter(letter) else { return };
     let Some(mut head) = batch.rows.get(row as usize).copied() else { return };

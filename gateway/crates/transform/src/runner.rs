@@ -11,7 +11,7 @@ use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
 use crate::plugin::Loaded;
 use crate::ticker::CallInProgress;
-use crate::{Fault, FaultCode, Info, PluginError};
+use crate::{Fault, FaultCode, Info, Limits, PluginError};
 
 /// Text in place of a plugin's own where the plugin keeps secrets.
 const WITHHELD: &str = "the plugin protects data, so its own words are withheld";
@@ -133,7 +133,7 @@ impl Runner {
     }
 
     /// The plugin's name in the configuration.
-    pub(crate) fn plugin(&self) -> &str {
+    pub(crate) fn plugin(&self) -> &Arc<str> {
         &self.loaded.name
     }
 
@@ -141,8 +141,8 @@ impl Runner {
         self.poisoned
     }
 
-    pub(crate) fn output_bytes(&self) -> usize {
-        self.loaded.limits.output_bytes
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.loaded.limits
     }
 
     pub(crate) fn metrics(&self) -> &[CustomMetric] {

@@ -4,10 +4,14 @@
 //! when nothing is left to object to do rows change. So a malformed verdict leaves the batch as it
 //! was, but for some bytes that nothing refers to.
 
-use offtake_change::Batch;
+use std::collections::HashSet;
+
+use offtake_change::{Batch, Operation};
 
 use crate::bindings as wit;
 use crate::column::{self, Staged, target_count};
+use crate::defined::check_stream;
+use crate::emit::{self, Emission, StagedRow};
 use crate::operation;
 use crate::shape::Shaped;
 use crate::{CALL_ROWS, FaultCode};
@@ -21,30 +25,44 @@ const HEADER_NAME_BYTES: usize = 255;
 #[derive(Debug)]
 pub(crate) struct Rejected(pub(crate) FaultCode, pub(crate) String);
 
-fn malformed(message: impl Into<String>) -> Rejected {
+pub(crate) fn malformed(message: impl Into<String>) -> Rejected {
     Rejected(FaultCode::MalformedVerdict, message.into())
+}
+
+/// What one verdict may hold.
+pub(crate) struct CallLimits {
+    /// Bytes of headers over all rows.
+    pub(crate) output_bytes: usize,
+    /// Rows emitted for one change.
+    pub(crate) fan_out: u32,
 }
 
 /// Applies verdicts; keeps its buffers from one to the next.
 #[derive(Default)]
 pub(crate) struct Applier {
     staged: Vec<Staged>,
+    emitted: Vec<StagedRow>,
     /// Rows that the verdict declares failed, as indices into the batch's rows.
     failed: Vec<u32>,
 }
 
 impl Applier {
     /// Applies a verdict on `rows` (indices into the batch's rows) and gives the number of rows
-    /// dropped. Rows that it declares failed are left as they are.
+    /// dropped. Rows that it declares failed are left as they are. Rows that it emits are added to
+    /// the batch's, and to `emissions`.
     pub(crate) fn apply(
         &mut self,
         batch: &mut Batch,
         rows: &[u32],
         shaped: &Shaped,
         verdict: &wit::Verdict,
-        output_bytes: usize,
+        limits: &CallLimits,
+        emissions: &mut Vec<Emission>,
     ) -> Result<u64, Rejected> {
-        refuse_unsupported(verdict)?;
+        if !verdict.extra.is_empty() {
+            let message = "it says more than this version of the contract has (`extra`)";
+            return Err(Rejected(FaultCode::FeatureUnsupported, message.to_owned()));
+        }
         let target = |row: u32| {
             rows.get(row as usize)
                 .copied()
@@ -63,19 +81,74 @@ impl Applier {
         }
         let mut changed = [false; CALL_ROWS];
         for change in &verdict.ops {
-            operation::check(batch, target(change.row)?, change.op, &shaped.output)
+            operation::check(batch, target(change.row)?, change.op, &shaped.wide)
                 .map_err(malformed)?;
             match changed.get_mut(change.row as usize) {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err(malformed(format!("it changes row {} twice", change.row))),
             }
         }
-        check_routes(&verdict.routes, rows.len(), output_bytes)?;
+        check_routes(&verdict.routes, rows.len(), limits.output_bytes)?;
         self.staged.clear();
         for patch in &verdict.set {
             column::stage(batch, rows, shaped, patch, &mut self.staged).map_err(malformed)?;
         }
-        Ok(self.commit(batch, rows, shaped, verdict))
+        self.check_complete(batch, rows, shaped, verdict).map_err(malformed)?;
+        self.emitted.clear();
+        emit::stage(batch, rows, shaped, &verdict.emit, limits, &mut self.emitted)?;
+        let dropped = self.commit(batch, rows, shaped, verdict);
+        emit::commit(batch, verdict, &self.failed, &mut self.emitted, emissions);
+        Ok(dropped)
+    }
+
+    /// Whether every row that leaves has what its columns ask for where these are defined anew.
+    fn check_complete(
+        &self,
+        batch: &Batch,
+        rows: &[u32],
+        shaped: &Shaped,
+        verdict: &wit::Verdict,
+    ) -> Result<(), String> {
+        if shaped.checked.is_empty() {
+            return Ok(());
+        }
+        let set: HashSet<(u32, bool, u32)> =
+            self.staged.iter().map(|it| (it.row, it.before, it.ordinal)).collect();
+        let dropped: HashSet<u32> = verdict.drop.iter().copied().collect();
+        for (at, &row) in (0_u32..).zip(rows) {
+            let Some(head) = batch.rows.get(row as usize) else { continue };
+            if dropped.contains(&at) || self.failed.contains(&row) {
+                continue;
+            }
+            let change = verdict.ops.iter().find(|change| change.row == at);
+            let operation = change.and_then(|change| Operation::from_letter(change.op));
+            let loses = |before: bool| match operation {
+                Some(Operation::Delete) => !before && head.before.is_some(),
+                Some(Operation::Create) => before,
+                _ => false,
+            };
+            for (before, image) in [(true, head.before), (false, head.after)] {
+                if !image.is_some() || loses(before) {
+                    continue;
+                }
+                let unfit = shaped.checked.iter().find(|&&ordinal| {
+                    !set.contains(&(row, before, ordinal))
+                        && !shaped.fits_unset(
+                            ordinal,
+                            !before,
+                            batch.column(image, ordinal as usize),
+                        )
+                });
+                if let Some(&ordinal) = unfit {
+                    let column = shaped.wide.columns.get(ordinal as usize);
+                    return Err(format!(
+                        "row {at} has no value that fits in the column {:?}, which it defines",
+                        column.map_or("", |column| &column.name)
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Applies a verdict that was checked.
@@ -97,36 +170,30 @@ impl Applier {
                 dropped += 1;
             }
         }
+        for &row in rows.iter().filter(|row| !failed.contains(row)) {
+            if !batch.rows[row as usize].dropped {
+                shaped.widen(batch, row);
+            }
+        }
         for value in self.staged.drain(..) {
-            if !batch.rows[value.row as usize].dropped && !failed.contains(&value.row) {
-                batch.set(value.image, value.ordinal as usize, value.cell);
+            let head = batch.rows[value.row as usize];
+            if !head.dropped && !failed.contains(&value.row) {
+                let image = if value.before { head.before } else { head.after };
+                batch.set(image, value.ordinal as usize, value.cell);
             }
         }
         for change in &verdict.ops {
             if let Some(row) = target(change.row) {
-                operation::apply(batch, row, change.op, &shaped.output);
+                operation::apply(batch, row, change.op, &shaped.wide);
             }
         }
         for route in &verdict.routes {
             apply_headers(batch, rows, failed, route);
             apply_partitions(batch, rows, failed, route);
+            apply_stream(batch, rows, failed, route);
         }
         dropped
     }
-}
-
-fn refuse_unsupported(verdict: &wit::Verdict) -> Result<(), Rejected> {
-    let feature = if verdict.routes.iter().any(|route| route.stream.is_some()) {
-        "a stream of its own"
-    } else if !verdict.emit.is_empty() {
-        "further rows"
-    } else if !verdict.extra.is_empty() {
-        "extras of a later version of the contract"
-    } else {
-        return Ok(());
-    };
-    let message = format!("it asks for {feature}, which this release does not offer yet");
-    Err(Rejected(FaultCode::FeatureUnsupported, message))
 }
 
 /// Checks that there are as many partitions as rows, or one for all, and the headers that are
@@ -140,18 +207,10 @@ fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Resu
         if partitions > 1 && partitions != count {
             return Err(malformed(format!("it gives {partitions} partitions for {count} rows")));
         }
-        if route.add_headers.len() > ROW_HEADERS {
-            return Err(malformed(format!("it adds more than {ROW_HEADERS} headers to a row")));
+        if let Some(stream) = &route.stream {
+            check_stream(stream).map_err(malformed)?;
         }
-        let mut bytes = 0;
-        for header in &route.add_headers {
-            if header.name.is_empty() || header.name.len() > HEADER_NAME_BYTES {
-                return Err(malformed(format!(
-                    "a header's name is empty or longer than {HEADER_NAME_BYTES} bytes"
-                )));
-            }
-            bytes += header.name.len() + header.value.len();
-        }
+        let bytes = check_headers(&route.add_headers)?;
         total = total.saturating_add(bytes.saturating_mul(count));
     }
     if total > output_bytes {
@@ -159,6 +218,34 @@ fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Resu
         return Err(Rejected(FaultCode::Output, message));
     }
     Ok(())
+}
+
+/// Checks the headers that a row is given, and gives their size in bytes.
+pub(crate) fn check_headers(headers: &[wit::Header]) -> Result<usize, Rejected> {
+    if headers.len() > ROW_HEADERS {
+        return Err(malformed(format!("it adds more than {ROW_HEADERS} headers to a row")));
+    }
+    let mut bytes = 0;
+    for header in headers {
+        if header.name.is_empty() || header.name.len() > HEADER_NAME_BYTES {
+            return Err(malformed(format!(
+                "a header's name is empty or longer than {HEADER_NAME_BYTES} bytes"
+            )));
+        }
+        bytes += header.name.len() + header.value.len();
+    }
+    Ok(bytes)
+}
+
+/// Sets the stream that was chosen.
+fn apply_stream(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
+    let Some(name) = &route.stream else { return };
+    let stream = batch.stream_index(name);
+    for index in targets(rows, route).filter(|&index| !failed.contains(&(index as u32))) {
+        if let Some(row) = batch.rows.get_mut(index) {
+            row.stream = Some(stream);
+        }
+    }
 }
 
 /// Sets the partitions that were chosen: one for all rows, or one a row.

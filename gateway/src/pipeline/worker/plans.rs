@@ -21,7 +21,6 @@ pub(super) struct TargetPlan {
     /// The stream's name and its id in the log.
     pub(super) name: Arc<str>,
     pub(super) stream: u32,
-    pub(super) schema: u32,
     pub(super) plugins: Arc<[usize]>,
 }
 
@@ -58,9 +57,7 @@ impl Worker {
 
     /// A dead letter of a stream that nothing protects may hold the row.
     pub(super) fn tell_protection(&mut self, target: &Target) {
-        if !self.chain.protects(&target.plugins) {
-            self.letters.open(&target.stream);
-        }
+        self.letters.tell(&target.stream, self.chain.protects(&target.plugins));
     }
 
     fn plan(
@@ -79,11 +76,11 @@ impl Worker {
             self.tell_protection(&target);
             let checked = self.chain.check_table(&target.plugins, schema, precedes_start)?;
             records.extend(checked.records);
-            let output = self.versions.versioned(checked.output);
+            let stream = self.writer.register_stream(&target.stream);
+            self.schema_id(&checked.output);
             plans.push(TargetPlan {
-                stream: self.writer.register_stream(&target.stream),
+                stream,
                 name: target.stream.into(),
-                schema: self.writer.register_schema(&output),
                 plugins: target.plugins.into(),
             });
         }

@@ -27,6 +27,8 @@ fn table(columns: &[&str]) -> Arc<TableSchema> {
 
 /// The example plugin that chooses a table's key.
 const REKEY: &[u8] = include_bytes!("../../../../plugins/dist/rekey.wasm");
+/// The example plugin that emits a row beside each.
+const AUDIT: &[u8] = include_bytes!("../../../../plugins/dist/audit.wasm");
 
 /// A worker with a plugin that covers `email`, on a log of its own. `rekeyed`: behind one that makes
 /// `id` the key.
@@ -35,12 +37,18 @@ fn worker(options: LogOptions, rekeyed: bool) -> (Worker, Log) {
 }
 
 fn worker_with(options: LogOptions, rekeyed: bool, policy: FailurePolicy) -> (Worker, Log) {
+    worker_of(options, if rekeyed { vec![0, 1] } else { vec![1] }, policy)
+}
+
+/// `chain`: of `rekey`, `mask` and `audit`, by number.
+fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (Worker, Log) {
     let opened = offtake_log::open(options).unwrap();
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
     let mask = offtake_transform::builtin("mask").unwrap();
     let plugins = [
         ("rekey", REKEY, r#"{"key":["id"]}"#),
         ("mask", mask, r#"{"columns":["email"],"keep_last":0}"#),
+        ("audit", AUDIT, r#"{"stream":"shop.audit"}"#),
     ];
     let plugins = plugins.map(|(name, component, config)| {
         let spec = PluginSpec {
@@ -54,7 +62,7 @@ fn worker_with(options: LogOptions, rekeyed: bool, policy: FailurePolicy) -> (Wo
     });
     let route = Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
-        plugins: if rekeyed { vec![0, 1] } else { vec![1] },
+        plugins: chain,
         stream: "{name}.{schema}.{table}".into(),
         continues: false,
     };
@@ -203,7 +211,10 @@ type Logged = (String, Vec<u8>);
 fn after_a_failure(on_error: OnError) -> Result<Vec<Vec<Logged>>, Halt> {
     let folder = tempfile::tempdir().unwrap();
     let policy = FailurePolicy { on_error, breaker_percent: None };
-    let (mut worker, log) = worker_with(LogOptions::new(folder.path()), true, policy);
+    after_a_transaction(worker_with(LogOptions::new(folder.path()), true, policy))
+}
+
+fn after_a_transaction((mut worker, log): (Worker, Log)) -> Result<Vec<Vec<Logged>>, Halt> {
     let people = table(&["id", "email"]);
     worker.take_event(started(&[Arc::clone(&people)])).unwrap();
     let mut batch = Batch::new();
@@ -249,4 +260,31 @@ fn a_change_that_a_plugin_fails_at_becomes_what_its_policy_says() {
         assert!(letter.contains(told), "{told}");
     }
     assert!(!letter.contains("xxx"), "nothing of a row that a plugin protects");
+}
+
+#[test]
+fn emitted_rows_follow_their_row_in_its_group_whatever_plugins_come_behind() {
+    let (people, audit, letters) = ("shop.public.people", "shop.audit", "shop.dead_letters");
+    let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
+    for (chain, expected) in [
+        (vec![2, 1], vec![people, audit, letters, audit, people, audit]),
+        // A row that failed before is none for the plugins behind.
+        (vec![1, 2], vec![people, audit, letters, people, audit]),
+        // The second sees the row that the first emitted, too.
+        (
+            vec![2, 2, 1],
+            [
+                [people, audit, audit, audit],
+                [letters, audit, audit, audit],
+                [people, audit, audit, audit],
+            ]
+            .concat(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = worker_of(LogOptions::new(folder.path()), chain.clone(), policy);
+        let groups = after_a_transaction(worker).unwrap();
+        let streams: Vec<&str> = groups[0].iter().map(|row| row.0.as_str()).collect();
+        assert_eq!((groups.len(), streams), (1, expected), "{chain:?}");
+    }
 }

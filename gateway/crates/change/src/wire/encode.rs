@@ -3,7 +3,7 @@
 use super::varint::{put_varint, varint_len, zigzag};
 use crate::batch::{Batch, Image, NO_TRANSACTION, Row, Transaction};
 use crate::value::ValueRef;
-use crate::{Lsn, Snapshot};
+use crate::{Form, Lsn, Snapshot};
 
 const CHANGE_SEQUENCE: u8 = 1 << 3;
 const CHANGE_STREAM: u8 = 2 << 3;
@@ -18,6 +18,7 @@ const CHANGE_POSITION: u8 = 10 << 3 | 2;
 const CHANGE_SNAPSHOT: u8 = 11 << 3;
 const CHANGE_PROCESSED: u8 = 12 << 3;
 const CHANGE_HEADERS: u8 = 13 << 3 | 2;
+const CHANGE_PAYLOAD: u8 = 14 << 3 | 2;
 const CHANGE_PARTITION: u8 = 15 << 3;
 
 /// Appends the `Change` message of a row.
@@ -33,8 +34,12 @@ pub fn encode_change(
     put_uint(out, CHANGE_STREAM, stream.into());
     put_uint(out, CHANGE_SCHEMA, schema.into());
     put_uint(out, CHANGE_OPERATION, row.operation as u64);
-    put_image(out, CHANGE_BEFORE, batch, row.before);
-    put_image(out, CHANGE_AFTER, batch, row.after);
+    let schema_of_row = batch.schemas.get(row.schema as usize);
+    let opaque = schema_of_row.filter(|schema| schema.form == Form::Opaque);
+    // The payload is written once, by itself; what is left of the row has the key.
+    let without = opaque.map(|schema| schema.payload as usize);
+    put_image(out, CHANGE_BEFORE, batch, row.before, without);
+    put_image(out, CHANGE_AFTER, batch, row.after, without);
     if row.transaction != NO_TRANSACTION
         && let Some(transaction) = batch.transactions.get(row.transaction as usize)
     {
@@ -53,6 +58,11 @@ pub fn encode_change(
         put_varint(out, len as u64);
         put_bytes(out, 1 << 3 | 2, name);
         put_bytes(out, 2 << 3 | 2, value);
+    }
+    if let Some(schema) = opaque {
+        let image = if row.after.is_some() { row.after } else { row.before };
+        let payload = batch.column(image, schema.payload as usize);
+        put_bytes(out, CHANGE_PAYLOAD, payload.as_bytes().unwrap_or_default());
     }
     if let Some(partition) = row.headers.partition() {
         // Optional, so that zero is a choice too.
@@ -110,15 +120,20 @@ fn value_len(value: ValueRef<'_>) -> usize {
     }
 }
 
-fn put_image(out: &mut Vec<u8>, tag: u8, batch: &Batch, image: Image) {
+/// `without`: ordinal of a column that is written elsewhere, and absent here.
+fn put_image(out: &mut Vec<u8>, tag: u8, batch: &Batch, image: Image, without: Option<usize>) {
     if !image.is_some() {
         return;
     }
-    let len: usize = batch.values(image).map(|value| delimited_len(value_len(value))).sum();
+    let values = || {
+        let values = batch.values(image).enumerate();
+        values.map(|(at, value)| if Some(at) == without { ValueRef::Absent } else { value })
+    };
+    let len: usize = values().map(|value| delimited_len(value_len(value))).sum();
     out.push(tag);
     put_varint(out, len as u64);
     out.reserve(len);
-    for value in batch.values(image) {
+    for value in values() {
         encode_value_into_list(value, out);
     }
 }

@@ -327,21 +327,37 @@ fn a_declared_failure_names_its_row_and_leaves_the_instance_usable() {
 }
 
 #[test]
-fn parts_of_the_contract_that_are_still_to_come_are_refused() {
-    let stream = Guest::answering(|layout| {
-        let name = layout.string(b"elsewhere");
-        let route = [&NONE[..], &words(&[1]), &name, &NONE, &NONE, &NONE].concat();
-        let routes = layout.list(&route, 1);
-        [NONE, NONE, NONE, routes, NONE, NONE, NONE]
-    });
+fn extras_that_this_version_has_no_meaning_for_are_refused() {
     let extra = Guest::answering(|layout| {
         let header = [layout.string(b"x"), layout.string(b"y")].concat();
         [NONE, NONE, NONE, NONE, NONE, NONE, layout.list(&header, 1)]
     });
     let interest = Guest { extra: true, ..Guest::default() };
-    for guest in [stream, extra, interest] {
+    for guest in [extra, interest] {
         let (fault, _) = fault(&guest);
         assert_eq!(fault.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{fault}");
+    }
+}
+
+#[test]
+fn rows_leave_on_the_stream_that_a_verdict_names_and_on_no_forbidden_one() {
+    let routing = |name: &'static str| {
+        Guest::answering(|layout| {
+            let rows = layout.u32s(&[1]);
+            let name = layout.string(name.as_bytes());
+            let route = [&rows[..], &words(&[1]), &name, &NONE, &NONE, &NONE].concat();
+            let routes = layout.list(&route, 1);
+            [NONE, NONE, NONE, routes, NONE, NONE, NONE]
+        })
+    };
+    let mut batch = batch(&schema(), &customers(3));
+    instance(&routing("elsewhere")).process(&mut batch, &[0, 1, 2]).unwrap();
+    let stream = |row: usize| batch.rows[row].stream.map(|at| &*batch.streams[at as usize]);
+    assert_eq!([stream(0), stream(1), stream(2)], [None, Some("elsewhere"), None]);
+    for name in ["", "__offtake_cursors", "a b"] {
+        let (fault, _) = fault(&routing(name));
+        assert_eq!(fault.code(), "PLUGIN_MALFORMED_VERDICT", "{fault}");
+        assert!(fault.message.contains("stream"), "{fault}");
     }
 }
 

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_change::{Batch, Operation};
-use offtake_transform::{FailedRow, Fault, FaultCode, Isolated, Limits, Plugin, PluginSpec};
+use offtake_transform::{
+    FailedRow, Fault, FaultCode, Isolated, Limits, Plugin, PluginSpec, Processed,
+};
 
+use crate::answers::Shape;
 use crate::batches::{EMAIL, TestRow, Value, all, batch, customer, customers, schema, text};
 use crate::zoo::{Guest, engine, load, spec, words};
 
@@ -42,10 +45,10 @@ fn people(count: usize, guilty: &[usize]) -> Batch {
 
 fn process(plugin: &Plugin, batch: &mut Batch) -> (Result<(), Fault>, Vec<FailedRow>, Isolated) {
     let mut isolated = Isolated::new(plugin).unwrap();
-    let (rows, mut failed) = (all(batch), Vec::new());
-    let outcome = isolated.process(batch, &rows, &mut failed);
-    failed.sort_by_key(|failed| failed.row);
-    (outcome, failed, isolated)
+    let (rows, mut done) = (all(batch), Processed::default());
+    let outcome = isolated.process(batch, &rows, &mut done);
+    done.failed.sort_by_key(|failed| failed.row);
+    (outcome, done.failed, isolated)
 }
 
 /// Every address as it is now.
@@ -139,7 +142,7 @@ fn rows_that_the_plugin_declares_failed_are_left_alone_and_the_others_are_done()
 
 #[test]
 fn a_row_that_failed_leaves_with_the_definition_of_the_others() {
-    let guest = Guest { key: Some(vec![EMAIL]), ..guilty("(unreachable)") };
+    let guest = Guest { shape: Some(Shape::key(&[EMAIL])), ..guilty("(unreachable)") };
     let mut batch = people(10, &[4]);
     let (outcome, failed, mut isolated) = process(&load(&guest).unwrap(), &mut batch);
     outcome.unwrap();

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod batches;
 mod bundled;
+mod emitting;
 mod faults;
 mod isolation;
 mod loading;
+mod reshaping;
 mod secrets;
 mod shapes;
 mod values;

@@ -214,7 +214,7 @@ fn partitions_are_one_for_all_rows_or_one_a_row() {
     let chosen = |partitions| {
         let mut batch = batch(&schema(), &customers(3));
         let list = all(&batch);
-        instance(&choosing(partitions)).process(&mut batch, &list).map(|()| {
+        instance(&choosing(partitions)).process(&mut batch, &list).map(|_| {
             batch.rows.iter().map(|row| row.headers.partition().unwrap()).collect::<Vec<_>>()
         })
     };

@@ -10,6 +10,8 @@ use offtake_transform::{Engine, EngineOptions, Instance, Limits, Plugin, PluginE
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use crate::answers::{self, Form, Output, Shape};
+
 /// Where the laid-out answers begin.
 const ANSWERS: u32 = 1024;
 /// Where the guest's allocator begins.
@@ -73,10 +75,9 @@ pub(crate) struct Guest {
     pub(crate) subscribe: bool,
     /// Sets the interest's `extra`, which this release refuses.
     pub(crate) extra: bool,
-    /// The key of the shape that it asks for.
-    pub(crate) key: Option<Vec<u32>>,
-    /// How many columns the shape removes, retypes and adds, which this release refuses.
-    pub(crate) reshapes: [usize; 3],
+    pub(crate) shape: Option<Shape>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) form: Form,
     /// Instructions of `configure`, before it answers.
     pub(crate) on_configure: String,
     /// Instructions of `process`; must leave the address of the verdict.
@@ -95,8 +96,9 @@ impl Default for Guest {
             wants: 0,
             subscribe: true,
             extra: false,
-            key: None,
-            reshapes: [0; 3],
+            shape: None,
+            outputs: Vec::new(),
+            form: Form::Envelope,
             on_configure: String::new(),
             process: format!("(i32.const {OUT})"),
             layout: Layout::default(),
@@ -124,7 +126,7 @@ impl Guest {
 
     /// Lets everything pass under the key of these columns.
     pub(crate) fn keying(key: &[u32]) -> Guest {
-        Guest { key: Some(key.to_vec()), ..Guest::pass(&[], 0) }
+        Guest { shape: Some(Shape::key(key)), ..Guest::pass(&[], 0) }
     }
 
     /// Runs instructions and lets everything pass.
@@ -153,25 +155,24 @@ impl Guest {
         let info = self.info(&mut layout);
         let interest = self.interest(&mut layout);
         let data: String = layout.bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let schema_parameters = "(param i32)".repeat(15);
         format!(
             r#"(module
-  (import "offtake:transform/host@0.2.0" "log" (func $log (param i32 i32 i32)))
-  (import "offtake:transform/host@0.2.0" "counter" (func $counter (param i32 i32) (result i32)))
-  (import "offtake:transform/host@0.2.0" "add" (func $add (param i32 i32)))
+  (import "offtake:transform/host@1.0.0" "log" (func $log (param i32 i32 i32)))
+  (import "offtake:transform/host@1.0.0" "counter" (func $counter (param i32 i32) (result i32)))
+  (import "offtake:transform/host@1.0.0" "add" (func $add (param i32 i32)))
   (memory (export "memory") 4)
   (global $heap (mut i32) (i32.const {HEAP}))
   (data (i32.const {ANSWERS}) "{data}")
   {REALLOC}
   {ECHO}
-  (func (export "offtake:transform/plugin@0.2.0#configure") (param $config i32) (param $len i32) (result i32)
+  (func (export "offtake:transform/plugin@1.0.0#configure") (param $config i32) (param $len i32) (result i32)
     {configure} (i32.const {info}))
-  (func (export "offtake:transform/plugin@0.2.0#on-schema") {schema_parameters} (result i32)
+  (func (export "offtake:transform/plugin@1.0.0#on-schema") (param i32) (result i32)
     (i32.const {interest}))
-  (func $process (export "offtake:transform/plugin@0.2.0#process") (param $b i32) (result i32)
+  (func $process (export "offtake:transform/plugin@1.0.0#process") (param $b i32) (result i32)
     (local $i i32)
     {process})
-  (func (export "cabi_post_offtake:transform/plugin@0.2.0#process") (param i32)
+  (func (export "cabi_post_offtake:transform/plugin@1.0.0#process") (param i32)
     (global.set $heap (i32.const {HEAP})))
 )"#,
             configure = self.on_configure,
@@ -212,30 +213,14 @@ impl Guest {
             &words(&[0, self.subscribe.into()])[..],
             &columns,
             &words(&[self.wants.into()]),
-            &self.shape(layout),
-            &[0; 16], // form: envelope
-            &[0; 8],  // outputs
+            &answers::shape(layout, self.shape.as_ref()),
+            &answers::form(layout, &self.form),
+            &answers::outputs(layout, &self.outputs),
             &extra,
         ]
         .concat();
-        assert_eq!(result.len(), 4 + 88);
+        assert_eq!(result.len(), 4 + 120);
         layout.put(&result)
-    }
-
-    /// `option<shape>`.
-    fn shape(&self, layout: &mut Layout) -> Vec<u8> {
-        if self.key.is_none() && self.reshapes == [0; 3] {
-            return vec![0; 40];
-        }
-        let mut shape = words(&[1]);
-        // Elements of these sizes, all zero: ordinals, an ordinal with a column, a column.
-        for (size, count) in [4, 36, 32].into_iter().zip(self.reshapes) {
-            shape.extend(layout.list(&vec![0; size * count], count));
-        }
-        shape.extend(words(&[self.key.is_some().into()]));
-        shape.extend(layout.u32s(self.key.as_deref().unwrap_or_default()));
-        assert_eq!(shape.len(), 40);
-        shape
     }
 }
 
@@ -331,6 +316,7 @@ pub(crate) fn spec(component: Vec<u8>) -> PluginSpec {
             output_bytes: 4 << 20,
             host_calls: 100,
             log_lines_per_second: 10,
+            fan_out: 4,
             isolation: Duration::from_secs(5),
         },
     }
