@@ -83,7 +83,9 @@ async fn every_row_and_what_is_emitted_of_it_are_neighbours_once_whatever_crashe
     assert_eq!(definitions.len(), 1, "one definition over all restarts: {definitions:#?}");
     assert_eq!(definitions[0].changed_by, ["audit"]);
     let status = fixture.gateway.status().unwrap();
-    assert!(status["plugins"][0]["emitted"].as_u64().unwrap() >= 1, "{status:#}");
+    let plugin = &status["plugins"][0];
+    assert!(plugin["emitted"].as_u64().unwrap() >= 1, "{status:#}");
+    assert_eq!((&plugin["limits"]["fan_out"], &plugin["on_error"]), (&100.into(), &"halt".into()));
     fixture.stop().unwrap();
 }
 

@@ -10,7 +10,8 @@ use offtake_change::BOUNDS_SECONDS;
 use offtake_sink_kafka::WaitReason;
 
 use super::kafka;
-use super::status::{HistogramView, PluginView, Status};
+use super::plugin::PluginView;
+use super::status::{HistogramView, Status};
 
 /// Renders the page in Prometheus's text format.
 pub fn render(status: &Status) -> String {

@@ -7,6 +7,7 @@ mod delivery;
 mod http;
 mod kafka;
 mod metrics;
+mod plugin;
 mod status;
 
 pub use connection::Connection;

@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::connection::Connection;
 use super::delivery::DeliveryView;
 use super::kafka::KafkaClientView;
-use crate::pipeline::{Halt, PluginCounters, State, StateCell, WorkerCounters};
+use super::plugin::PluginView;
+use crate::pipeline::{Configured, Halt, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
 pub struct Observed {
@@ -34,8 +35,8 @@ pub struct Observed {
     pub counters: Arc<WorkerCounters>,
     /// Commit to log.
     pub commit_to_log: Arc<Histogram>,
-    /// Name, digest and counters of every plugin.
-    pub plugins: Vec<(String, String, Arc<PluginCounters>)>,
+    /// Every plugin.
+    pub plugins: Vec<Configured>,
     /// The Kafka sink, where there is one.
     pub kafka: Arc<Mutex<Option<KafkaSink>>>,
     /// The gRPC service, where there is one.
@@ -176,25 +177,6 @@ pub struct HistogramView {
     pub sum_seconds: f64,
 }
 
-/// A plugin.
-#[derive(Clone, Debug, Serialize)]
-pub struct PluginView {
-    /// Name in the configuration.
-    pub name: String,
-    /// SHA-256 of the component.
-    pub digest: String,
-    /// Changes handed to it.
-    pub changes: u64,
-    /// Time spent in it.
-    pub nanoseconds: u64,
-    /// Changes that it made of others.
-    pub emitted: u64,
-    /// Changes that it failed at.
-    pub failed: u64,
-    /// Instances that were replaced after a fault.
-    pub restarts: u64,
-}
-
 /// The Kafka sink.
 #[derive(Clone, Debug, Serialize)]
 pub struct KafkaView {
@@ -271,7 +253,7 @@ impl Observed {
             commit_to_log: histogram_view(&self.commit_to_log),
             commit_to_kafka: self.kafka_latency().map(|latency| histogram_view(&latency)),
             commit_to_subscriber: self.grpc.as_ref().map(|grpc| histogram_view(&grpc.latency())),
-            plugins: self.plugins.iter().map(plugin_view).collect(),
+            plugins: self.plugins.iter().map(PluginView::from).collect(),
             kafka: self.kafka_view(),
             grpc: self.grpc.as_ref().map_or_else(SentView::default, |grpc| SentView {
                 changes: grpc.changes(),
@@ -436,18 +418,6 @@ fn kafka_view(status: KafkaStatus) -> KafkaView {
     }
 }
 
-fn plugin_view((name, digest, counters): &(String, String, Arc<PluginCounters>)) -> PluginView {
-    PluginView {
-        name: name.clone(),
-        digest: digest.clone(),
-        changes: counters.changes.load(Ordering::Relaxed),
-        nanoseconds: counters.nanoseconds.load(Ordering::Relaxed),
-        emitted: counters.emitted.load(Ordering::Relaxed),
-        failed: counters.failed.load(Ordering::Relaxed),
-        restarts: counters.restarts.load(Ordering::Relaxed),
-    }
-}
-
 /// Age of the newest durable transaction, while more has been received than is durable.
 fn lag_seconds(behind: bool, last_commit_unix_us: i64) -> f64 {
     if !behind || last_commit_unix_us == 0 {
@@ -503,6 +473,8 @@ impl Status {
                 emitted: 0,
                 failed: 0,
                 restarts: 0,
+                on_error: "halt",
+                limits: super::plugin::LimitsView::default(),
             }],
             kafka: Some(KafkaView {
                 state: "RUNNING".to_owned(),

@@ -284,6 +284,8 @@ fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Confi
         memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
         output_bytes: usize::try_from(plugin.output_bytes).unwrap_or(usize::MAX),
         fan_out: plugin.fan_out,
+        host_calls: plugin.host_calls,
+        log_lines_per_second: plugin.log_lines,
         isolation: plugin.isolation,
         ..Limits::default()
     };

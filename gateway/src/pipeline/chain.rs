@@ -61,6 +61,8 @@ pub struct Checked {
     pub records: Vec<v1::PluginActivation>,
     /// The definition as the last of the plugins puts it out.
     pub output: Arc<TableSchema>,
+    /// Streams beside the route's that the plugins name for the table.
+    pub streams: Vec<String>,
 }
 
 /// What chains made of a batch beside what they did to its rows.
@@ -150,15 +152,24 @@ impl Chain {
         precedes_start: bool,
     ) -> Result<Checked, Halt> {
         let (mut records, mut output) = (Vec::new(), Arc::clone(table));
+        let mut streams = Vec::new();
+        // Of the columns as they now are, which of the source's each is.
+        let mut origins: Vec<Option<u32>> = (0..table.columns.len() as u32).map(Some).collect();
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.guard.check_table(table, precedes_start)?;
             records.extend(member.guard.take_record());
-            member.check_told(table, &output)?;
-            output = member.put_out(&output)?;
+            member.check_told(table, &output, &origins)?;
+            let mapped = member.instance.column_origins(&output);
+            let mapped = mapped.map_err(|fault| fault_halt(&fault))?;
+            let origin = |from: Option<u32>| origins.get(from? as usize).copied().flatten();
+            origins = mapped.into_iter().map(origin).collect();
+            streams.extend(member.judge(&output)?);
+            let put_out = member.instance.output_schema(&output);
+            output = put_out.map_err(|fault| fault_halt(&fault))?;
         }
-        warn_of_key(table, &output);
-        Ok(Checked { records, output })
+        warn_of_key(table, &output, &origins);
+        Ok(Checked { records, output, streams })
     }
 
     /// Runs plugins over rows of one schema, in order. What they emit goes on through the plugins
@@ -237,6 +248,17 @@ fn with_emitted(line: &[u32], emitted: &[Emission]) -> Vec<u32> {
 impl Member {
     /// Runs the plugin over rows, those of one definition together.
     fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
+        if self.policy.on_error == OnError::Pass {
+            // Definitions of emitted rows are first seen here.
+            let mut known: Option<u32> = None;
+            for row in rows.iter().filter_map(|&row| batch.rows.get(row as usize)) {
+                let schema = batch.schemas.get(row.schema as usize);
+                if let Some(schema) = schema.filter(|_| !row.dropped && known != Some(row.schema)) {
+                    self.judge(schema)?;
+                    known = Some(row.schema);
+                }
+            }
+        }
         let begin = std::time::Instant::now();
         let (restarts, emitted) = (self.instance.restarts(), done.emitted.len());
         let outcome = self.run_by_schema(batch, rows, done);
@@ -256,20 +278,18 @@ impl Member {
         rows: &[u32],
         done: &mut Processed,
     ) -> Result<(), Fault> {
-        let schema_of =
-            |batch: &Batch, row: u32| batch.rows.get(row as usize).map(|row| row.schema);
-        let schemas: Vec<Option<u32>> = rows.iter().map(|&row| schema_of(batch, row)).collect();
-        if schemas.windows(2).all(|pair| pair[0] == pair[1]) {
-            return self.instance.process(batch, rows, done);
-        }
-        let mut told: Vec<Option<u32>> = Vec::new();
-        for &schema in &schemas {
+        // A row that was dropped may have a definition that no plugin behind is to be told.
+        let live = |&row: &u32| batch.rows.get(row as usize).filter(|head| !head.dropped);
+        let live: Vec<(u32, u32)> =
+            rows.iter().filter_map(|row| Some((live(row)?.schema, *row))).collect();
+        let mut told: Vec<u32> = Vec::new();
+        for &(schema, _) in &live {
             if told.contains(&schema) {
                 continue;
             }
             told.push(schema);
-            let of_schema = rows.iter().zip(&schemas).filter(|(_, of)| **of == schema);
-            let group: Vec<u32> = of_schema.map(|(&row, _)| row).collect();
+            let group = live.iter().filter(|(of, _)| *of == schema);
+            let group: Vec<u32> = group.map(|&(_, row)| row).collect();
             self.instance.process(batch, &group, done)?;
         }
         Ok(())
@@ -277,14 +297,25 @@ impl Member {
 
     /// Whether a plugin that protects is told the columns that it must cover as the source has them:
     /// one before it may have renamed them.
-    fn check_told(&self, source: &TableSchema, told: &TableSchema) -> Result<(), Halt> {
+    fn check_told(
+        &self,
+        source: &TableSchema,
+        told: &TableSchema,
+        origins: &[Option<u32>],
+    ) -> Result<(), Halt> {
         let info = self.instance.plugin().info();
         let required = info.required_columns.iter().filter(|_| self.protects);
         for name in required {
-            let Some(column) = source.columns.iter().find(|column| column.name == *name) else {
-                continue;
+            let Some(ordinal) = source.ordinal(name) else { continue };
+            let Some(column) = source.columns.get(ordinal) else { continue };
+            let of = told.ordinal(name).and_then(|at| origins.get(at).copied().flatten());
+            let is_another = of.is_some_and(|of| of as usize != ordinal)
+                || (of.is_none() && told.ordinal(name).is_some());
+            let loss = match column_loss(name, &column.logical, told) {
+                Some(loss) => Some(loss.to_string()),
+                None => is_another.then(|| "is another column".to_owned()),
             };
-            if let Some(loss) = column_loss(name, &column.logical, told) {
+            if let Some(loss) = loss {
                 return Err(Halt::new(
                     FaultCode::Unprotected.as_str(),
                     format!(
@@ -301,8 +332,8 @@ impl Member {
         Ok(())
     }
 
-    /// The definition that the table's rows leave with.
-    fn put_out(&mut self, told: &Arc<TableSchema>) -> Result<Arc<TableSchema>, Halt> {
+    /// Judges what the plugin makes of a definition, and gives the streams that it names.
+    fn judge(&mut self, told: &Arc<TableSchema>) -> Result<Vec<String>, Halt> {
         let interest = self.instance.on_schema(told).map_err(|fault| fault_halt(&fault))?;
         if self.policy.on_error == OnError::Pass && interest.shape.needs_values(told) {
             return Err(Halt::new(
@@ -316,7 +347,7 @@ impl Member {
                 "choose another `on_error` for the plugin",
             ));
         }
-        self.instance.output_schema(told).map_err(|fault| fault_halt(&fault))
+        Ok(interest.streams)
     }
 
     /// What becomes of the changes that the plugin failed at.
@@ -356,11 +387,15 @@ impl Member {
 
 /// Says which columns of a key that plugins chose are not in every delete: its key then lacks them,
 /// as Debezium's does under `message.key.columns`.
-fn warn_of_key(source: &TableSchema, output: &TableSchema) {
-    if output.key == source.key {
+fn warn_of_key(source: &TableSchema, output: &TableSchema, origins: &[Option<u32>]) {
+    let origin = |ordinal: u32| origins.get(ordinal as usize).copied().flatten();
+    let of_source: Vec<Option<u32>> = output.key.iter().map(|&key| origin(key)).collect();
+    if of_source.iter().copied().eq(source.key.iter().copied().map(Some)) {
         return;
     }
-    for &ordinal in output.key.iter().filter(|&&ordinal| !source.is_in_identity(ordinal)) {
+    // What a plugin adds it may set in a before image too.
+    let lacks = |&ordinal: &u32| origin(ordinal).is_some_and(|of| !source.is_in_identity(of));
+    for ordinal in output.key.iter().copied().filter(lacks) {
         let column = output.columns.get(ordinal as usize).map(|column| column.name.as_str());
         tracing::warn!(
             code = "PLUGIN_KEY_IDENTITY",

@@ -25,6 +25,18 @@ pub enum OnError {
     Pass,
 }
 
+impl OnError {
+    /// As it is written in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            OnError::Halt => "halt",
+            OnError::DeadLetter => "dead_letter",
+            OnError::Drop => "drop",
+            OnError::Pass => "pass",
+        }
+    }
+}
+
 /// A plugin's policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailurePolicy {

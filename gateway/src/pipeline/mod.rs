@@ -20,7 +20,7 @@ mod worker;
 
 pub use adopt::beginning;
 pub use build::{Parts, check_midway, load_plugins, router, source_halt, source_options};
-pub use chain::{PluginCounters, guard};
+pub use chain::{Configured, guard, hexadecimal};
 pub use halt::{Halt, chain as chain_text};
 pub use protect::Guard;
 pub use router::Router;

@@ -46,11 +46,20 @@ impl Router {
         &self.name
     }
 
+    /// Whether a stream is one that only the gateway itself writes.
+    pub fn is_own_stream(&self, stream: &str) -> bool {
+        stream == self.message_stream() || stream == offtake_log::dead_letter_stream(&self.name)
+    }
+
+    fn message_stream(&self) -> String {
+        format!("{}.message", self.name)
+    }
+
     /// Where changes of the schema go; empty: no route takes it. Logical messages have no table
     /// and go to `{name}.message`, as Debezium names their topic.
     pub fn targets(&self, schema: &TableSchema) -> Vec<Target> {
         if schema.subject == Subject::Message {
-            return vec![Target { stream: format!("{}.message", self.name), plugins: Vec::new() }];
+            return vec![Target { stream: self.message_stream(), plugins: Vec::new() }];
         }
         let mut targets = Vec::new();
         for route in &self.routes {

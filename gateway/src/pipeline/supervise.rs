@@ -14,7 +14,7 @@ use offtake_source_postgres::{SourceError, SourceStatus};
 use tokio::sync::watch;
 
 use super::build::{Parts, source_halt};
-use super::chain::{Chain, Configured, PluginCounters, hexadecimal};
+use super::chain::{Chain, Configured};
 use super::halt::Halt;
 use super::source;
 use super::state::{State, StateCell};
@@ -36,8 +36,8 @@ pub struct Running {
     pub counters: Arc<WorkerCounters>,
     /// From commit to log.
     pub commit_to_log: Arc<Histogram>,
-    /// Name, digest and counters of the plugins.
-    pub plugins: Vec<(String, String, Arc<PluginCounters>)>,
+    /// The plugins.
+    pub plugins: Vec<Configured>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -74,7 +74,7 @@ impl Running {
             source_status: Arc::default(),
             counters: Arc::default(),
             commit_to_log: Arc::default(),
-            plugins: named(&parts.plugins),
+            plugins: parts.plugins.clone(),
             stop,
             ended,
         };
@@ -155,14 +155,6 @@ impl Running {
         self.state.set(State::Stopping);
         self.stop.send_replace(true);
     }
-}
-
-/// Name, digest and counters of plugins.
-fn named(plugins: &[Configured]) -> Vec<(String, String, Arc<PluginCounters>)> {
-    let named = |Configured { plugin, counters, .. }: &Configured| {
-        (plugin.name().to_owned(), hexadecimal(&plugin.digest()), Arc::clone(counters))
-    };
-    plugins.iter().map(named).collect()
 }
 
 /// Tells the source to end when the worker ends, however it does: an idle source would notice only

@@ -402,7 +402,7 @@ impl Worker {
             return Ok(());
         }
         let schema = self.schema_of(batch, row, names);
-        let stream = self.stream_of(batch, row, target, names);
+        let stream = self.stream_of(batch, row, target, names)?;
         let times = if mutate("mutate.double") { 2 } else { 1 };
         for _ in 0..times {
             self.writer.push(stream, schema, |sequence, out| {

@@ -1,7 +1,7 @@
 //! A table's schema, and what a plugin says of itself and wants of a table.
 
 use crate::bindings::exports::offtake::transform::plugin;
-use crate::bindings::offtake::transform::types::{Form, Wants};
+use crate::bindings::offtake::transform::types::Wants;
 use crate::{ColumnInfo, Failure, Kind, Schema, Subject};
 
 impl Schema {
@@ -125,7 +125,7 @@ impl Interest {
             // The layout that costs a Rust plugin least.
             wants: Wants::PACKED_TEXT,
             shape: None,
-            form: Form::Envelope,
+            form: None,
             outputs: Vec::new(),
             extra: Vec::new(),
         };

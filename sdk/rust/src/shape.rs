@@ -230,7 +230,7 @@ impl Interest {
     /// The row alone leaves instead of before and after images.
     #[must_use]
     pub fn flat(mut self) -> Interest {
-        self.wire.form = Form::Flat;
+        self.wire.form = Some(Form::Flat);
         self
     }
 
@@ -245,9 +245,10 @@ impl Interest {
         content_type: &str,
     ) -> Result<Interest, Failure> {
         let columns = wide_columns(schema, self.wire.shape.as_ref());
-        self.wire.form = opaque(&columns, column, content_type).ok_or_else(|| {
+        let form = opaque(&columns, column, content_type).ok_or_else(|| {
             Failure::permanent(format!("{} has no column {column}", schema.qualified_name()))
         })?;
+        self.wire.form = Some(form);
         Ok(self)
     }
 

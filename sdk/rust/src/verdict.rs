@@ -3,6 +3,8 @@
 //! Values are gathered column by column in the layout that the gateway applies at once. Saying
 //! nothing of a row lets it pass.
 
+use std::collections::BTreeMap;
+
 use crate::bindings::exports::offtake::transform::plugin;
 use crate::bindings::offtake::transform::types::{Header, OpChange, Route, RowFailure};
 use crate::emit::{Emission, Emitter};
@@ -20,8 +22,8 @@ pub struct Verdict<'a> {
     dropped: Vec<u32>,
     operations: Vec<OpChange>,
     routes: Vec<Route>,
-    /// Rows by the stream that they are sent to.
-    streams: Vec<(String, Vec<u32>)>,
+    /// The streams that rows are sent to.
+    streams: BTreeMap<u32, String>,
     /// Rows whose partition is chosen, ascending, and the partitions.
     partitions: (Vec<u32>, Vec<u32>),
     failures: Vec<RowFailure>,
@@ -39,7 +41,7 @@ impl<'a> Verdict<'a> {
             dropped: Vec::new(),
             operations: Vec::new(),
             routes: Vec::new(),
-            streams: Vec::new(),
+            streams: BTreeMap::new(),
             partitions: (Vec::new(), Vec::new()),
             failures: Vec::new(),
             mistake: None,
@@ -81,17 +83,14 @@ impl<'a> Verdict<'a> {
         self.setter(column, kind, row).push_missing(1);
     }
 
-    /// Sends a row to another stream.
+    /// Sends a row to another stream. The last word counts.
     pub fn set_stream(&mut self, row: u32, stream: &str) {
-        match self.streams.iter_mut().find(|(name, _)| name == stream) {
-            Some((_, rows)) => rows.push(row),
-            None => self.streams.push((stream.to_owned(), vec![row])),
-        }
+        self.streams.insert(row, stream.to_owned());
     }
 
     /// Emits a row of an output, the parent's own change beside it: `output` counts the outputs in
     /// the order of [`Interest::with_output`](crate::Interest::with_output). Rows of an output are
-    /// emitted in the order of their parents.
+    /// emitted in the order of their parents; of one parent, those of the first output come first.
     pub fn emit(&mut self, output: u32, parent: u32, operation: Operation) -> Emission<'_> {
         let known = self.emitters.iter().position(|emitter| emitter.output() == output);
         let at = known.unwrap_or_else(|| {
@@ -180,9 +179,13 @@ impl<'a> Verdict<'a> {
             let stream = None;
             self.routes.push(Route { rows, stream, partitions, add_headers, remove_headers });
         }
-        for (stream, mut rows) in self.streams {
-            rows.sort_unstable();
-            rows.dedup();
+        let mut by_stream: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for (row, stream) in self.streams {
+            by_stream.entry(stream).or_default().push(row);
+        }
+        // What a row emits on several outputs has one order, however the changes are cut into calls.
+        self.emitters.sort_by_key(Emitter::output);
+        for (stream, rows) in by_stream {
             let (add_headers, remove_headers) = (Vec::new(), Vec::new());
             let (stream, partitions) = (Some(stream), Vec::new());
             self.routes.push(Route { rows, stream, partitions, add_headers, remove_headers });

@@ -4,6 +4,7 @@
 //! only allocations are the growth of a few vectors, so their cost a change goes to nothing, and a
 //! batch that was used is cleared and used again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::value::{Cell, Tag, ValueRef};
@@ -143,6 +144,13 @@ pub struct Boundary {
     pub source_rows: u64,
 }
 
+/// A place in a batch's memory, see [`Batch::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    arena: usize,
+    cells: usize,
+}
+
 /// Changes on their way from a source to the log. Rows are in source order; boundaries in order of
 /// `rows_end`. Rows after the last boundary belong to a transaction that is still to end, or to a
 /// snapshot.
@@ -161,6 +169,7 @@ pub struct Batch {
     pub boundaries: Vec<Boundary>,
     /// Streams that plugins chose for rows.
     pub streams: Vec<Arc<str>>,
+    stream_indices: HashMap<Arc<str>, u32>,
     /// When the batch was taken in, nanoseconds since the Unix epoch.
     pub processed_unix_ns: i64,
 }
@@ -181,6 +190,7 @@ impl Batch {
         self.transactions.clear();
         self.boundaries.clear();
         self.streams.clear();
+        self.stream_indices.clear();
         self.processed_unix_ns = 0;
     }
 
@@ -208,11 +218,24 @@ impl Batch {
 
     /// Index of a stream in this batch, adding it when it is new here.
     pub fn stream_index(&mut self, name: &str) -> u32 {
-        let known = self.streams.iter().rposition(|stream| **stream == *name);
-        known.unwrap_or_else(|| {
-            self.streams.push(Arc::from(name));
-            self.streams.len() - 1
-        }) as u32
+        if let Some(&index) = self.stream_indices.get(name) {
+            return index;
+        }
+        let (name, index) = (Arc::<str>::from(name), self.streams.len() as u32);
+        self.streams.push(Arc::clone(&name));
+        self.stream_indices.insert(name, index);
+        index
+    }
+
+    /// Where values and images end now.
+    pub fn mark(&self) -> Mark {
+        Mark { arena: self.arena.len(), cells: self.cells.len() }
+    }
+
+    /// Forgets values and images that were stored since; no row may have them.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.arena.truncate(mark.arena);
+        self.cells.truncate(mark.cells);
     }
 
     /// Adds a transaction and gives its index.

@@ -14,7 +14,7 @@ mod text;
 mod value;
 pub mod wire;
 
-pub use batch::{Batch, Boundary, HeaderRange, Image, NO_TRANSACTION, Row, Transaction};
+pub use batch::{Batch, Boundary, HeaderRange, Image, Mark, NO_TRANSACTION, Row, Transaction};
 pub use latency::{BOUNDS_SECONDS, Histogram};
 pub use position::{Lsn, ParseLsnError};
 pub use schema::{

@@ -117,6 +117,10 @@ pub struct Plugin {
     pub output_bytes: u64,
     /// Rows that it may emit for one change.
     pub fan_out: u32,
+    /// Calls of the gateway during one call.
+    pub host_calls: u32,
+    /// Log lines a second.
+    pub log_lines: u32,
     /// CPU time that finding the changes may take at which a call failed.
     pub isolation: Duration,
     /// What becomes of a change that it fails at.
@@ -154,7 +158,7 @@ impl fmt::Debug for Plugin {
 
 /// The plugins that come with the gateway, as `builtin:NAME`. The components are the transform
 /// crate's, which this one does not know; a test of the gateway holds both lists equal.
-pub const BUILTIN_PLUGINS: &[&str] = &["mask", "filter"];
+pub const BUILTIN_PLUGINS: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
 
 /// Where a plugin's component is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
-        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:tokenise`), or \
+        text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:project`, \
+               `builtin:tokenise`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
@@ -46,6 +47,20 @@ pub(crate) const KEYS: &[Key] = &[
         example: "1000",
         text: "Rows that the plugin may emit for one change.",
         ..key("plugin", "fan_out", Kind::Number)
+    },
+    Key {
+        default: Some("10000"),
+        range: "0 to 1000000",
+        example: "100",
+        text: "Calls of the gateway (log lines, metrics) that the plugin may make during one call.",
+        ..key("plugin", "host_calls", Kind::Number)
+    },
+    Key {
+        default: Some("100"),
+        range: "0 to 10000",
+        example: "10",
+        text: "The plugin's log lines a second; further ones are counted and left out.",
+        ..key("plugin", "log_lines", Kind::Number)
     },
     Key {
         default: Some("\"halt\""),

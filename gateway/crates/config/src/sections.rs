@@ -290,6 +290,10 @@ pub(crate) fn plugins(top: &Section<'_, '_>) -> Vec<At<Plugin>> {
 fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
     section.require("wasm");
     let ms = Duration::from_millis;
+    let count = |name, least, most, default: u32| {
+        let number = section.number(name, least..=most);
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
     let wasm = section.text("wasm").and_then(|wasm| plugin_source(section, &wasm));
     Plugin {
         name,
@@ -298,10 +302,9 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         deadline: section.duration("deadline", ms(1)..=ms(60_000)).unwrap_or(ms(100)),
         memory_bytes: section.size("memory", MIB..=4 * GIB).unwrap_or(64 * MIB),
         output_bytes: section.size("output", 64 << 10..=GIB).unwrap_or(8 * MIB),
-        fan_out: section
-            .number("fan_out", 1..=100_000)
-            .and_then(|rows| u32::try_from(rows).ok())
-            .unwrap_or(100),
+        fan_out: count("fan_out", 1, 100_000, 100),
+        host_calls: count("host_calls", 0, 1_000_000, 10_000),
+        log_lines: count("log_lines", 0, 10_000, 100),
         isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),

@@ -288,10 +288,12 @@ fn a_plugin_says_what_becomes_of_what_it_fails_at() {
     let plain = plugin("");
     assert_eq!((plain.on_error, plain.breaker_percent), (OnError::Halt, Some(10)));
     assert_eq!((plain.isolation, plain.fan_out), (Duration::from_secs(5), 100));
-    let set =
-        plugin("on_error = \"dead_letter\"\nbreaker = \"5%\"\nisolation = \"1s\"\nfan_out = 7");
+    let set = plugin(
+        "on_error = \"dead_letter\"\nbreaker = \"5%\"\nisolation = \"1s\"\nfan_out = 7\nhost_calls = 0",
+    );
     assert_eq!((set.on_error, set.breaker_percent), (OnError::DeadLetter, Some(5)));
     assert_eq!((set.isolation, set.fan_out), (Duration::from_secs(1), 7));
+    assert_eq!((plain.host_calls, set.host_calls, set.log_lines), (10_000, 0, 100));
     assert_eq!(plugin("breaker = \"off\"").breaker_percent, None);
     for wrong in ["0%", "101%", "5", "five%"] {
         assert_eq!(

@@ -4,13 +4,14 @@
 //! the process sets them apart from a user's own.
 
 /// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
-pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "tokenise"];
+pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
 
 /// The component of a plugin that comes with the gateway.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
     match name {
         "mask" => Some(include_bytes!("../../../../plugins/dist/mask.wasm")),
         "hash" => Some(include_bytes!("../../../../plugins/dist/hash.wasm")),
+        "project" => Some(include_bytes!("../../../../plugins/dist/project.wasm")),
         "tokenise" => Some(include_bytes!("../../../../plugins/dist/tokenise.wasm")),
         "filter" => Some(include_bytes!("../../../../plugins/dist/filter.wasm")),
         _ => None,

@@ -107,7 +107,7 @@ impl Setting<'_> {
             presence::NULL if !self.column.nullable => {
                 Err("NULL in a column that is not nullable".to_owned())
             }
-            presence::NULL if self.is_key && !was_missing => {
+            presence::NULL if self.is_key && (!was_missing || self.is_new) => {
                 Err("NULL in a column of the key".to_owned())
             }
             presence::NULL => Ok(Some(Cell::NULL)),

@@ -17,11 +17,7 @@ const LIST_DEPTH: usize = 6;
 
 /// The column that a plugin described.
 pub(crate) fn column(info: &wit::ColumnInfo) -> Result<Column, String> {
-    if info.name.is_empty() || info.name.len() > NAME_BYTES || info.name.contains('\0') {
-        return Err(format!(
-            "a column's name is empty, longer than {NAME_BYTES} bytes, or has NUL"
-        ));
-    }
+    check_name(&info.name)?;
     let within = |message| format!("the column {:?}: {message}", info.name);
     let mut column = of_type(&info.logical, LIST_DEPTH).map_err(within)?;
     if told_as(column.kind) != info.kind {
@@ -38,6 +34,16 @@ pub(crate) fn column(info: &wit::ColumnInfo) -> Result<Column, String> {
         column.native.clone_from(&info.native);
     }
     Ok(column)
+}
+
+/// Refuses what cannot be a column's name.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_BYTES || name.bytes().any(|byte| byte == 0) {
+        return Err(format!(
+            "a column's name is empty, longer than {NAME_BYTES} bytes, or has NUL"
+        ));
+    }
+    Ok(())
 }
 
 /// How a plugin is told that values of a kind travel.
@@ -78,11 +84,16 @@ fn of_type(logical: &str, depth: usize) -> Result<Column, String> {
     Ok(Column::new("", kind, logical))
 }
 
-/// Refuses two columns of one name, and more columns than there may be.
-pub(crate) fn check_names(columns: &[Column]) -> Result<(), String> {
-    if columns.len() > COLUMNS {
-        return Err(format!("{} columns, where {COLUMNS} are the most", columns.len()));
+/// Refuses more columns than there may be.
+pub(crate) fn check_count(columns: usize) -> Result<(), String> {
+    if columns > COLUMNS {
+        return Err(format!("{columns} columns, where {COLUMNS} are the most"));
     }
+    Ok(())
+}
+
+/// Refuses two columns of one name.
+pub(crate) fn check_names(columns: &[Column]) -> Result<(), String> {
     let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {

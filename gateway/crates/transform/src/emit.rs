@@ -4,7 +4,9 @@
 //! definition of the output that it was emitted on, and its parent's position, transaction and
 //! times. Its cells are new; no plugin saw them before, so every value is checked.
 
-use offtake_change::{Batch, Cell, Column, HeaderRange, Image, Operation, Row, Snapshot};
+use offtake_change::{
+    Batch, Cell, Column, Form, HeaderRange, Image, Operation, Row, Snapshot, TableSchema,
+};
 
 use crate::bindings as wit;
 use crate::column::{NewValues, checked_cell};
@@ -42,22 +44,23 @@ pub(crate) fn stage(
     staged: &mut Vec<StagedRow>,
 ) -> Result<(), Rejected> {
     let mut children = [0_u32; CALL_ROWS];
-    let mut header_bytes = 0;
+    let mut bytes = 0;
     for (at, emitted) in emitted.iter().enumerate() {
         let output = shaped.outputs.get(emitted.output as usize).ok_or_else(|| {
             malformed(format!("it emits on output {} of {}", emitted.output, shaped.outputs.len()))
         })?;
+        if emitted.parents.is_empty() {
+            continue;
+        }
         let emitting = Emitting { output, emitted, rows };
         let within = |message: String| {
             malformed(format!("what it emits on {:?}: {message}", output.schema.table))
         };
-        emitting.check(limits, &mut children, &mut header_bytes).map_err(
-            |rejected| match rejected {
-                Rejected(FaultCode::MalformedVerdict, message) => within(message),
-                other => other,
-            },
-        )?;
-        emitting.stage(batch, shaped, at, staged).map_err(within)?;
+        emitting.check(limits, &mut children, &mut bytes).map_err(|rejected| match rejected {
+            Rejected(FaultCode::MalformedVerdict, message) => within(message),
+            other => other,
+        })?;
+        emitting.stage(batch, at, staged).map_err(within)?;
     }
     Ok(())
 }
@@ -77,8 +80,8 @@ pub(crate) fn commit(
         let index = batch.rows.len();
         batch.rows.push(row);
         let all = verdict.emit.get(emitted).map_or(&[][..], |emitted| &emitted.headers);
-        if let Some(given) = all.iter().find(|given| given.row == at) {
-            let headers = given.headers.iter();
+        if let Ok(given) = all.binary_search_by_key(&at, |given| given.row) {
+            let headers = all[given].headers.iter();
             batch.set_headers(index, headers.map(|it| (it.name.as_str(), it.value.as_slice())));
         }
         if let Some(partition) = partition {
@@ -95,12 +98,12 @@ struct Emitting<'a> {
 }
 
 impl Emitting<'_> {
-    /// Checks everything but the values.
+    /// Checks everything but the values. `bytes`: what the rows take beside these, so far.
     fn check(
         &self,
         limits: &CallLimits,
         children: &mut [u32; CALL_ROWS],
-        header_bytes: &mut usize,
+        bytes: &mut usize,
     ) -> Result<(), Rejected> {
         let emitted = self.emitted;
         let count = emitted.parents.len();
@@ -134,17 +137,23 @@ impl Emitting<'_> {
         for stream in emitted.streams.iter().filter(|stream| !stream.is_empty()) {
             check_stream(stream).map_err(malformed)?;
         }
-        for (at, given) in emitted.headers.iter().enumerate() {
+        if let Some(pair) = emitted.headers.windows(2).find(|pair| pair[0].row >= pair[1].row) {
+            return Err(malformed(format!(
+                "headers of row {} after row {}",
+                pair[1].row, pair[0].row
+            )));
+        }
+        for given in &emitted.headers {
             if given.row as usize >= count {
                 return Err(malformed(format!("headers of row {} of {count}", given.row)));
             }
-            if emitted.headers[..at].iter().any(|other| other.row == given.row) {
-                return Err(malformed(format!("headers of row {} twice", given.row)));
-            }
-            *header_bytes += check_headers(&given.headers)?;
+            *bytes += check_headers(&given.headers)?;
         }
-        if *header_bytes > limits.output_bytes {
-            let message = format!("its headers take {header_bytes} bytes, more than they may");
+        // A row takes room for every column of its output, whether it is given or not.
+        let cells = count.saturating_mul(2 * self.output.schema.columns.len());
+        *bytes = bytes.saturating_add(cells.saturating_mul(size_of::<Cell>()));
+        if *bytes > limits.output_bytes {
+            let message = format!("the rows that it emits take {bytes} bytes, more than they may");
             return Err(Rejected(FaultCode::Output, message));
         }
         Ok(())
@@ -153,18 +162,15 @@ impl Emitting<'_> {
     fn stage(
         &self,
         batch: &mut Batch,
-        shaped: &Shaped,
         number: usize,
         staged: &mut Vec<StagedRow>,
     ) -> Result<(), String> {
         let emitted = self.emitted;
         let count = emitted.parents.len();
-        let columns = &self.output.schema.columns;
-        let before = Given::new(columns, &emitted.before, count)?;
-        let after = Given::new(columns, &emitted.after, count)?;
+        let before = Given::new(&self.output.schema, &emitted.before, count)?;
+        let after = Given::new(&self.output.schema, &emitted.after, count)?;
         let schema = batch.schema_index(&self.output.schema);
-        let default = self.output.stream.as_deref().or(shaped.stream.as_deref());
-        let default = default.map(|name| batch.stream_index(name));
+        let default = self.output.stream.as_deref().map(|name| batch.stream_index(name));
         for (at, (&parent, &letter)) in emitted.parents.iter().zip(&emitted.ops).enumerate() {
             let index = *self.rows.get(parent as usize).ok_or("a parent out of range")?;
             let head = *batch.rows.get(index as usize).ok_or("a parent out of range")?;
@@ -185,7 +191,7 @@ impl Emitting<'_> {
                 before,
                 after,
                 headers: HeaderRange::default(),
-                stream: named.or(default),
+                stream: named.or(default).or(head.stream),
                 ..head
             };
             let partition = emitted.partitions.get(at).or(emitted.partitions.first()).copied();
@@ -212,9 +218,12 @@ impl Emitting<'_> {
             ) => operation,
             _ => return Err(format!("the operation {:?}, not c, u, d or r", char::from(letter))),
         };
-        let key = &self.output.schema.key;
+        let is_opaque = self.output.schema.form == Form::Opaque;
+        if is_opaque && operation == Operation::Delete {
+            return Err("a deleted row, which has no payload".to_owned());
+        }
         let mut image = |given: &Given<'_>, is_after: bool| -> Result<(Image, bool), String> {
-            let wanted = Wanted { key, is_after, may_lack: operation == Operation::Update };
+            let wanted = Wanted { is_after, may_lack: operation == Operation::Update };
             given.image(batch, at, &wanted)
         };
         Ok(match operation {
@@ -236,8 +245,7 @@ impl Emitting<'_> {
 }
 
 /// What is asked of an image.
-struct Wanted<'a> {
-    key: &'a [u32],
+struct Wanted {
     is_after: bool,
     /// An update: its before image may lack the key, its after image large values.
     may_lack: bool,
@@ -246,15 +254,25 @@ struct Wanted<'a> {
 /// The columns that a plugin gave of one image, by ordinal.
 struct Given<'a> {
     columns: &'a [Column],
+    /// Which columns have to have a value: those of the key, and a payload.
+    needed: Vec<bool>,
     values: Vec<Option<(&'a [u8], NewValues<'a>)>>,
 }
 
 impl<'a> Given<'a> {
     fn new(
-        columns: &'a [Column],
+        schema: &'a TableSchema,
         given: &'a [wit::Column],
         rows: usize,
     ) -> Result<Given<'a>, String> {
+        let columns = &schema.columns;
+        let mut needed = vec![false; columns.len()];
+        let payload = (schema.form == Form::Opaque).then_some(schema.payload);
+        for &ordinal in schema.key.iter().chain(&payload) {
+            if let Some(slot) = needed.get_mut(ordinal as usize) {
+                *slot = true;
+            }
+        }
         let mut values: Vec<Option<(&[u8], NewValues<'_>)>> = Vec::new();
         values.resize_with(columns.len(), || None);
         for column in given {
@@ -274,7 +292,7 @@ impl<'a> Given<'a> {
             let data = NewValues::of(known.kind, &column.data, rows).map_err(within)?;
             *slot = Some((codes, data));
         }
-        Ok(Given { columns, values })
+        Ok(Given { columns, needed, values })
     }
 
     /// The image of one row, and whether it has any value.
@@ -282,12 +300,12 @@ impl<'a> Given<'a> {
         &self,
         batch: &mut Batch,
         at: usize,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
     ) -> Result<(Image, bool), String> {
         let begin = batch.begin_image();
         let mut any = false;
         for (ordinal, column) in self.columns.iter().enumerate() {
-            let is_key = wanted.key.contains(&(ordinal as u32));
+            let is_key = self.needed.get(ordinal).copied().unwrap_or(false);
             let cell = self
                 .cell(batch, at, ordinal, is_key, wanted)
                 .map_err(|message| format!("the column {:?}: {message}", column.name))?;
@@ -304,7 +322,7 @@ impl<'a> Given<'a> {
         at: usize,
         ordinal: usize,
         is_key: bool,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
     ) -> Result<Option<Cell>, String> {
         let column = self.columns.get(ordinal).ok_or("it is not there")?;
         let given = self.values.get(ordinal).and_then(Option::as_ref);
@@ -317,7 +335,9 @@ impl<'a> Given<'a> {
             (presence::VALUE, Some((_, data))) => {
                 checked_cell(batch, column, data.get(at)?).map(Some)
             }
-            (presence::NULL, _) if is_key => Err("NULL in a column of the key".to_owned()),
+            (presence::NULL, _) if is_key => {
+                Err("NULL in a column of the key, or a payload".to_owned())
+            }
             (presence::NULL, _) if !column.nullable => {
                 Err("NULL in a column that is not nullable".to_owned())
             }

@@ -157,6 +157,16 @@ impl Instance {
         Ok(Arc::clone(&self.tables.entries[at].shaped.output))
     }
 
+    /// Of each column that leaves, its ordinal in the table's own definition; `None`: the plugin adds
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Instance::on_schema`].
+    pub fn column_origins(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<Option<u32>>, Fault> {
+        let at = self.table(schema)?;
+        Ok(self.tables.entries[at].shaped.origins())
+    }
+
     /// Runs the plugin over rows of a batch and applies what it answers, as
     /// [`Isolated::process`](crate::Isolated::process) does, but for what a fault means. Gives what
     /// the plugin emitted.
@@ -227,6 +237,7 @@ impl Instance {
             let table = self
                 .table(&schema)
                 .map_err(|fault| BrokenCall { fault: located(fault, batch), rows: Vec::new() })?;
+            self.send(batch, table, now);
             if self.tables.entries[table].interest.subscribe {
                 self.process_run(batch, table, now, done).inspect_err(|broken| {
                     let before = now.iter().position(|row| Some(row) == broken.rows.first());
@@ -271,6 +282,17 @@ impl Instance {
         if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table, done) }
     }
 
+    /// Sends rows to the stream that the table leaves on; a verdict may send one elsewhere.
+    fn send(&self, batch: &mut Batch, table: usize, rows: &[u32]) {
+        let Some(stream) = &self.tables.entries[table].shaped.stream else { return };
+        let stream = batch.stream_index(stream);
+        for &row in rows {
+            if let Some(row) = batch.rows.get_mut(row as usize) {
+                row.stream = Some(stream);
+            }
+        }
+    }
+
     /// Gives rows the definition that they leave with.
     fn put_out(&self, batch: &mut Batch, table: usize, rows: &[u32]) {
         let shaped = &self.tables.entries[table].shaped;
@@ -278,9 +300,8 @@ impl Instance {
             return;
         }
         let output = batch.schema_index(&shaped.output);
-        let stream = shaped.stream.as_deref().map(|name| batch.stream_index(name));
         for &row in rows {
-            shaped.put_out(batch, row, output, stream);
+            shaped.put_out(batch, row, output);
         }
     }
 
@@ -356,7 +377,9 @@ impl Instance {
 
     fn introduce(&mut self, schema: &Arc<TableSchema>) -> Result<usize, Fault> {
         let previous = self.tables.latest_of(schema);
+        // What a plugin before changed is judged by who knows the chain.
         if self.info.protects
+            && schema.changed_by.is_empty()
             && let Some(lost) = previous.and_then(|old| {
                 protection_lost(&self.info.required_columns, &old.shaped.input, schema)
             })
@@ -418,7 +441,8 @@ impl Tables {
     fn latest_of(&self, schema: &TableSchema) -> Option<&Table> {
         self.entries.iter().rev().find(|table| {
             let known = &table.shaped.input;
-            known.namespace == schema.namespace
+            known.changed_by.is_empty()
+                && known.namespace == schema.namespace
                 && known.table == schema.table
                 && known.subject == schema.subject
         })

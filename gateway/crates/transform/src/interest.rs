@@ -28,6 +28,8 @@ pub struct Interest {
     pub transactions: bool,
     /// What of the table leaves the plugin otherwise than it came, also where it is not called.
     pub shape: Shape,
+    /// Streams that the shape and the outputs name.
+    pub streams: Vec<String>,
 }
 
 impl Interest {
@@ -52,12 +54,14 @@ pub(crate) fn check(
         return Err((FaultCode::FeatureUnsupported, message));
     }
     let is_flat = |form: &wit::Form| matches!(form, wit::Form::Flat);
-    if is_flat(&answer.form) || answer.outputs.iter().any(|output| is_flat(&output.form)) {
+    if answer.form.as_ref().is_some_and(is_flat)
+        || answer.outputs.iter().any(|output| is_flat(&output.form))
+    {
         let message = "it asks for a stream of rows alone, which this release does not offer yet";
         return Err((FaultCode::FeatureUnsupported, message.to_owned()));
     }
     let malformed = |message| Err((FaultCode::MalformedVerdict, message));
-    let shape = Shape::check(schema, answer.shape, &answer.form, answer.subscribe)?;
+    let shape = Shape::check(schema, answer.shape, answer.form.as_ref(), answer.subscribe)?;
     let outputs = match Output::check(plugin, schema, answer.outputs) {
         Ok(outputs) => outputs,
         Err(message) => return malformed(message),
@@ -92,6 +96,11 @@ pub(crate) fn check(
         commit_times: wants(wit::Wants::COMMIT_TIMES),
         transactions: wants(wit::Wants::TRANSACTIONS),
         columns: answer.columns,
+        streams: outputs
+            .iter()
+            .filter_map(|output| output.stream.clone())
+            .chain(shape.stream.clone())
+            .collect(),
         shape,
     };
     Ok((interest, outputs))
@@ -163,7 +172,7 @@ pub(crate) fn describe(schema: &TableSchema, id: u32) -> wit::Schema {
         columns: schema.columns.iter().map(describe_column).collect(),
         key: schema.key.clone(),
         before_columns: (0..schema.columns.len() as u32)
-            .filter(|&ordinal| schema.is_in_identity(ordinal))
+            .filter(|&ordinal| schema.changed_by.is_empty() && schema.is_in_identity(ordinal))
             .collect(),
         extra: Vec::new(),
     }

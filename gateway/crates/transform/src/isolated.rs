@@ -84,6 +84,14 @@ impl Isolated {
         self.instance.output_schema(schema)
     }
 
+    /// See [`Instance::column_origins`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn column_origins(&mut self, schema: &Arc<TableSchema>) -> Result<Vec<Option<u32>>, Fault> {
+        self.instance.column_origins(schema)
+    }
+
     /// Runs the plugin over rows of a batch and applies what it answers. `rows` are indices into
     /// the batch's rows in source order; rows that an earlier plugin dropped are left out, and so
     /// are definitions. Neighbours of one schema share calls of at most

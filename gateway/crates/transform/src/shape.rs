@@ -12,7 +12,9 @@ use offtake_change::{Batch, Cell, Column, Form, Kind, TableSchema, ValueRef};
 
 use crate::FaultCode;
 use crate::bindings as wit;
-use crate::defined::{check_key, check_names, check_stream, column};
+use crate::defined::{
+    check_count, check_key, check_name, check_names, check_stream, column, told_as,
+};
 use crate::fits;
 use crate::interest::Refusal;
 
@@ -32,10 +34,9 @@ pub struct Shape {
     pub stream: Option<String>,
     /// Namespace and table in place of the table's own.
     pub name: Option<(String, String)>,
-    /// What the stream carries.
-    pub form: Form,
-    /// Of opaque rows: ordinal of the payload's column, as the key counts, and its content type.
-    pub opaque: Option<(u32, String)>,
+    /// What the stream carries; of opaque rows also the ordinal of the payload's column, as the key
+    /// counts, and its content type. `None`: as it comes.
+    pub form: Option<(Form, Option<(u32, String)>)>,
 }
 
 impl Shape {
@@ -43,7 +44,7 @@ impl Shape {
     pub(crate) fn check(
         schema: &TableSchema,
         answer: Option<wit::Shape>,
-        form: &wit::Form,
+        form: Option<&wit::Form>,
         called: bool,
     ) -> Result<Shape, Refusal> {
         Shape::checked(schema, answer, form, called)
@@ -53,17 +54,23 @@ impl Shape {
     fn checked(
         schema: &TableSchema,
         answer: Option<wit::Shape>,
-        form: &wit::Form,
+        form: Option<&wit::Form>,
         called: bool,
     ) -> Result<Shape, String> {
         let count = schema.columns.len();
         let mut shape = Shape::default();
         if let Some(wit::Shape { remove, retype, add, key, stream, name }) = answer {
+            check_count(count + add.len())?;
             check_ordinals(count, &remove, "removes")?;
             let retyped: Vec<u32> = retype.iter().map(|&(ordinal, _)| ordinal).collect();
             check_ordinals(count, &retyped, "retypes")?;
             for (ordinal, info) in &retype {
-                shape.retype.push((*ordinal, column(info)?));
+                let old = schema.columns.get(*ordinal as usize);
+                let new = match old.filter(|old| is_told_as(old, info)) {
+                    Some(old) => renamed(old, info)?,
+                    None => column(info)?,
+                };
+                shape.retype.push((*ordinal, new));
             }
             shape.add = add.iter().map(column).collect::<Result<_, _>>()?;
             if let Some(stream) = &stream {
@@ -72,23 +79,26 @@ impl Shape {
             (shape.remove, shape.key, shape.stream, shape.name) = (remove, key, stream, name);
         }
         let wide = shape.wide(schema);
-        (shape.form, shape.opaque) = checked_form(form, &wide.columns)?;
+        shape.form = form.map(|form| checked_form(form, &wide.columns)).transpose()?;
         check_key(wide.columns.len(), &wide.key)?;
         let kept = |ordinal: u32| !shape.remove.contains(&ordinal);
         if let Some(ordinal) = wide.key.iter().find(|&&ordinal| !kept(ordinal)) {
             return Err(format!("its key has column {ordinal}, which it removes"));
         }
-        if let Some((payload, _)) = shape.opaque.as_ref().filter(|(payload, _)| !kept(*payload)) {
+        let (form, payload) = shape.form_of(&wide);
+        if form == Form::Opaque && !kept(payload) {
             return Err(format!("its payload is column {payload}, which it removes"));
+        }
+        if form == Form::Opaque && wide.key.contains(&payload) {
+            return Err(format!("its payload is column {payload}, which is part of the key"));
         }
         let output = shape.output_of(&wide);
         check_names(&output.columns)?;
-        if !called && shape.needs_values(schema) {
-            return Err(
-                "it adds a column that may not be NULL, or gives one another type, and does \
-                        not ask to be called"
-                    .to_owned(),
-            );
+        let is_opaque_now = form == Form::Opaque && shape.form.is_some();
+        if !called && (is_opaque_now || shape.needs_values(schema)) {
+            let message = "it adds a column that has to be set, gives one another type, or makes \
+                           one the payload, and does not ask to be called";
+            return Err(message.to_owned());
         }
         Ok(shape)
     }
@@ -99,7 +109,19 @@ impl Shape {
             let old = schema.columns.get(*ordinal as usize);
             old.is_none_or(|old| !is_same_type(old, new) || (old.nullable && !new.nullable))
         };
-        self.add.iter().any(|column| !column.nullable) || self.retype.iter().any(narrower)
+        let count = schema.columns.len();
+        let is_set = |(at, column): (usize, &Column)| {
+            !column.nullable || self.key.iter().flatten().any(|&key| key as usize == at)
+        };
+        (count..).zip(&self.add).any(is_set) || self.retype.iter().any(narrower)
+    }
+
+    /// What leaves, and where its payload is among the columns before any is removed.
+    fn form_of(&self, wide: &TableSchema) -> (Form, u32) {
+        match &self.form {
+            None => (wide.form, wide.payload),
+            Some((form, opaque)) => (*form, opaque.as_ref().map_or(0, |(payload, _)| *payload)),
+        }
     }
 
     /// The input's columns as they are now defined, followed by the added ones, and the key among
@@ -108,11 +130,7 @@ impl Shape {
         let mut wide = input.clone();
         for (ordinal, column) in &self.retype {
             if let Some(slot) = wide.columns.get_mut(*ordinal as usize) {
-                let old = std::mem::replace(slot, column.clone());
-                if is_same_type(&old, slot) {
-                    // Another name alone: what the database says of the type stays.
-                    *slot = Column { name: slot.name.clone(), nullable: slot.nullable, ..old };
-                }
+                slot.clone_from(column);
             }
         }
         wide.columns.extend(self.add.iter().cloned());
@@ -135,11 +153,14 @@ impl Shape {
             output.namespace.clone_from(namespace);
             output.table.clone_from(table);
         }
-        output.form = self.form;
-        if let Some((payload, content_type)) = &self.opaque {
-            output.payload = place(*payload).unwrap_or_default() as u32;
-            output.content_type.clone_from(content_type);
+        let (form, payload) = self.form_of(wide);
+        output.form = form;
+        if let Some((_, opaque)) = &self.form {
+            output.content_type =
+                opaque.as_ref().map_or_else(String::new, |(_, content_type)| content_type.clone());
         }
+        let payload = if form == Form::Opaque { place(payload) } else { None };
+        output.payload = payload.unwrap_or_default() as u32;
         output
     }
 
@@ -193,10 +214,26 @@ fn check_ordinals(count: usize, ordinals: &[u32], does: &str) -> Result<(), Stri
     Ok(())
 }
 
+/// Whether a plugin says of a column what it was told of its type.
+fn is_told_as(column: &Column, info: &wit::ColumnInfo) -> bool {
+    told_as(column.kind) == info.kind
+        && column.logical == info.logical
+        && column.labels == info.labels
+}
+
+/// Another name alone: what the database says of the type stays.
+fn renamed(old: &Column, info: &wit::ColumnInfo) -> Result<Column, String> {
+    check_name(&info.name)?;
+    Ok(Column { name: info.name.clone(), nullable: info.nullable, ..old.clone() })
+}
+
 /// Whether every value of one is one of the other, NULL apart.
 fn is_same_type(a: &Column, b: &Column) -> bool {
     a.kind == b.kind && a.logical == b.logical && a.labels == b.labels
 }
+
+/// Further outputs that a plugin can have for a table.
+const OUTPUTS: usize = 64;
 
 /// The definition of a plugin's further output, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +250,9 @@ impl Output {
         table: &TableSchema,
         outputs: Vec<wit::Output>,
     ) -> Result<Vec<Output>, String> {
+        if outputs.len() > OUTPUTS {
+            return Err(format!("it has {} outputs, where {OUTPUTS} are the most", outputs.len()));
+        }
         let mut checked: Vec<Output> = Vec::with_capacity(outputs.len());
         for output in outputs {
             let name = output.name.clone();
@@ -226,6 +266,7 @@ impl Output {
     }
 
     fn checked(plugin: &str, table: &TableSchema, output: wit::Output) -> Result<Output, String> {
+        check_count(output.columns.len())?;
         let columns = output.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
         check_names(&columns)?;
         check_key(columns.len(), &output.key)?;
@@ -233,6 +274,9 @@ impl Output {
             check_stream(stream)?;
         }
         let (form, opaque) = checked_form(&output.form, &columns)?;
+        if let Some((payload, _)) = opaque.as_ref().filter(|(it, _)| output.key.contains(it)) {
+            return Err(format!("its payload is column {payload}, which is part of the key"));
+        }
         let mut schema = TableSchema::new(
             table.database.clone(),
             table.namespace.clone(),
@@ -259,6 +303,8 @@ pub(crate) struct Shaped {
     kept: Option<Arc<[u32]>>,
     /// Columns whose values must be set, or fit, for a row to leave.
     pub(crate) checked: Arc<[u32]>,
+    /// Of the payload, where rows leave as one.
+    pub(crate) payload: Option<u32>,
     pub(crate) outputs: Arc<[Output]>,
     /// The stream in place of the route's.
     pub(crate) stream: Option<Arc<str>>,
@@ -281,11 +327,16 @@ impl Shaped {
         }
         let reshapes = !shape.remove.is_empty() || !shape.add.is_empty();
         let retyped = shape.retype.iter().map(|&(ordinal, _)| ordinal);
-        let added = (input.columns.len()..).zip(&shape.add).filter(|(_, column)| !column.nullable);
+        let is_key = |ordinal: usize| wide.key.iter().any(|&key| key as usize == ordinal);
+        let added = (input.columns.len()..)
+            .zip(&shape.add)
+            .filter(|(ordinal, column)| !column.nullable || is_key(*ordinal));
+        let (form, payload) = shape.form_of(&wide);
         Shaped {
             input: Arc::clone(input),
             kept: reshapes.then(|| shape.kept(wide.columns.len()).into()),
             checked: retyped.chain(added.map(|(ordinal, _)| ordinal as u32)).collect(),
+            payload: (form == Form::Opaque).then_some(payload),
             outputs: outputs.into(),
             stream: shape.stream.as_deref().map(Arc::from),
             output: same(output),
@@ -293,9 +344,9 @@ impl Shaped {
         }
     }
 
-    /// Whether rows leave under another definition, or on another stream, than they came.
+    /// Whether rows leave under another definition than they came.
     pub(crate) fn differs(&self) -> bool {
-        !Arc::ptr_eq(&self.input, &self.output) || self.stream.is_some()
+        !Arc::ptr_eq(&self.input, &self.output)
     }
 
     /// Takes an equal definition, which was read anew, in the place of the input.
@@ -316,15 +367,23 @@ impl Shaped {
         }
     }
 
+    /// Ordinals in the input of the columns that leave; `None`: an added one.
+    pub(crate) fn origins(&self) -> Vec<Option<u32>> {
+        let inputs = self.input.columns.len() as u32;
+        let origin = |ordinal: u32| (ordinal < inputs).then_some(ordinal);
+        match &self.kept {
+            Some(kept) => kept.iter().map(|&ordinal| origin(ordinal)).collect(),
+            None => (0..inputs).map(Some).collect(),
+        }
+    }
+
     /// Gives a row the definition and the columns that it leaves with.
-    pub(crate) fn put_out(&self, batch: &mut Batch, row: u32, output: u32, stream: Option<u32>) {
+    pub(crate) fn put_out(&self, batch: &mut Batch, row: u32, output: u32) {
         if let Some(kept) = &self.kept {
             select(batch, row, kept.iter().copied());
         }
         if let Some(head) = batch.rows.get_mut(row as usize) {
             head.schema = output;
-            // What a verdict said of this very row goes before what holds for the table.
-            head.stream = head.stream.or(stream);
         }
     }
 
@@ -333,8 +392,10 @@ impl Shaped {
         let Some(column) = self.wide.columns.get(ordinal as usize) else { return false };
         let is_added = ordinal as usize >= self.input.columns.len();
         match value {
-            ValueRef::Absent => !(is_added && is_after) || column.nullable,
-            ValueRef::Unchanged => true,
+            ValueRef::Absent if is_added && is_after => {
+                column.nullable && !self.wide.key.contains(&ordinal)
+            }
+            ValueRef::Absent | ValueRef::Unchanged => true,
             ValueRef::Null => column.nullable,
             value => {
                 let old = self.input.columns.get(ordinal as usize);

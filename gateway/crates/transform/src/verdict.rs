@@ -63,6 +63,28 @@ impl Applier {
             let message = "it says more than this version of the contract has (`extra`)";
             return Err(Rejected(FaultCode::FeatureUnsupported, message.to_owned()));
         }
+        let mark = batch.mark();
+        match self.try_apply(batch, rows, shaped, verdict, limits) {
+            Ok(dropped) => {
+                emit::commit(batch, verdict, &self.failed, &mut self.emitted, emissions);
+                Ok(dropped)
+            }
+            Err(rejected) => {
+                // Nothing refers to what was staged.
+                batch.rewind(mark);
+                Err(rejected)
+            }
+        }
+    }
+
+    fn try_apply(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        shaped: &Shaped,
+        verdict: &wit::Verdict,
+        limits: &CallLimits,
+    ) -> Result<u64, Rejected> {
         let target = |row: u32| {
             rows.get(row as usize)
                 .copied()
@@ -96,9 +118,7 @@ impl Applier {
         self.check_complete(batch, rows, shaped, verdict).map_err(malformed)?;
         self.emitted.clear();
         emit::stage(batch, rows, shaped, &verdict.emit, limits, &mut self.emitted)?;
-        let dropped = self.commit(batch, rows, shaped, verdict);
-        emit::commit(batch, verdict, &self.failed, &mut self.emitted, emissions);
-        Ok(dropped)
+        Ok(self.commit(batch, rows, shaped, verdict))
     }
 
     /// Whether every row that leaves has what its columns ask for where these are defined anew.
@@ -109,7 +129,7 @@ impl Applier {
         shaped: &Shaped,
         verdict: &wit::Verdict,
     ) -> Result<(), String> {
-        if shaped.checked.is_empty() {
+        if shaped.checked.is_empty() && shaped.payload.is_none() {
             return Ok(());
         }
         let set: HashSet<(u32, bool, u32)> =
@@ -127,6 +147,14 @@ impl Applier {
                 Some(Operation::Create) => before,
                 _ => false,
             };
+            if let Some(payload) = shaped.payload {
+                let has_payload = set.contains(&(row, false, payload))
+                    || !batch.column(head.after, payload as usize).is_missing();
+                let is_deleted = operation.unwrap_or(head.operation) == Operation::Delete;
+                if is_deleted || (head.after.is_some() && !has_payload) {
+                    return Err(format!("row {at} has no payload, and leaves as one"));
+                }
+            }
             for (before, image) in [(true, head.before), (false, head.after)] {
                 if !image.is_some() || loses(before) {
                     continue;
@@ -200,15 +228,26 @@ impl Applier {
 /// added: one header may be meant for every row, so their total is bounded apart from the size of
 /// the verdict.
 fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Result<(), Rejected> {
-    let mut total = 0_usize;
+    let (mut total, mut named, mut sent) = (0_usize, 0_usize, 0_usize);
     for route in routes {
         let count = target_count(&route.rows, rows).map_err(malformed)?;
+        // What is done to a row is the host's time, which no deadline of the plugin bounds.
+        named += count.max(1);
+        if named > ROW_HEADERS * rows {
+            return Err(malformed(format!(
+                "its routes name rows more often than {ROW_HEADERS} times each"
+            )));
+        }
         let partitions = route.partitions.len();
         if partitions > 1 && partitions != count {
             return Err(malformed(format!("it gives {partitions} partitions for {count} rows")));
         }
         if let Some(stream) = &route.stream {
             check_stream(stream).map_err(malformed)?;
+            sent += count;
+            if sent > rows {
+                return Err(malformed("it sends a row to two streams"));
+            }
         }
         let bytes = check_headers(&route.add_headers)?;
         total = total.saturating_add(bytes.saturating_mul(count));

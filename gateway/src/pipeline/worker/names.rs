@@ -7,20 +7,25 @@ use std::sync::Arc;
 
 use offtake_change::{Batch, Row, TableSchema};
 
+use super::super::halt::Halt;
 use super::Worker;
 use super::plans::TargetPlan;
 
 /// Ids by the batch's own indices.
 pub(super) struct BatchNames {
     schemas: Vec<Option<u32>>,
-    streams: Vec<Option<u32>>,
+    /// For routes that protect nothing, and for those that protect something.
+    streams: Vec<[Option<u32>; 2]>,
 }
+
+/// Definitions that are known by their address, at most.
+const DEFINITIONS: usize = 8192;
 
 impl BatchNames {
     pub(super) fn new(batch: &Batch) -> BatchNames {
         BatchNames {
             schemas: vec![None; batch.schemas.len()],
-            streams: vec![None; batch.streams.len()],
+            streams: vec![[None; 2]; batch.streams.len()],
         }
     }
 }
@@ -31,6 +36,10 @@ impl Worker {
         let address = Arc::as_ptr(schema).addr();
         if let Some((_, id)) = self.schema_ids.get(&address) {
             return *id;
+        }
+        if self.schema_ids.len() >= DEFINITIONS {
+            // A fresh instance of a plugin makes its definitions anew.
+            self.schema_ids.clear();
         }
         let versioned = self.versions.versioned(Arc::clone(schema));
         let id = self.writer.register_schema(&versioned);
@@ -53,23 +62,37 @@ impl Worker {
     }
 
     /// The id of a row's stream.
+    ///
+    /// # Errors
+    /// A plugin named one that only the gateway writes.
     pub(super) fn stream_of(
         &mut self,
         batch: &Batch,
         row: &Row,
         target: &TargetPlan,
         names: &mut BatchNames,
-    ) -> u32 {
-        let Some(at) = row.stream.map(|stream| stream as usize) else { return target.stream };
-        if let Some(Some(id)) = names.streams.get(at) {
-            return *id;
+    ) -> Result<u32, Halt> {
+        let Some(at) = row.stream.map(|stream| stream as usize) else { return Ok(target.stream) };
+        let protects = usize::from(target.protects);
+        if let Some(Some(id)) = names.streams.get(at).map(|ids| ids[protects]) {
+            return Ok(id);
         }
-        let Some(name) = batch.streams.get(at) else { return target.stream };
+        let Some(name) = batch.streams.get(at) else { return Ok(target.stream) };
+        if self.router.is_own_stream(name) {
+            return Err(Halt::new(
+                "PLUGIN_STREAM_RESERVED",
+                format!(
+                    "a plugin of stream {} sends a row to {name}, the gateway's own",
+                    target.name
+                ),
+                "have the plugin choose another stream",
+            ));
+        }
         let id = self.writer.register_stream(name);
-        self.letters.tell(name, self.chain.protects(&target.plugins));
-        if let Some(slot) = names.streams.get_mut(at) {
-            *slot = Some(id);
+        self.letters.tell(name, target.protects);
+        if let Some(ids) = names.streams.get_mut(at) {
+            ids[protects] = Some(id);
         }
-        id
+        Ok(id)
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct TargetPlan {
     /// The stream's name and its id in the log.
     pub(super) name: Arc<str>,
     pub(super) stream: u32,
+    /// Whether one of the plugins protects something.
+    pub(super) protects: bool,
     pub(super) plugins: Arc<[usize]>,
 }
 
@@ -76,11 +78,14 @@ impl Worker {
             self.tell_protection(&target);
             let checked = self.chain.check_table(&target.plugins, schema, precedes_start)?;
             records.extend(checked.records);
+            let protects = self.chain.protects(&target.plugins);
+            checked.streams.iter().for_each(|stream| self.letters.tell(stream, protects));
             let stream = self.writer.register_stream(&target.stream);
             self.schema_id(&checked.output);
             plans.push(TargetPlan {
                 stream,
                 name: target.stream.into(),
+                protects,
                 plugins: target.plugins.into(),
             });
         }

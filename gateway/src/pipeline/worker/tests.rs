@@ -40,15 +40,18 @@ fn worker_with(options: LogOptions, rekeyed: bool, policy: FailurePolicy) -> (Wo
     worker_of(options, if rekeyed { vec![0, 1] } else { vec![1] }, policy)
 }
 
-/// `chain`: of `rekey`, `mask` and `audit`, by number.
+/// `chain`: of `rekey`, `mask`, `audit` and the two behind them, by number.
 fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (Worker, Log) {
     let opened = offtake_log::open(options).unwrap();
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
     let mask = offtake_transform::builtin("mask").unwrap();
+    let project = offtake_transform::builtin("project").unwrap();
     let plugins = [
         ("rekey", REKEY, r#"{"key":["id"]}"#),
         ("mask", mask, r#"{"columns":["email"],"keep_last":0}"#),
         ("audit", AUDIT, r#"{"stream":"shop.audit"}"#),
+        ("swap", project, r#"{"rename":{"id":"email","email":"id"}}"#),
+        ("own", AUDIT, r#"{"stream":"shop.dead_letters"}"#),
     ];
     let plugins = plugins.map(|(name, component, config)| {
         let spec = PluginSpec {
@@ -287,4 +290,25 @@ fn emitted_rows_follow_their_row_in_its_group_whatever_plugins_come_behind() {
         let streams: Vec<&str> = groups[0].iter().map(|row| row.0.as_str()).collect();
         assert_eq!((groups.len(), streams), (1, expected), "{chain:?}");
     }
+}
+
+#[test]
+fn a_plugin_that_protects_is_told_the_very_column_or_the_pipeline_halts() {
+    let policy = FailurePolicy { on_error: OnError::Drop, breaker_percent: None };
+    let outcome = |chain| {
+        let folder = tempfile::tempdir().unwrap();
+        after_a_transaction(worker_of(LogOptions::new(folder.path()), chain, policy))
+    };
+    // `email` is another column by then, of the same type, and the real one is called `id`.
+    assert_eq!(outcome(vec![3, 1]).unwrap_err().code, "PLUGIN_UNPROTECTED");
+    // Behind it, a rename is nobody's business.
+    assert_eq!(outcome(vec![1, 3]).unwrap()[0].len(), 2);
+}
+
+#[test]
+fn a_plugin_that_sends_a_row_to_the_gateways_own_stream_halts() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = FailurePolicy { on_error: OnError::Drop, breaker_percent: None };
+    let worker = worker_of(LogOptions::new(folder.path()), vec![1, 4], policy);
+    assert_eq!(after_a_transaction(worker).unwrap_err().code, "PLUGIN_STREAM_RESERVED");
 }

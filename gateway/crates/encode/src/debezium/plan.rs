@@ -191,6 +191,14 @@ impl Plan {
     pub fn new(options: &PlanOptions, schema: &TableSchema) -> Result<Plan, EncodeError> {
         let key = key_ordinals(options, schema)?;
         let schemas = table_schemas(options, schema, &key)?;
+        let takes_payloads =
+            matches!(options.format, MessageFormat::DebeziumJson | MessageFormat::Payload);
+        if schema.form == Form::Opaque && !takes_payloads {
+            return Err(EncodeError::Schema {
+                format: options.format.name(),
+                reason: format!("changes of {} are payloads, not rows", schema.qualified_name()),
+            });
+        }
         let formatted = match options.format {
             MessageFormat::DebeziumJson => Formatted::Json(Table::new(options, schema, &schemas)?),
             MessageFormat::Avro => Formatted::Avro(Table::new(options, schema, &schemas)?),

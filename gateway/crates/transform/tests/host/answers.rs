@@ -43,6 +43,8 @@ impl Shape {
 /// What a stream carries.
 #[derive(Clone)]
 pub(crate) enum Form {
+    /// Not chosen; of an output: envelopes.
+    AsItComes,
     Envelope,
     Flat,
     Opaque(u32, &'static str),
@@ -100,10 +102,17 @@ pub(crate) fn shape(layout: &mut Layout, shape: Option<&Shape>) -> Vec<u8> {
     bytes
 }
 
+/// `option<form>`.
+pub(crate) fn optional_form(layout: &mut Layout, given: &Form) -> Vec<u8> {
+    let mut bytes = words(&[(!matches!(given, Form::AsItComes)).into()]);
+    bytes.extend(form(layout, given));
+    bytes
+}
+
 /// `form`.
-pub(crate) fn form(layout: &mut Layout, form: &Form) -> Vec<u8> {
+fn form(layout: &mut Layout, form: &Form) -> Vec<u8> {
     let mut bytes = match form {
-        Form::Envelope => words(&[0]),
+        Form::AsItComes | Form::Envelope => words(&[0]),
         Form::Flat => words(&[1]),
         Form::Opaque(payload, content_type) => {
             let mut bytes = words(&[2, *payload]);

@@ -218,3 +218,40 @@ fn outputs_that_make_no_sense_are_refused() {
     let unused = Guest { outputs: vec![lines()], ..Guest::pass(&[EMAIL], 0) };
     assert!(instance(&unused).process(&mut batch, &rows).unwrap().is_empty());
 }
+
+#[test]
+fn what_would_cost_the_host_more_than_the_plugin_is_refused() {
+    let name = |at: usize| -> &'static str { format!("c{at}").leak() };
+    let columns = (0..400).map(|at| integer_column(name(at))).collect();
+    let wide = Output { columns, key: Vec::new(), ..lines() };
+    let many = Emitted {
+        parents: (0..256).flat_map(|parent| [parent; 4]).collect(),
+        operations: "c".repeat(1024).leak(),
+        ..Emitted::default()
+    };
+    let guest = Guest { outputs: vec![wide], ..emitting(&[many]) };
+    let mut batch = batch(&schema(), &customers(256));
+    let rows = all(&batch);
+    let fault = instance(&guest).process(&mut batch, &rows).unwrap_err();
+    assert_eq!(fault.code(), "PLUGIN_OUTPUT", "{fault}");
+    let many = vec![lines(); 65];
+    let many = Guest { outputs: many, ..Guest::pass(&[EMAIL], 0) };
+    let fault = instance(&many).output_schema(&schema()).unwrap_err();
+    assert!(fault.message.contains("65 outputs, where 64 are the most"), "{fault}");
+    let twice = |stream: u32, times: usize| {
+        Guest::answering(|layout| {
+            let name = layout.string(b"a");
+            let route =
+                [&NONE[..], &crate::zoo::words(&[stream]), &name, &NONE, &NONE, &NONE].concat();
+            let routes = layout.list(&route.repeat(times), times);
+            [NONE, NONE, NONE, routes, NONE, NONE, NONE]
+        })
+    };
+    for (guest, text) in
+        [(twice(0, 65), "more often than 64 times"), (twice(1, 2), "sends a row to two streams")]
+    {
+        let mut one = crate::batches::batch(&schema(), &customers(1));
+        let fault = instance(&guest).process(&mut one, &[0]).unwrap_err();
+        assert!(fault.message.contains(text), "{fault}");
+    }
+}

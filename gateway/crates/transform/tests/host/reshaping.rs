@@ -125,6 +125,11 @@ fn a_renamed_column_keeps_its_values_and_what_the_database_says_of_its_type() {
         assert_eq!(value(&batch, 1, "times"), ValueRef::Integer(1));
         assert_eq!(schema_of(&batch, 1).columns[VISITS as usize].type_id, 23);
     }
+    // Also of a type that the host would not make of its logical name.
+    let photo = Column { name: "picture", kind: 5, logical: "bytea", nullable: true };
+    let shape = Shape { retype: vec![(7, photo)], ..Shape::default() };
+    let output = instance(&shaped(shape)).output_schema(&schema()).unwrap();
+    assert_eq!((output.columns[7].kind, &*output.columns[7].name), (Kind::Bytes, "picture"));
 }
 
 #[test]
@@ -210,18 +215,52 @@ fn an_opaque_rows_payload_is_encoded_by_itself_and_its_key_stays() {
     let guest = Guest { form: answers::Form::Opaque(EMAIL, "text/plain"), ..Guest::pass(&[], 0) };
     let mut batch = batch(&schema(), &customers(1));
     instance(&guest).process(&mut batch, &[0]).unwrap();
+    // Behind it a plugin that chooses no form leaves it a payload, wherever its column then is.
+    let shape = Shape { remove: vec![2], ..Shape::default() };
+    instance(&shaped(shape)).process(&mut batch, &[0]).unwrap();
+    let shape = Shape { key: Some(vec![VISITS]), remove: vec![0], ..Shape::default() };
+    instance(&shaped(shape)).process(&mut batch, &[0]).unwrap();
     let output = schema_of(&batch, 0);
-    assert_eq!((output.form, output.payload), (Form::Opaque, EMAIL));
+    assert_eq!((output.form, output.payload), (Form::Opaque, 0));
     assert_eq!(output.content_type, "text/plain");
     let mut encoded = Vec::new();
     batch.encode(&batch.rows[0], 1, 1, 1, &mut encoded);
     let change = offtake_change::wire::ChangeView::parse(&encoded).unwrap();
     assert_eq!(change.payload, b"@example.com");
     let after: Vec<_> = change.after.unwrap().values().map(Result::unwrap).collect();
-    assert_eq!((&after[0], &after[1]), (&ValueRef::Integer(0), &ValueRef::Absent));
+    assert_eq!(after[0], ValueRef::Absent);
+    assert!(after[1..].iter().all(|value| *value != ValueRef::Absent));
+    let envelope = Guest { form: answers::Form::Envelope, ..Guest::pass(&[], 0) };
+    instance(&envelope).process(&mut batch, &[0]).unwrap();
+    assert_eq!(schema_of(&batch, 0).form, Form::Envelope);
+}
+
+#[test]
+fn a_row_without_a_payload_does_not_leave_as_one() {
+    let guest = Guest { form: answers::Form::Opaque(EMAIL, "text/plain"), ..Guest::pass(&[], 0) };
+    let update = |email| TestRow {
+        operation: Operation::Update,
+        before: None,
+        after: Some(customer(1, email)),
+    };
+    let delete = TestRow {
+        operation: Operation::Delete,
+        before: Some(customer(1, Value::Text("x".to_owned()))),
+        after: None,
+    };
+    for row in [update(Value::Null), update(Value::Unchanged), delete] {
+        let mut batch = batch(&schema(), &[row]);
+        let fault = instance(&guest).process(&mut batch, &[0]).unwrap_err();
+        assert_eq!(fault.code(), "PLUGIN_MALFORMED_VERDICT", "{fault}");
+        assert!(fault.message.contains("has no payload"), "{fault}");
+    }
     let flat = Guest { form: answers::Form::Flat, ..Guest::pass(&[], 0) };
     let fault = instance(&flat).output_schema(&schema()).unwrap_err();
     assert_eq!(fault.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{fault}");
+    let key = Shape::key(&[EMAIL]);
+    let fault =
+        instance(&Guest { shape: Some(key), ..guest }).output_schema(&schema()).unwrap_err();
+    assert!(fault.message.contains("part of the key"), "{fault}");
 }
 
 #[test]

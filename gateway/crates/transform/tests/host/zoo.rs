@@ -98,7 +98,7 @@ impl Default for Guest {
             extra: false,
             shape: None,
             outputs: Vec::new(),
-            form: Form::Envelope,
+            form: Form::AsItComes,
             on_configure: String::new(),
             process: format!("(i32.const {OUT})"),
             layout: Layout::default(),
@@ -214,12 +214,12 @@ impl Guest {
             &columns,
             &words(&[self.wants.into()]),
             &answers::shape(layout, self.shape.as_ref()),
-            &answers::form(layout, &self.form),
+            &answers::optional_form(layout, &self.form),
             &answers::outputs(layout, &self.outputs),
             &extra,
         ]
         .concat();
-        assert_eq!(result.len(), 4 + 120);
+        assert_eq!(result.len(), 4 + 124);
         layout.put(&result)
     }
 }
