@@ -1,7 +1,7 @@
 //! What a plugin says in its log lines: shown where it may be, withheld where it may hold a secret.
 
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -50,6 +50,12 @@ fn logged(protects: bool, lines: u32) -> String {
     let at = guest.layout.put(b"row of jane@example.com");
     let line = format!("(call $log (i32.const 2) (i32.const {at}) (i32.const 23))");
     guest.process = format!("{} (i32.const 512)", line.repeat(lines as usize));
+    // Without a subscriber of the whole process a thread that has none, in another test, could have the
+    // place of the log line remembered as one that nobody listens to.
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        tracing::subscriber::set_global_default(Captured::default()).unwrap();
+    });
     let captured = Captured::default();
     tracing::subscriber::with_default(captured.clone(), || {
         let mut plugin = instance(&guest);
