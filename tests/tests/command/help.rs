@@ -10,7 +10,7 @@ fn offtake(arguments: &[&str]) -> Output {
 
 #[test]
 fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 12] = [
         &[],
         &["run"],
         &["check"],
@@ -37,7 +37,10 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
     let listed = text.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> =
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "check", "tail", "status", "resync", "slot", "dead-letters", "demo", "help"]);
+    assert_eq!(
+        names,
+        ["run", "check", "tail", "status", "resync", "slot", "dead-letters", "demo", "help"]
+    );
     for status in ["0  ", "1  ", "2  ", "3  "] {
         assert!(text.split("Exit status:").nth(1).unwrap().contains(status), "{text}");
     }
