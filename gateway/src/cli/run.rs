@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::kafka_options::{kafka_options, wants_dead_letters};
 use super::{ConfigArgs, Exit, ExitCode, logging};
-use crate::admin::{AdminServer, Connection, Observed};
+use crate::admin::{AdminServer, Connection, Observed, ReplayDesk, Token};
 use crate::pipeline::{Ended, Halt, Parts, Running, State, StateCell};
 
 /// How long a stop may drain. A second signal ends at once.
@@ -144,6 +144,7 @@ impl Gateway {
             parts.published = kafka.as_ref().map(KafkaSink::published);
         }
         let kafka = Arc::new(Mutex::new(kafka));
+        let token = admin.as_ref().map(|_| create_token(config)).transpose()?;
         let running = Running::start(parts, requests, state.clone())?;
         let observed = Arc::new(Observed {
             name: config.name.clone(),
@@ -171,13 +172,19 @@ impl Gateway {
                 }
             }));
         }
-        if let Some(server) = admin {
+        if let Some((server, token)) = admin.zip(token) {
             if let Ok(address) = server.local_addr() {
                 tracing::info!(listen = %address, "admin is open");
             }
             let closing = closed(closing);
+            let desk = ReplayDesk {
+                log: log.clone(),
+                stream: offtake_log::dead_letter_stream(&config.name),
+                replays: running.replays.clone(),
+                token,
+            };
             servers.push(tokio::spawn(async move {
-                if let Err(error) = server.serve(observed, closing).await {
+                if let Err(error) = server.serve(observed, desk, closing).await {
                     tracing::error!(%error, "the admin server ended");
                 }
             }));
@@ -247,6 +254,17 @@ async fn bind_admin(config: &Config) -> Result<Option<AdminServer>, Halt> {
             "ADMIN_LISTEN",
             crate::pipeline::chain_text(&error),
             "stop what listens there, or change [admin] listen",
+        )
+    })
+}
+
+/// What `offtake dead-letters replay` shows to this gateway.
+fn create_token(config: &Config) -> Result<Token, Halt> {
+    Token::create(&config.log.dir).map_err(|error| {
+        Halt::new(
+            "ADMIN_TOKEN",
+            format!("cannot write the admin secret to {}: {error}", config.log.dir.display()),
+            "make room in the log's folder and let the gateway write there",
         )
     })
 }

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 
 use offtake_change::{Histogram, Lsn};
 use offtake_sink_kafka::DeadLetterRequest;
-use offtake_source_postgres::{SourceError, SourceStatus};
-use tokio::sync::watch;
+use offtake_source_postgres::{ReplayRequest, SourceError, SourceStatus};
+use tokio::sync::{mpsc, watch};
 
 use super::build::{Parts, source_halt};
 use super::chain::{Chain, Configured};
@@ -38,6 +38,8 @@ pub struct Running {
     pub commit_to_log: Arc<Histogram>,
     /// The plugins.
     pub plugins: Vec<Configured>,
+    /// Where rows are asked for again.
+    pub replays: mpsc::Sender<ReplayRequest>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -68,7 +70,10 @@ impl Running {
         }
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(None);
+        // One at a time: who asks waits.
+        let (replays, asked) = mpsc::channel(1);
         let running = Running {
+            replays,
             state: state.clone(),
             slot: parts.source.slot.clone(),
             source_status: Arc::default(),
@@ -120,7 +125,15 @@ impl Running {
         ));
         let (options, told) = (parts.source, Arc::clone(&running.source_status));
         let source = spawn_source(state.clone(), move || {
-            offtake_source_postgres::run(options, resume, events, acknowledged, told, stopping)
+            offtake_source_postgres::run(
+                options,
+                resume,
+                events,
+                acknowledged,
+                told,
+                stopping,
+                Some(asked),
+            )
         })?;
         tokio::spawn(join(source, worker, state, ended_sender));
         Ok(running)

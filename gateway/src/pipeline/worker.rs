@@ -31,6 +31,7 @@ use super::state::{State, StateCell};
 
 mod names;
 mod plans;
+mod replay;
 
 use names::BatchNames;
 use plans::{TablePlan, TargetPlan, cut_before_schema};
@@ -69,6 +70,8 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     outputs: Vec<Output>,
+    /// Where set, rows go to the target of that stream alone.
+    only_stream: Option<Arc<str>>,
     /// Of the batch in hand.
     made: Made,
     /// The log's ids of definitions that rows leave with, by their address; each is held, so that
@@ -151,6 +154,7 @@ impl Worker {
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
             outputs: Vec::new(),
+            only_stream: None,
             made: Made::default(),
             schema_ids: HashMap::new(),
             coverage: VecDeque::new(),
@@ -193,6 +197,7 @@ impl Worker {
         match event {
             SourceEvent::Started { identity, tables } => self.start(identity, &tables),
             SourceEvent::Batch(batch) => self.take_batch(batch),
+            SourceEvent::Replay(change) => self.take_replayed(*change),
             SourceEvent::Snapshot(progress) => {
                 if is_settled(&progress) {
                     self.unsettled.remove(&table(&progress));
@@ -282,8 +287,11 @@ impl Worker {
         self.outputs.clear();
         for source_row in 0..batch.rows.len() {
             let Some(row) = batch.rows.get(source_row).copied() else { continue };
-            let targets = plans.get(row.schema as usize).map_or(0, Vec::len);
-            for target in 0..targets {
+            let targets = plans.get(row.schema as usize).map_or(&[][..], Vec::as_slice);
+            for (target, plan) in targets.iter().enumerate() {
+                if self.only_stream.as_ref().is_some_and(|only| *only != plan.name) {
+                    continue;
+                }
                 let index = if target == 0 {
                     source_row
                 } else {

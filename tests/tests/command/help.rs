@@ -10,7 +10,7 @@ fn offtake(arguments: &[&str]) -> Output {
 
 #[test]
 fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["run"],
         &["check"],
@@ -18,6 +18,7 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
+        &["dead-letters", "replay"],
         &["status"],
         &["resync"],
         &["slot"],

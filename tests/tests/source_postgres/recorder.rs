@@ -120,6 +120,7 @@ impl Log {
                 position.idle = at(place);
             }
             SourceEvent::Batch(batch) => self.take_batch(&batch),
+            SourceEvent::Replay(_) => panic!("nobody asked for a row"),
         }
     }
 
@@ -253,7 +254,7 @@ pub(crate) fn start_with(
     let resume = log.resume();
     let log = Arc::new(Mutex::new(log));
     let source =
-        tokio::spawn(run(options, resume, events, acknowledged, Arc::clone(&status), stop));
+        tokio::spawn(run(options, resume, events, acknowledged, Arc::clone(&status), stop, None));
     let kept = Arc::clone(&log);
     let recorder = tokio::spawn(async move {
         while let Ok(event) = receiver.recv_async().await {

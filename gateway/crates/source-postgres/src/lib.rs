@@ -6,6 +6,7 @@
 //! `frame_buffer` → `wire` → `copy_both` → `assemble` (with `relation`, `row`, `value`) → `stream`.
 //! The way of a decision: `run` → `source` → `captured`, `start_checks`, `publication`, `slot`,
 //! `snapshot`.
+//! Single rows are read again by `replay`.
 //! What the server says beside the stream is watched by `run` (slot) and `late_tables`.
 //! Nothing is known here of the log, of plugins or of sinks.
 
@@ -29,6 +30,7 @@ mod preflight;
 mod progress;
 mod publication;
 mod relation;
+mod replay;
 mod row;
 mod run;
 mod session;
@@ -52,6 +54,7 @@ pub use preflight::{Finding, Level, Preflight, check};
 pub use progress::{Resume, adopted, lsn as lsn_of, position as position_of};
 pub use publication::{Publication, PublishedTable, read_publication};
 pub use relation::{Relation, RelationCache, TableFacts};
+pub use replay::{Entered, Refusal, ReplayRequest, ReplayRow, Replayed, ReplayedChange, SentPart};
 pub use row::RowDecoder;
 pub use run::{SnapshotMode, SourceEvent, SourceOptions, run};
 pub use session::{Session, SqlRow, quote_identifier, quote_literal, quote_table};

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use offtake_change::{Batch, Lsn, TableSchema};
 use offtake_proto::v1;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::SourceError;
 use crate::connect::ConnectOptions;
 use crate::late_tables::LateTables;
 use crate::progress::Resume;
+use crate::replay::{ReplayRequest, ReplayedChange};
 use crate::session::Session;
 use crate::slot::slot_facts;
 use crate::source::Source;
@@ -118,12 +119,15 @@ pub enum SourceEvent {
     Snapshot(v1::SnapshotProgress),
     /// There is nothing for us before this place; to be made durable before it is acknowledged.
     Idle(Lsn),
+    /// A row that was asked for again; comes between transactions.
+    Replay(Box<ReplayedChange>),
 }
 
 /// Runs the source until `shutdown` is true, nobody takes events any more, or a person must decide.
 ///
 /// `acknowledged` is how far everything handed over is durable: the only thing that the server is
 /// told as flushed. A broken connection is made again from the place that was handed over.
+/// `replays`: rows that are asked for again while it runs.
 ///
 /// # Errors
 /// Only what connecting again does not cure; [`SourceError::next_step`] says what does.
@@ -134,10 +138,12 @@ pub async fn run(
     acknowledged: watch::Receiver<Lsn>,
     status: Arc<SourceStatus>,
     mut shutdown: watch::Receiver<bool>,
+    replays: Option<mpsc::Receiver<ReplayRequest>>,
 ) -> Result<(), SourceError> {
     let options = Arc::new(options);
     let mut source =
         Source::new(Arc::clone(&options), resume, events, acknowledged, Arc::clone(&status))?;
+    source.replays = replays;
     let late = Arc::clone(&source.late);
     let result = tokio::select! {
         result = connect_again_and_again(&mut source, &status) => result,

@@ -37,17 +37,20 @@ const PUBLISHED_GENERATED_COLUMNS: u32 = 18_0000;
 
 /// A table to copy, with its definition.
 #[derive(Debug)]
-struct Plan {
-    table: Table,
-    relation: Arc<Relation>,
+pub(crate) struct Plan {
+    pub(crate) table: Table,
+    pub(crate) relation: Arc<Relation>,
+    /// What is published of it.
+    pub(crate) columns: Vec<String>,
+    pub(crate) filter: Option<String>,
     sql: String,
 }
 
 /// A snapshot that is taken over by the copying session and waits to be read.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    session: Session,
-    plans: Vec<Plan>,
+    pub(crate) session: Session,
+    pub(crate) plans: Vec<Plan>,
     /// Tables that were dropped while they waited to be copied.
     pub(crate) gone: Vec<Table>,
     /// The snapshot shows what commits before this place.
@@ -125,7 +128,9 @@ pub(crate) async fn prepare(
         let columns = published_columns(&table, &publication, server.version);
         let relation = definitions.of_table(&mut catalogue, &table, &columns).await?;
         let sql = copy_statement(&table, &columns, &publication);
-        plans.push(Plan { table, relation, sql });
+        let filter = publication.table(&table.namespace, &table.name);
+        let filter = filter.and_then(|published| published.row_filter.clone());
+        plans.push(Plan { table, relation, columns, filter, sql });
     }
     catalogue.close().await;
     Ok(Prepared { session, plans, gone, consistent_point })

@@ -11,7 +11,7 @@ use flume::r#async::SendFut;
 use offtake_change::Lsn;
 use offtake_failpoint::crash_point;
 use offtake_proto::v1::{SnapshotProgress, SnapshotState, SourceIdentity};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::SourceError;
 use crate::assemble::Assembler;
@@ -24,6 +24,7 @@ use crate::glob::Selection;
 use crate::late_tables::LateTables;
 use crate::progress::{Progress, Resume, SnapshotStates, position};
 use crate::publication::{Publication, ensure_publication, read_publication};
+use crate::replay::ReplayRequest;
 use crate::run::{SnapshotMode, SourceEvent, SourceOptions};
 use crate::session::Session;
 use crate::slot::{SlotFacts, SlotKind, create_slot, identify_system, slot_facts};
@@ -63,6 +64,10 @@ pub(crate) struct Source {
     started: bool,
     pub(crate) assembler: Assembler,
     pub(crate) phase: Phase,
+    /// Where rows are asked for again.
+    pub(crate) replays: Option<mpsc::Receiver<ReplayRequest>>,
+    /// Rows that are asked for and not read yet: the phase is theirs.
+    pub(crate) replay: Option<ReplayRequest>,
     /// An event that waits for room. Kept over connections: dropping it could lose or double it.
     pub(crate) outgoing: Option<SendFut<'static, SourceEvent>>,
     pub(crate) definitions: Definitions,
@@ -91,6 +96,8 @@ impl Source {
             amendments: VecDeque::new(),
             started: false,
             phase: Phase::Settled,
+            replays: None,
+            replay: None,
             outgoing: None,
             server: None,
             stream: None,

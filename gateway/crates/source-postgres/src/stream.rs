@@ -14,6 +14,7 @@ use offtake_pgoutput::Frame;
 use crate::SourceError;
 use crate::assemble::{LookedUp, Taken, Unknown};
 use crate::pace::Pace;
+use crate::replay::{self, ReplayRequest};
 use crate::run::{SourceEvent, unix_now_ns};
 use crate::session::Session;
 use crate::snapshot::{self, Outcome, Prepared};
@@ -47,6 +48,7 @@ enum Wake {
     Timer,
     Prepared(Result<Prepared, SourceError>),
     Copied(Outcome),
+    Replay(ReplayRequest),
 }
 
 /// What the loop knows besides the source.
@@ -269,6 +271,12 @@ impl Source {
             return;
         }
         match std::mem::replace(&mut self.phase, Phase::Settled) {
+            Phase::Approaching(prepared) if self.replay.is_some() => {
+                if let Some(request) = self.replay.take() {
+                    let rows = replay::send(*prepared, request, self.events.clone());
+                    self.phase = Phase::Copying(Box::pin(rows));
+                }
+            }
             Phase::Approaching(prepared) => {
                 let copy = snapshot::copy(
                     *prepared,
@@ -358,6 +366,13 @@ impl Source {
                 Phase::Settled | Phase::Approaching(_) => std::future::pending().await,
             }
         };
+        let is_settled = matches!(self.phase, Phase::Settled) && self.replay.is_none();
+        let replay = async {
+            match &mut self.replays {
+                Some(replays) => replays.recv().await,
+                None => None,
+            }
+        };
         let acknowledged = async {
             // Without a sender nothing more is acknowledged; the events' channel ends the run.
             if self.acknowledged.changed().await.is_err() {
@@ -370,6 +385,7 @@ impl Source {
             taken = room => Wake::Room(taken),
             place = acknowledged => Wake::Acknowledged(place),
             wake = phase => wake,
+            Some(request) = replay, if is_settled => Wake::Replay(request),
             () = timer => Wake::Timer,
         })
     }
@@ -392,6 +408,11 @@ impl Source {
                 }
             }
             Wake::Timer => place.is_late = true,
+            Wake::Replay(request) => self.begin_replay(request),
+            Wake::Prepared(prepared) if self.replay.is_some() => {
+                self.replay_prepared(prepared);
+                place.last_heard = Instant::now();
+            }
             Wake::Prepared(Ok(prepared)) => {
                 tracing::info!(consistent_point = %prepared.consistent_point, "snapshot taken");
                 self.approach(prepared);
@@ -422,6 +443,36 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Takes the snapshot that rows are to be read from again; the stream waits until it is taken.
+    fn begin_replay(&mut self, request: ReplayRequest) {
+        let Some(server) = self.server.clone() else { return };
+        if request.answer.is_disconnected() {
+            return;
+        }
+        let tables = request.tables(self.captured.tables());
+        let options = std::sync::Arc::clone(&self.options);
+        self.phase =
+            Phase::Preparing(replay::prepare(options, server, tables, self.definitions.clone()));
+        self.replay = Some(request);
+        self.note_phase();
+    }
+
+    /// The stream goes on to the place of the snapshot. Nothing is forgotten here of a table that
+    /// was dropped: the stream may still have to bring changes of it.
+    fn replay_prepared(&mut self, prepared: Result<Prepared, SourceError>) {
+        self.phase = match prepared {
+            Ok(prepared) => Phase::Approaching(Box::new(prepared)),
+            Err(error) => {
+                tracing::warn!(code = error.code(), error = %error, "rows are not read again");
+                if let Some(request) = self.replay.take() {
+                    request.refuse(&replay::refusal(&error));
+                }
+                Phase::Settled
+            }
+        };
+        self.note_phase();
     }
 
     /// Plans the next try for the tables that are not done; the stream waits until it is taken.

@@ -9,7 +9,7 @@ use offtake_proto::v1::offtake_client::OfftakeClient;
 use offtake_proto::v1::subscribe_request::Start;
 use prost::Message;
 
-use super::letter::Letter;
+use crate::dead_letter::Letter;
 use crate::pipeline::{Halt, chain_text};
 
 /// Nobody answers at the address.

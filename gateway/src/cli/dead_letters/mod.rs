@@ -1,11 +1,11 @@
 //! `offtake dead-letters`: what plugins and Kafka could not take, and how it comes again.
 //!
-//! Here is what can be asked for. Where letters are read is `gateway` and `folder`, what one says is
-//! `letter`, how it is printed is `print`; `replay` asks the running gateway.
+//! Here is what can be asked for. Where letters are read is `gateway`, what one says is
+//! `crate::dead_letter`, how it is printed is `print`; `replay` asks the running gateway.
 
 mod gateway;
-mod letter;
 mod print;
+mod replay;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +14,9 @@ use offtake_log::Selection;
 use offtake_proto::v1;
 use prost::Message;
 
-use self::letter::Letter;
 use self::print::Change;
 use super::{ConfigArgs, Exit, ExitCode};
+use crate::dead_letter::Letter;
 use crate::pipeline::Halt;
 
 /// Letters that `list` shows where it is not told how many.
@@ -27,12 +27,15 @@ const LISTED: usize = 100;
 #[command(after_help = "\
 Examples:
   offtake dead-letters list --since 1h       what was set aside within the last hour
-  offtake dead-letters show 4711             everything of one letter, the change included")]
+  offtake dead-letters show 4711             everything of one letter, the change included
+  offtake dead-letters replay 4711           read its row again and send it")]
 pub enum DeadLettersCommand {
     /// List dead letters, oldest first. Shows no value of a row.
     List(ListArgs),
     /// Show everything of one dead letter, the change that it holds included.
     Show(ShowArgs),
+    /// Read the rows of dead letters again and send them, each in its right place.
+    Replay(replay::ReplayArgs),
 }
 
 /// Where dead letters are read.
@@ -46,7 +49,7 @@ struct PlaceArgs {
 }
 
 /// Which dead letters are meant. All that are given must fit.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 struct Filters {
     /// Letters of changes for streams of that name or glob.
     #[arg(long, value_name = "GLOB")]
@@ -121,6 +124,7 @@ pub fn execute(command: &DeadLettersCommand) -> Exit {
         let outcome = match command {
             DeadLettersCommand::List(args) => list(args).await,
             DeadLettersCommand::Show(args) => show(args).await,
+            DeadLettersCommand::Replay(args) => replay::execute(args).await,
         };
         outcome.unwrap_or_else(|exit| exit)
     })
@@ -195,6 +199,11 @@ impl Newest {
 }
 
 impl Filters {
+    /// Whether none is given.
+    fn is_empty(&self) -> bool {
+        *self == Filters::default()
+    }
+
     fn compile(&self) -> Compiled<'_> {
         let globs = |glob: &Option<String>| match glob {
             Some(glob) => Selection::globs([glob]),

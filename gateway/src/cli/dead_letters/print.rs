@@ -6,7 +6,7 @@ use offtake_proto::v1;
 use serde_json::Value;
 
 use super::super::render;
-use super::letter::Letter;
+use crate::dead_letter::Letter;
 
 /// The change of a letter, or why it is not shown.
 pub enum Change {

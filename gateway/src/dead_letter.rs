@@ -87,6 +87,11 @@ impl Letter {
         Some(letter)
     }
 
+    /// Whether Kafka, and no plugin, could not take the change: it is in the log, as plugins left it.
+    pub fn is_of_kafka(&self) -> bool {
+        self.digest.is_none()
+    }
+
     /// The letter without what it holds of the row.
     pub fn without_change(self) -> Letter {
         Letter { change: None, ..self }
