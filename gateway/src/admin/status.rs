@@ -475,6 +475,7 @@ impl Status {
                 restarts: 0,
                 on_error: "halt",
                 limits: super::plugin::LimitsView::default(),
+                state: Some(super::plugin::StateView::default()),
             }],
             kafka: Some(KafkaView {
                 state: "RUNNING".to_owned(),

@@ -12,6 +12,7 @@ use offtake_proto::v1;
 use offtake_source_postgres::{
     ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
 };
+use offtake_state::Keyspace;
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use super::chain::{Configured, plugin_halt};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
+use super::plugin_state::{self, Kept};
 use super::router::{Route, Router};
 use super::worker::log_halt;
 
@@ -49,6 +51,8 @@ pub struct Parts {
     pub published: Option<watch::Receiver<Option<v1::SourcePosition>>>,
     /// Nothing may be taken in: what a person must decide first. The log is served all the same.
     pub halt: Option<Halt>,
+    /// What plugins keep, where one does.
+    pub kept: Option<Kept>,
 }
 
 impl Parts {
@@ -74,10 +78,17 @@ impl Parts {
             Ok(accepted) => (accepted, None),
             Err(halt) => (false, Some(halt)),
         };
+        let folder = &config.log.dir;
+        let (kept, halt) =
+            match plugin_state::open(&plugins, &opened.log, &opened.recovered, folder) {
+                Ok(kept) => (kept, halt),
+                Err(other) => (None, halt.or(Some(other))),
+            };
         Ok(Parts {
             accepted_midway,
             published: None,
             halt,
+            kept,
             digest,
             source,
             router,
@@ -295,6 +306,7 @@ fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Confi
         component,
         config_json: plugin.config_json.clone(),
         limits,
+        state: plugin.state_quota.map(Keyspace::new),
     };
     let plugin = Plugin::load(engine, spec).map_err(|error| plugin_halt(&error))?;
     if policy.on_error == OnError::Pass && plugin.info().protects {

@@ -88,6 +88,8 @@ pub struct Chain {
     members: Vec<Member>,
     /// What the last call brought.
     done: Processed,
+    /// States that nobody keeps any more.
+    forgotten: Vec<v1::StateDelta>,
 }
 
 impl Chain {
@@ -107,7 +109,7 @@ impl Chain {
                 breaker: Breaker::default(),
             });
         }
-        Ok(Chain { members, done: Processed::default() })
+        Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
     /// Before the first change: plugins that protect find every column they name.
@@ -132,6 +134,33 @@ impl Chain {
         plugins.iter().any(|&index| self.members.get(index).is_none_or(|member| member.protects))
     }
 
+    /// Whether one of the plugins keeps state.
+    pub fn keeps_state(&self, plugins: &[usize]) -> bool {
+        let keeps = |index: &usize| self.members.get(*index).is_some_and(Member::keeps_state);
+        plugins.iter().any(keeps)
+    }
+
+    /// Whether any plugin at all keeps state.
+    pub fn is_stateful(&self) -> bool {
+        self.members.iter().any(Member::keeps_state)
+    }
+
+    /// Has the states of these plugins, which are no longer there, forgotten in the log too.
+    pub fn forget_states(&mut self, plugins: Vec<String>) {
+        let cleared = |plugin| v1::StateDelta { plugin, cleared: true, ..Default::default() };
+        self.forgotten.extend(plugins.into_iter().map(cleared));
+    }
+
+    /// How the plugins' states changed since this was last asked.
+    pub fn take_state_deltas(&mut self) -> Vec<v1::StateDelta> {
+        let mut deltas = std::mem::take(&mut self.forgotten);
+        for member in &self.members {
+            let plugin = member.instance.plugin();
+            deltas.extend(plugin.state().and_then(|state| state.take_delta(plugin.name())));
+        }
+        deltas
+    }
+
     /// Has every plugin's record written again: they take over from others inside a transaction.
     pub fn record_again(&mut self) {
         self.members.iter_mut().for_each(|member| member.guard.record_again());
@@ -139,7 +168,7 @@ impl Chain {
 
     /// The records of plugins that the log does not hold as they are now.
     pub fn activations(&mut self) -> Vec<v1::PluginActivation> {
-        self.members.iter_mut().filter_map(|member| member.guard.take_record()).collect()
+        self.members.iter_mut().filter_map(Member::take_record).collect()
     }
 
     /// When a definition of a table is first used by these plugins: each is told it as the one
@@ -158,7 +187,7 @@ impl Chain {
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.guard.check_table(table, precedes_start)?;
-            records.extend(member.guard.take_record());
+            records.extend(member.take_record());
             member.check_told(table, &output, &origins)?;
             let mapped = member.instance.column_origins(&output);
             let mapped = mapped.map_err(|fault| fault_halt(&fault))?;
@@ -246,6 +275,16 @@ fn with_emitted(line: &[u32], emitted: &[Emission]) -> Vec<u32> {
 }
 
 impl Member {
+    fn keeps_state(&self) -> bool {
+        self.instance.plugin().state().is_some()
+    }
+
+    /// The record for the log, where the log does not hold what is so now.
+    fn take_record(&mut self) -> Option<v1::PluginActivation> {
+        let stateful = self.keeps_state();
+        self.guard.take_record().map(|record| v1::PluginActivation { stateful, ..record })
+    }
+
     /// Runs the plugin over rows, those of one definition together.
     fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
         if self.policy.on_error == OnError::Pass {
@@ -282,6 +321,11 @@ impl Member {
         let live = |&row: &u32| batch.rows.get(row as usize).filter(|head| !head.dropped);
         let live: Vec<(u32, u32)> =
             rows.iter().filter_map(|row| Some((live(row)?.schema, *row))).collect();
+        if self.keeps_state() {
+            // In the order of the source, whatever they are: what is kept depends on it.
+            let rows: Vec<u32> = live.iter().map(|&(_, row)| row).collect();
+            return self.instance.process(batch, &rows, done);
+        }
         let mut told: Vec<u32> = Vec::new();
         for &(schema, _) in &live {
             if told.contains(&schema) {

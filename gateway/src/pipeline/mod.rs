@@ -11,6 +11,7 @@ mod definitions;
 mod failure;
 mod halt;
 mod inbox;
+mod plugin_state;
 mod protect;
 mod router;
 mod source;

@@ -252,6 +252,7 @@ impl Guard {
             digest: self.digest.clone(),
             config_digest: self.config_digest.clone(),
             protects: self.covered.clone(),
+            stateful: false,
         })
     }
 }

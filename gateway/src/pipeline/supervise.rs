@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::build::{Parts, source_halt};
 use super::chain::{Chain, Configured};
 use super::halt::Halt;
+use super::plugin_state::Keeper;
 use super::source;
 use super::state::{State, StateCell};
 use super::worker::{Worker, WorkerCounters};
@@ -38,6 +39,8 @@ pub struct Running {
     pub commit_to_log: Arc<Histogram>,
     /// The plugins.
     pub plugins: Vec<Configured>,
+    /// Writes checkpoints of what plugins keep.
+    _keeper: Option<Keeper>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -66,6 +69,11 @@ impl Running {
         if parts.accepted_midway {
             chain.record_again();
         }
+        let mut keeper = None;
+        if let Some(mut kept) = parts.kept.filter(|_| parts.halt.is_none()) {
+            chain.forget_states(std::mem::take(&mut kept.forgotten));
+            keeper = Some(kept.start()?);
+        }
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(None);
         let running = Running {
@@ -75,6 +83,7 @@ impl Running {
             counters: Arc::default(),
             commit_to_log: Arc::default(),
             plugins: parts.plugins.clone(),
+            _keeper: keeper,
             stop,
             ended,
         };

@@ -30,9 +30,11 @@ use super::router::Router;
 use super::state::{State, StateCell};
 
 mod names;
+mod parts;
 mod plans;
 
 use names::BatchNames;
+use parts::Part;
 use plans::{TablePlan, TargetPlan, cut_before_schema};
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
@@ -243,6 +245,7 @@ impl Worker {
         for record in self.chain.activations() {
             self.writer.control(Control::PluginActivation(record));
         }
+        self.write_state();
         if self.position.source.as_ref() != Some(&identity) {
             self.position.source = Some(identity);
             self.position_written = false;
@@ -265,22 +268,24 @@ impl Worker {
             cut_before_schema(&mut batch, plans.len() as u32);
         }
         let source_rows = batch.rows.len();
-        self.lay_out(&mut batch, &plans);
-        self.run_plugins(&mut batch, &plans)?;
-        if mutate("mutate.swap") && self.outputs.len() > 1 {
-            let last = self.outputs.len() - 1;
-            self.outputs.swap(last - 1, last);
+        for part in self.parts(&batch) {
+            self.lay_out(&mut batch, &plans, &part);
+            self.run_plugins(&mut batch, &plans)?;
+            if mutate("mutate.swap") && self.outputs.len() > 1 {
+                let last = self.outputs.len() - 1;
+                self.outputs.swap(last - 1, last);
+            }
+            self.append(&batch, &plans, &part)?;
         }
-        self.append(&batch, &plans, source_rows)?;
         self.counters.source_changes.fetch_add(source_rows as u64, Ordering::Relaxed);
         refused.map_or(Ok(()), Err)
     }
 
     /// One output a row and target. Where a table goes to several, every further one gets a copy
     /// of the row before any plugin touches it.
-    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) {
+    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>], part: &Part) {
         self.outputs.clear();
-        for source_row in 0..batch.rows.len() {
+        for source_row in part.rows.clone() {
             let Some(row) = batch.rows.get(source_row).copied() else { continue };
             let targets = plans.get(row.schema as usize).map_or(0, Vec::len);
             for target in 0..targets {
@@ -305,7 +310,7 @@ impl Worker {
         self.made.clear();
         for (schema_index, targets) in plans.iter().enumerate() {
             for (target_index, target) in targets.iter().enumerate() {
-                if target.plugins.is_empty() {
+                if target.plugins.is_empty() || self.chain.keeps_state(&target.plugins) {
                     continue;
                 }
                 let rows: Vec<u32> = self
@@ -320,6 +325,7 @@ impl Worker {
                 self.chain.process(&target.plugins, batch, &rows, &mut self.made)?;
             }
         }
+        self.run_in_order(batch, plans)?;
         self.lay_out_emitted();
         Ok(())
     }
@@ -347,24 +353,29 @@ impl Worker {
         &mut self,
         batch: &Batch,
         plans: &[Vec<TargetPlan>],
-        source_rows: usize,
+        part: &Part,
     ) -> Result<(), Halt> {
+        self.write_state();
         let outputs = std::mem::take(&mut self.outputs);
         let mut next = outputs.iter().peekable();
         let mut names = BatchNames::new(batch);
-        let mut boundaries = batch.boundaries.iter().peekable();
-        for source_row in 0..=source_rows {
+        let boundaries = batch.boundaries.get(part.boundaries.clone()).unwrap_or_default();
+        let mut boundaries = boundaries.iter().peekable();
+        let Part { rows, .. } = part;
+        for source_row in rows.start..=rows.end {
             while let Some(boundary) =
                 boundaries.next_if(|boundary| boundary.rows_end as usize <= source_row)
             {
                 self.end_transaction(batch, boundary);
                 // The last boundary of a batch is where the durable position can move now; the
                 // rows after it may wait for their own end.
-                if boundaries.peek().is_none() || self.writer.group_bytes() >= PIECE_BYTES {
+                let is_due =
+                    boundaries.peek().is_none() || self.writer.group_bytes() >= PIECE_BYTES;
+                if is_due && part.may_end_at(source_row) {
                     self.submit()?;
                 }
             }
-            if source_row == source_rows {
+            if source_row == rows.end {
                 break;
             }
             // Plugins give rows other definitions; the output knows which one the source gave.
@@ -374,7 +385,7 @@ impl Worker {
             {
                 self.push(batch, plans, output, &mut names)?;
             }
-            if self.writer.group_bytes() >= PIECE_BYTES {
+            if self.writer.group_bytes() >= PIECE_BYTES && part.may_end_at(source_row + 1) {
                 self.submit()?;
             }
         }

@@ -84,6 +84,16 @@ impl Info {
     }
 }
 
+impl Info {
+    /// The plugin keeps state (see [`state`](crate::state)), which the gateway's configuration has to
+    /// grant.
+    #[must_use]
+    pub fn keeping_state(mut self) -> Info {
+        self.wire.stateful = true;
+        self
+    }
+}
+
 /// What a plugin wants to see of a table.
 #[derive(Clone, Debug)]
 pub struct Interest {

@@ -163,6 +163,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
         .map(|value| At { value, span: 0..0 })
         .collect();
     let plugins = sections::plugins(&top);
+    sections::check_state(&top, postgres.ack, &plugins);
     let pipeline = name.as_deref().unwrap_or_default();
     let (routes, streams) = routes::routes(&top, pipeline, &plugins, &captured);
     let log = sections::log(&top);

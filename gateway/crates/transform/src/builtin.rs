@@ -4,12 +4,13 @@
 //! the process sets them apart from a user's own.
 
 /// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
-pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
+pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "project", "tokenise", "dedupe"];
 
 /// The component of a plugin that comes with the gateway.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
     match name {
         "mask" => Some(include_bytes!("../../../../plugins/dist/mask.wasm")),
+        "dedupe" => Some(include_bytes!("../../../../plugins/dist/dedupe.wasm")),
         "hash" => Some(include_bytes!("../../../../plugins/dist/hash.wasm")),
         "project" => Some(include_bytes!("../../../../plugins/dist/project.wasm")),
         "tokenise" => Some(include_bytes!("../../../../plugins/dist/tokenise.wasm")),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use offtake_state::StateError;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::clock::DeadlineSpent;
@@ -34,6 +35,13 @@ pub(crate) fn fault(plugin: &Arc<str>, error: &wasmtime::Error, context: &CallCo
     }
     if let Some(exceeded) = error.downcast_ref::<HostCallsExceeded>() {
         return Fault::new(FaultCode::HostCalls, plugin, format!("{exceeded}, {during}"));
+    }
+    if let Some(refused) = error.downcast_ref::<StateError>() {
+        let code = match refused {
+            StateError::Quota { .. } => FaultCode::StateQuota,
+            StateError::TooMuch { .. } | StateError::OutsideCall => FaultCode::StateLimit,
+        };
+        return Fault::new(code, plugin, format!("{refused}, {during}"));
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return trapped(plugin, *trap, error, context, during);

@@ -15,6 +15,8 @@ const PACKAGE: &str = "offtake:transform/";
 const VERSION: &str = "1.";
 /// Interfaces that a plugin may import: the host's functions, and types alone.
 const ALLOWED: &[&str] = &["host", "types"];
+/// The interface that a plugin may import where the configuration grants it.
+const STATE: &str = "state";
 
 const MAGIC: &[u8; 4] = b"\0asm";
 /// Version and layer of a core module and of a component.
@@ -27,6 +29,7 @@ pub(crate) fn compile(
     plugin: &Arc<str>,
     wasm: &[u8],
     digest: &[u8; 32],
+    grants_state: bool,
 ) -> Result<Component, PluginError> {
     check_preamble(plugin, wasm)?;
     let component = compile_cached(engine, wasm, digest).map_err(|error| PluginError::Invalid {
@@ -35,7 +38,7 @@ pub(crate) fn compile(
     })?;
     let types = component.component_type();
     for (import, _) in types.imports(&engine.wasmtime) {
-        check_import(plugin, import)?;
+        check_import(plugin, import, grants_state)?;
     }
     Ok(component)
 }
@@ -78,7 +81,7 @@ fn check_preamble(plugin: &Arc<str>, wasm: &[u8]) -> Result<(), PluginError> {
     }
 }
 
-fn check_import(plugin: &Arc<str>, import: &str) -> Result<(), PluginError> {
+fn check_import(plugin: &Arc<str>, import: &str, grants_state: bool) -> Result<(), PluginError> {
     let refused = |hint| {
         Err(PluginError::ImportRefused {
             plugin: Arc::clone(plugin),
@@ -88,10 +91,10 @@ fn check_import(plugin: &Arc<str>, import: &str) -> Result<(), PluginError> {
     };
     if let Some(rest) = import.strip_prefix(PACKAGE) {
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
-        if interface == "state" {
-            return Err(PluginError::StateUnsupported { plugin: Arc::clone(plugin) });
+        if interface == STATE && !grants_state {
+            return Err(PluginError::StateNotGranted { plugin: Arc::clone(plugin) });
         }
-        if !ALLOWED.contains(&interface) {
+        if interface != STATE && !ALLOWED.contains(&interface) {
             return refused("use a plugin that needs no more than offtake:transform/host");
         }
         if !version.starts_with(VERSION) {
@@ -115,7 +118,11 @@ mod tests {
     use super::*;
 
     fn import(name: &str) -> Result<(), &'static str> {
-        check_import(&Arc::from("p"), name).map_err(|error| error.code())
+        granted(name, false)
+    }
+
+    fn granted(name: &str, grants_state: bool) -> Result<(), &'static str> {
+        check_import(&Arc::from("p"), name, grants_state).map_err(|error| error.code())
     }
 
     #[test]
@@ -132,7 +139,10 @@ mod tests {
         ] {
             assert_eq!(import(name), Err("PLUGIN_IMPORT_REFUSED"), "{name}");
         }
-        assert_eq!(import("offtake:transform/state@1.0.0"), Err("PLUGIN_STATE_UNSUPPORTED"));
+        let state = "offtake:transform/state@1.0.0";
+        assert_eq!(import(state), Err("PLUGIN_STATE_NOT_GRANTED"));
+        assert_eq!(granted(state, true), Ok(()));
+        assert_eq!(granted("offtake:transform/state@2.0.0", true), Err("PLUGIN_IMPORT_REFUSED"));
     }
 
     #[test]

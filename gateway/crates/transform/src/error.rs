@@ -59,9 +59,15 @@ pub enum PluginError {
         /// What is missing.
         message: String,
     },
-    /// The plugin wants kept state.
-    #[error("plugin {plugin}: needs kept state, which this release does not offer")]
-    StateUnsupported {
+    /// The plugin keeps state, and the configuration does not grant it.
+    #[error("plugin {plugin}: keeps state, which its configuration does not grant")]
+    StateNotGranted {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+    /// The configuration grants state to a plugin that keeps none.
+    #[error("plugin {plugin}: is granted state, and keeps none")]
+    StateUnused {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
     },
@@ -99,7 +105,8 @@ impl PluginError {
             PluginError::Invalid { .. } => "PLUGIN_INVALID",
             PluginError::ImportRefused { .. } => "PLUGIN_IMPORT_REFUSED",
             PluginError::ExportMissing { .. } => "PLUGIN_EXPORT_MISSING",
-            PluginError::StateUnsupported { .. } => "PLUGIN_STATE_UNSUPPORTED",
+            PluginError::StateNotGranted { .. } => "PLUGIN_STATE_NOT_GRANTED",
+            PluginError::StateUnused { .. } => "PLUGIN_STATE_UNUSED",
             PluginError::ConfigRefused { .. } => "PLUGIN_CONFIG_REFUSED",
             PluginError::ConfigNotJson { .. } => "PLUGIN_CONFIG_NOT_JSON",
             PluginError::Fault(fault) => fault.code(),
@@ -123,8 +130,11 @@ impl PluginError {
             PluginError::ExportMissing { .. } => {
                 "build the plugin for the world `transform` of offtake:transform@1.0.0"
             }
-            PluginError::StateUnsupported { .. } => {
-                "use a plugin without state, or a later release"
+            PluginError::StateNotGranted { .. } => {
+                "grant it under [plugin.NAME], for example `state = { quota = \"64MiB\" }`"
+            }
+            PluginError::StateUnused { .. } => {
+                "remove `state` under [plugin.NAME], or give the plugin that keeps some"
             }
             PluginError::ConfigRefused { .. } => {
                 "correct the plugin's `config` as its message says"

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bindings::offtake::transform::{host, types};
+use offtake_state::{Keyspace, StateError};
+
+use crate::bindings::offtake::transform::{host, state, types};
 use crate::clock::CallClock;
 use crate::fault::guest_text;
 use crate::limits::{Limits, MemoryLimiter};
@@ -49,6 +51,8 @@ pub(crate) struct HostState {
     pub(crate) last_error: Option<String>,
     pub(crate) metrics: Vec<CustomMetric>,
     plugin: Arc<str>,
+    /// What the plugin keeps, where it may.
+    state: Option<Keyspace>,
     protects: bool,
     host_calls_left: u32,
     lines: LineLimiter,
@@ -78,7 +82,7 @@ impl fmt::Display for HostCallsExceeded {
 impl std::error::Error for HostCallsExceeded {}
 
 impl HostState {
-    pub(crate) fn new(plugin: &Arc<str>, limits: &Limits) -> HostState {
+    pub(crate) fn new(plugin: &Arc<str>, limits: &Limits, state: Option<Keyspace>) -> HostState {
         HostState {
             memory: MemoryLimiter::new(limits.memory_bytes),
             clock: CallClock::start(limits.setup_deadline),
@@ -86,6 +90,7 @@ impl HostState {
             last_error: None,
             metrics: Vec::new(),
             plugin: Arc::clone(plugin),
+            state,
             protects: false,
             host_calls_left: limits.host_calls,
             lines: LineLimiter::new(limits.log_lines_per_second),
@@ -200,6 +205,32 @@ impl host::Host for HostState {
     }
 }
 
+impl HostState {
+    /// What the plugin keeps. There is none for one that may not have it, whatever it imports.
+    fn kept(&mut self) -> wasmtime::Result<&Keyspace> {
+        self.count_call()?;
+        Ok(self.state.as_ref().ok_or(StateError::OutsideCall)?)
+    }
+}
+
+impl state::Host for HostState {
+    fn get_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
+        Ok(self.kept()?.get(&keys)?)
+    }
+
+    fn put_many(
+        &mut self,
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<()> {
+        Ok(self.kept()?.put(&entries, ttl_seconds)?)
+    }
+
+    fn delete_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<()> {
+        Ok(self.kept()?.delete(&keys)?)
+    }
+}
+
 /// A guest's line must not look like several of ours, nor steer a terminal.
 fn one_line(mut message: String) -> String {
     let cut = (0..=message.len().min(LINE_BYTES)).rev().find(|&at| message.is_char_boundary(at));
@@ -259,7 +290,7 @@ mod tests {
 
     #[test]
     fn metrics_are_registered_while_configuring_and_bounded() {
-        let mut state = HostState::new(&Arc::from("p"), &Limits::default());
+        let mut state = HostState::new(&Arc::from("p"), &Limits::default(), None);
         assert_eq!(state.register("rows_masked", MetricKind::Counter), 0);
         assert_eq!(state.register("rows_masked", MetricKind::Counter), 0);
         assert_eq!(state.register("rows_masked", MetricKind::Histogram), NO_METRIC);

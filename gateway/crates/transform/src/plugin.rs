@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use offtake_state::Keyspace;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Linker;
 
@@ -22,6 +23,8 @@ pub struct PluginSpec {
     pub config_json: String,
     /// What each of its instances may take.
     pub limits: Limits,
+    /// What it keeps, where that is granted; its instances share it.
+    pub state: Option<Keyspace>,
 }
 
 /// What a plugin says of itself.
@@ -36,6 +39,8 @@ pub struct Info {
     /// Names of columns that a plugin which protects promises to cover. Each must exist in at least
     /// one table of the route.
     pub required_columns: Vec<String>,
+    /// It keeps state.
+    pub stateful: bool,
 }
 
 /// A loaded plugin. Cheap to clone.
@@ -52,6 +57,7 @@ pub(crate) struct Loaded {
     pub(crate) pre: wit::TransformPre<HostState>,
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
+    pub(crate) state: Option<Keyspace>,
     digest: [u8; 32],
     config_digest: [u8; 32],
 }
@@ -76,7 +82,8 @@ impl Plugin {
             PluginError::ConfigNotJson { plugin: Arc::clone(&name), message: error.to_string() }
         })?;
         let digest: [u8; 32] = Sha256::digest(&spec.component).into();
-        let component = component::compile(engine, &name, &spec.component, &digest)?;
+        let component =
+            component::compile(engine, &name, &spec.component, &digest, spec.state.is_some())?;
         let pre = link(engine, &name, &component)?;
         let config_digest = Sha256::digest(spec.config_json.as_bytes()).into();
         let loaded = Arc::new(Loaded {
@@ -85,6 +92,7 @@ impl Plugin {
             pre,
             config_json: spec.config_json,
             limits: spec.limits,
+            state: spec.state,
             digest,
             config_digest,
         });
@@ -104,6 +112,11 @@ impl Plugin {
     /// What each of its instances may take.
     pub fn limits(&self) -> &Limits {
         &self.loaded.limits
+    }
+
+    /// What the plugin keeps, where it keeps something.
+    pub fn state(&self) -> Option<&Keyspace> {
+        self.loaded.state.as_ref()
     }
 
     /// SHA-256 of the component.

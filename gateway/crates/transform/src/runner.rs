@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use offtake_state::Keyspace;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings as wit;
@@ -30,7 +31,10 @@ impl Runner {
     pub(crate) fn start(loaded: &Arc<Loaded>) -> Result<(Runner, Info), PluginError> {
         let limits = &loaded.limits;
         let clock = CallClock::start(limits.setup_deadline);
-        let mut store = Store::new(&loaded.engine.wasmtime, HostState::new(&loaded.name, limits));
+        let mut store = Store::new(
+            &loaded.engine.wasmtime,
+            HostState::new(&loaded.name, limits, loaded.state.clone()),
+        );
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output_bytes);
         store.epoch_deadline_callback(|context| {
@@ -61,8 +65,10 @@ impl Runner {
             plugin: plugin(),
             message: guest_text(&failure.message),
         })?;
-        if info.stateful {
-            return Err(PluginError::StateUnsupported { plugin: plugin() });
+        match (info.stateful, loaded.state.is_some()) {
+            (true, false) => return Err(PluginError::StateNotGranted { plugin: plugin() }),
+            (false, true) => return Err(PluginError::StateUnused { plugin: plugin() }),
+            _ => {}
         }
         if !info.protects && !info.required_columns.is_empty() {
             return Err(PluginError::ConfigRefused {
@@ -81,6 +87,7 @@ impl Runner {
             version: guest_text(&info.version),
             protects: info.protects,
             required_columns: info.required_columns,
+            stateful: info.stateful,
         })
     }
 
@@ -139,6 +146,11 @@ impl Runner {
 
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned
+    }
+
+    /// What the plugin keeps, where it keeps something.
+    pub(crate) fn state(&self) -> Option<&Keyspace> {
+        self.loaded.state.as_ref()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -135,6 +135,7 @@ fn load(component: &[u8], config: &str) -> Result<Plugin, offtake_transform::Plu
         component: component.to_vec(),
         config_json: config.to_owned(),
         limits: Limits::default(),
+        state: None,
     };
     Plugin::load(&engine, spec)
 }

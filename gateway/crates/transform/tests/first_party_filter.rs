@@ -166,6 +166,7 @@ fn load(config: &str) -> Result<Plugin, PluginError> {
         component: builtin("filter").unwrap().to_vec(),
         config_json: config.to_owned(),
         limits: Limits::default(),
+        state: None,
     };
     Plugin::load(&ENGINE, spec)
 }

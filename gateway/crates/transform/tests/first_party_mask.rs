@@ -118,7 +118,8 @@ fn load(name: &str, config: &str) -> Result<Plugin, PluginError> {
     let component = std::fs::read(format!("{folder}/{name}.wasm")).expect("it is committed");
     let engine = Engine::new(EngineOptions::default()).unwrap();
     let (name, config_json) = (name.to_owned(), config.to_owned());
-    Plugin::load(&engine, PluginSpec { name, component, config_json, limits: Limits::default() })
+    let limits = Limits::default();
+    Plugin::load(&engine, PluginSpec { name, component, config_json, limits, state: None })
 }
 
 /// Runs changes through a plugin at every batch size; all must end alike.

@@ -11,6 +11,8 @@ use super::super::failure::{FailurePolicy, OnError};
 use super::super::router::Route;
 use super::*;
 
+mod state;
+
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
         version: columns.len() as u32,
@@ -59,6 +61,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
             component: component.to_vec(),
             config_json: config.into(),
             limits: Limits { output_bytes: 64 << 10, ..Limits::default() },
+            state: None,
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
         Configured { plugin, counters: Arc::default(), policy }

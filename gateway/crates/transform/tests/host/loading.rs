@@ -91,15 +91,6 @@ fn imports_beyond_the_contract_are_refused_by_name() {
 }
 
 #[test]
-fn kept_state_is_refused() {
-    let error = match load(&Guest { stateful: true, ..Guest::default() }) {
-        Err(error) => error,
-        Ok(_) => panic!("it was loaded"),
-    };
-    assert_eq!(error.code(), "PLUGIN_STATE_UNSUPPORTED");
-}
-
-#[test]
 fn a_refused_configuration_is_told_in_the_plugins_words() {
     let guest = Guest { refuses_config: Some("`columns` is empty"), ..Guest::default() };
     let error = refused(guest.build());

@@ -12,5 +12,6 @@ mod loading;
 mod reshaping;
 mod secrets;
 mod shapes;
+mod state;
 mod values;
 mod zoo;
