@@ -4,7 +4,8 @@
 //! the process sets them apart from a user's own.
 
 /// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
-pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
+pub const BUILTIN_NAMES: &[&str] =
+    &["mask", "filter", "hash", "project", "tokenise", "outbox", "route", "logical-table"];
 
 /// The component of a plugin that comes with the gateway.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
@@ -13,6 +14,9 @@ pub fn builtin(name: &str) -> Option<&'static [u8]> {
         "hash" => Some(include_bytes!("../../../../plugins/dist/hash.wasm")),
         "project" => Some(include_bytes!("../../../../plugins/dist/project.wasm")),
         "tokenise" => Some(include_bytes!("../../../../plugins/dist/tokenise.wasm")),
+        "outbox" => Some(include_bytes!("../../../../plugins/dist/outbox.wasm")),
+        "route" => Some(include_bytes!("../../../../plugins/dist/route.wasm")),
+        "logical-table" => Some(include_bytes!("../../../../plugins/dist/logical-table.wasm")),
         "filter" => Some(include_bytes!("../../../../plugins/dist/filter.wasm")),
         _ => None,
     }
