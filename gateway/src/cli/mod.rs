@@ -11,6 +11,7 @@ macro_rules! say {
 
 mod check;
 mod confirm;
+mod dead_letters;
 mod demo;
 mod exit;
 mod findings;
@@ -71,6 +72,9 @@ enum Command {
     /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
+    /// What plugins and Kafka could not take: look at it, and have it come again.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// A throw-away database, an application writing to it, and this gateway at work.
     Demo(demo::DemoArgs),
 }
@@ -93,6 +97,7 @@ impl Cli {
             Command::Status(args) => status::execute(&args),
             Command::Resync(args) => resync::execute(&args),
             Command::Slot(command) => slot::execute(&command),
+            Command::DeadLetters(command) => dead_letters::execute(&command),
             Command::Demo(args) => demo::execute(&args),
         }
     }

@@ -49,3 +49,4 @@ pub use parse::{load, parse};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;
+pub use unit::duration as parse_duration;
