@@ -19,6 +19,7 @@ mod http;
 mod kafka_options;
 mod logging;
 mod outputs;
+mod plugin;
 mod plugins;
 mod progress;
 mod render;
@@ -67,6 +68,9 @@ enum Command {
     Tail(tail::TailArgs),
     /// Show what a running gateway is doing, and whether it makes progress.
     Status(status::StatusArgs),
+    /// Plugins of a running gateway: new versions, trials, rollback.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Start over when a halt says so: new slot, new snapshot, new log.
     Resync(resync::ResyncArgs),
     /// Drop the replication slot of a pipeline that will not run again.
@@ -95,6 +99,7 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Tail(args) => tail::execute(&args),
             Command::Status(args) => status::execute(&args),
+            Command::Plugin(command) => plugin::execute(&command),
             Command::Resync(args) => resync::execute(&args),
             Command::Slot(command) => slot::execute(&command),
             Command::DeadLetters(command) => dead_letters::execute(&command),

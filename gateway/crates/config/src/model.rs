@@ -127,6 +127,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// Per cent of the changes that may fail; `None`: any number.
     pub breaker_percent: Option<u8>,
+    /// Whether a change of its file is a reload.
+    pub watch: bool,
 }
 
 /// What becomes of a change that a plugin fails at.

@@ -87,4 +87,11 @@ pub(crate) const KEYS: &[Key] = &[
                pipeline halts.",
         ..key("plugin", "isolation", Kind::Duration)
     },
+    Key {
+        default: Some("false"),
+        example: "true",
+        text: "Whether a changed file is put to work by itself, as `offtake plugin reload` does. One that \
+               is refused leaves the version at work in its place.",
+        ..key("plugin", "watch", Kind::Flag)
+    },
 ];

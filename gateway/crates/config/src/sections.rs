@@ -308,6 +308,7 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),
+        watch: section.flag("watch").unwrap_or(false),
     }
 }
 
