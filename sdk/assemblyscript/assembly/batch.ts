@@ -36,7 +36,7 @@ export class Frame {
 
 /** A column of an image. Rows that have no value hold a zero or an empty text. */
 // @ts-ignore: decorator
-@final
+@unmanaged
 export class Column {
   ordinal: u32 = 0;
   kind: Kind = Kind.Boolean;

@@ -18,6 +18,7 @@ export class Mistake {
 @final
 export class Cell {
   count: u32 = 0;
+  private lastRow: u32 = 0;
   private rows: Buffer = new Buffer();
   /** A byte each, from the first value that is missing on. */
   private presences: Buffer = new Buffer();
@@ -37,9 +38,10 @@ export class Cell {
 
   /** A further value: a zero, an empty text. */
   begin(row: u32): void {
-    if (this.count && load<u32>(this.rows.data + this.rows.length - 4) >= row) {
+    if (this.count && this.lastRow >= row) {
       this.mistake.note("a column's rows were set out of order, or one twice");
     }
+    this.lastRow = row;
     this.rows.u32(row);
     if (this.missing) this.presences.u8(Presence.Value);
     if (this.kind >= Kind.Text) this.offsets.u32(this.data.length);
@@ -175,6 +177,8 @@ export class Cells {
   private cells: (Cell | null)[];
   /** Those that are set in this call, in the order of their first use. */
   used: Cell[] = [];
+  private last: Cell | null = null;
+  private nowhere: Cell | null = null;
   constructor(private kinds: Kind[], private mistake: Mistake) {
     this.cells = new Array<Cell | null>(kinds.length * 2);
   }
@@ -182,14 +186,25 @@ export class Cells {
   clear(): void {
     for (let at = 0; at < this.used.length; at++) this.used[at].clear();
     this.used.length = 0;
+    this.last = null;
   }
 
   at(image: Image, ordinal: u32): Cell {
+    // Most often the same column again.
+    const last = this.last;
+    if (last && last.ordinal == ordinal && last.image == image) return last;
+    return this.find(image, ordinal);
+  }
+
+  private find(image: Image, ordinal: u32): Cell {
     const count = <u32>this.kinds.length;
     if (ordinal >= count) {
       this.mistake.note("a column was set that there is not");
       // Somewhere to write to; the call fails.
-      return new Cell(image, ordinal, Kind.Text, this.mistake);
+      let nowhere = this.nowhere;
+      if (!nowhere) this.nowhere = nowhere = new Cell(image, ordinal, Kind.Text, this.mistake);
+      nowhere.clear();
+      return nowhere;
     }
     const place = <u32>image * count + ordinal;
     let cell = this.cells[place];
@@ -198,6 +213,7 @@ export class Cells {
       this.cells[place] = cell;
     }
     if (!cell.count) this.used.push(cell);
+    this.last = cell;
     return cell;
   }
 }

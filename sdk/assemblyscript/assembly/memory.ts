@@ -5,7 +5,7 @@
 const KEPT: u32 = 1 << 20;
 
 // @ts-ignore: decorator
-@final
+@unmanaged
 export class Buffer {
   data: usize = 0;
   length: u32 = 0;

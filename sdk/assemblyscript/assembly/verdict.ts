@@ -45,7 +45,8 @@ export class Verdict {
     const mistake = new Mistake();
     this.mistake = mistake;
     this.cells = new Cells(interest.kinds, mistake);
-    this.emissions = new Array<Emission | null>(interest.outputs.length);
+    // The last one is of no output: somewhere to write to, while the call fails.
+    this.emissions = new Array<Emission | null>(interest.outputs.length + 1);
   }
 
   /** Begins another batch. */
@@ -146,9 +147,10 @@ export class Verdict {
    * parent, rows of the first output come first.
    */
   emit(output: u32, parent: u32, operation: u8): Emission {
-    const known = output < <u32>this.emissions.length;
+    const known = output < <u32>this.interest.outputs.length;
     if (!known) this.mistake.note("a row was emitted on an output that was not declared");
-    let emission = known ? this.emissions[output] : null;
+    const place = known ? output : this.interest.outputs.length;
+    let emission = this.emissions[place];
     if (!emission) {
       const kinds: Kind[] = [];
       if (known) {
@@ -156,7 +158,7 @@ export class Verdict {
         for (let at = 0; at < columns.length; at++) kinds.push(columns[at].kind);
       }
       emission = new Emission(output, new Cells(kinds, this.mistake), this.mistake);
-      if (known) this.emissions[output] = emission;
+      this.emissions[place] = emission;
     }
     emission.begin(parent, operation);
     return emission;
