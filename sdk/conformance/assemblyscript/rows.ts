@@ -131,10 +131,25 @@ export class Targets {
   constructor(public stream: string, public partition: string, public header: string) {}
 }
 
+/** Whether a stream may be called so. */
+function namesAStream(text: string): bool {
+  for (let at = 0; at < text.length; at++) {
+    const one = text.charCodeAt(at);
+    const lower = one | 0x20;
+    const letter = lower >= 0x61 && lower <= 0x7a;
+    const digit = one >= 0x30 && one <= 0x39;
+    if (!letter && !digit && one != 0x2e && one != 0x5f && one != 0x2d) return false;
+  }
+  return text.length >= 1 && text.length <= 249;
+}
+
 export function route(batch: Batch, verdict: Verdict, targets: Targets): void {
   for (let row: u32 = 0; row < batch.rows; row++) {
     const stream = valueAt(batch, row, targets.stream);
-    if (stream && stream.kind == Kind.Text) verdict.setStream(row, stream.text(row));
+    if (stream && stream.kind == Kind.Text) {
+      const name = stream.text(row);
+      if (namesAStream(name)) verdict.setStream(row, name);
+    }
     const partition = valueAt(batch, row, targets.partition);
     if (partition && partition.kind == Kind.Int64) {
       verdict.setPartition(row, <u32>partition.int64(row));

@@ -154,10 +154,20 @@ void fan_out(const offtake_batch *batch, offtake_verdict *verdict) {
     }
 }
 
+// Whether a stream may be called so.
+static bool names_a_stream(offtake_text text) {
+    for (uint32_t at = 0; at < text.length; at++) {
+        char one = text.data[at], lower = one | 0x20;
+        bool letter = lower >= 'a' && lower <= 'z', digit = one >= '0' && one <= '9';
+        if (!letter && !digit && one != '.' && one != '_' && one != '-') return false;
+    }
+    return text.length >= 1 && text.length <= 249;
+}
+
 void route(const offtake_batch *batch, offtake_verdict *verdict) {
     for (uint32_t row = 0; row < batch->rows; row++) {
         const offtake_column *from = value_at(batch, row, config.stream);
-        if (from && from->kind == OFFTAKE_TEXT) {
+        if (from && from->kind == OFFTAKE_TEXT && names_a_stream(offtake_text_at(from, row))) {
             offtake_set_stream(verdict, row, offtake_text_at(from, row));
         }
         from = value_at(batch, row, config.partition);
