@@ -133,14 +133,16 @@ export class Targets {
 
 /** Whether a stream may be called so. */
 function namesAStream(text: string): bool {
+  let dots = true;
   for (let at = 0; at < text.length; at++) {
     const one = text.charCodeAt(at);
     const lower = one | 0x20;
     const letter = lower >= 0x61 && lower <= 0x7a;
     const digit = one >= 0x30 && one <= 0x39;
+    dots = dots && one == 0x2e;
     if (!letter && !digit && one != 0x2e && one != 0x5f && one != 0x2d) return false;
   }
-  return text.length >= 1 && text.length <= 249;
+  return !dots && text.length <= 249;
 }
 
 export function route(batch: Batch, verdict: Verdict, targets: Targets): void {

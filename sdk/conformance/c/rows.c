@@ -156,12 +156,14 @@ void fan_out(const offtake_batch *batch, offtake_verdict *verdict) {
 
 // Whether a stream may be called so.
 static bool names_a_stream(offtake_text text) {
+    bool dots = true;
     for (uint32_t at = 0; at < text.length; at++) {
         char one = text.data[at], lower = one | 0x20;
         bool letter = lower >= 'a' && lower <= 'z', digit = one >= '0' && one <= '9';
+        dots = dots && one == '.';
         if (!letter && !digit && one != '.' && one != '_' && one != '-') return false;
     }
-    return text.length >= 1 && text.length <= 249;
+    return !dots && text.length <= 249;
 }
 
 void route(const offtake_batch *batch, offtake_verdict *verdict) {
