@@ -203,6 +203,45 @@ static void a_verdict_is_what_the_page_says(void) {
     CHECK(!memcmp(answer.data + 108, "\0\0\0", 4));
 }
 
+static offtake_failure emits_and_routes(const offtake_batch *batch, offtake_verdict *verdict) {
+    (void)batch;
+    for (uint32_t parent = 0; parent < 2; parent++) {
+        offtake_emission *emission = offtake_emit(verdict, 0, parent, parent ? 'd' : 'c');
+        if (parent) {
+            offtake_set_boolean(offtake_emitted(emission, OFFTAKE_BEFORE, 0), true);
+            offtake_emit_stream(emission, offtake_of("s"));
+            offtake_emit_header(emission, offtake_of("h"), offtake_of("v"));
+        }
+        offtake_emit_partition(emission, parent + 7);
+    }
+    offtake_set_stream(verdict, 1, offtake_of("abcde"));
+    offtake_remove_header(verdict, 0, offtake_of("gone"));
+    offtake_fail(verdict, 0, offtake_retry(offtake_of("no")));
+    return OFFTAKE_OK;
+}
+
+static void emitted_rows_and_routes_are_written_as_the_page_says(void) {
+    process = emits_and_routes;
+    offtake_answer answer = call(offtake_call_process, FRAME, sizeof FRAME);
+    static const uint8_t expected[] = {
+        'O', 'T', 'V', '1', 4, 0, 0, 0,
+        // Row 1 leaves on "abcde".
+        4, 0, 0, 0, 36, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 'a', 'b', 'c', 'd',
+        'e', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        // Row 0 loses the header "gone".
+        4, 0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+        0, 0, 4, 0, 0, 0, 'g', 'o', 'n', 'e',
+        // Two emitted rows: parents, operations, streams, partitions, headers, columns.
+        5, 0, 0, 0, 112, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 'c', 'd', 0, 0, 2,
+        0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 's', 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0,
+        0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 'h', 0, 0, 0, 1, 0, 0, 0, 'v', 0, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+        // Row 0 failed, and may be tried again.
+        6, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 'n', 'o', 0, 0};
+    CHECK(answer.length == sizeof expected);
+    CHECK(!memcmp(answer.data, expected, sizeof expected));
+}
+
 static offtake_failure sets_nothing(const offtake_batch *batch, offtake_verdict *verdict) {
     (void)verdict;
     CHECK(batch->rows == 2 && !batch->positions.offsets && !batch->snapshot);
@@ -266,8 +305,9 @@ int main(void) {
     what_is_no_json_is_refused();
     an_interest_is_written_whole();
     a_verdict_is_what_the_page_says();
+    emitted_rows_and_routes_are_written_as_the_page_says();
     mistakes_fail_the_call();
     a_frame_that_is_cut_off_is_refused();
-    puts("sdk/c: 7 tests passed");
+    puts("sdk/c: 8 tests passed");
     return 0;
 }
