@@ -210,6 +210,8 @@ uint32_t offtake_add_column(offtake_interest *interest, offtake_column_info info
 void offtake_set_key(offtake_interest *interest, const uint32_t *ordinals, uint32_t count);
 void offtake_on_stream(offtake_interest *interest, offtake_text stream);
 void offtake_set_name(offtake_interest *interest, offtake_text namespace_, offtake_text table);
+// The row alone instead of before and after images; not every gateway offers it.
+void offtake_flat(offtake_interest *interest);
 // The column is the payload, as it is.
 void offtake_opaque(offtake_interest *interest, uint32_t ordinal, offtake_text content_type);
 
@@ -222,6 +224,8 @@ typedef struct {
     uint32_t key_count;
     // The stream of rows that name none; without data: the parent's.
     offtake_text stream;
+    // The row alone instead of before and after images.
+    bool flat;
     // With a content type: the value of the column `payload` as it is, instead of images.
     offtake_text content_type;
     uint32_t payload;

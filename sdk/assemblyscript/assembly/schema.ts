@@ -208,6 +208,11 @@ export class Output {
   private form: string = "\"envelope\"";
   constructor(public name: string, public columns: ColumnInfo[]) {}
 
+  /** The row alone instead of before and after images; not every gateway offers it. */
+  flat(): void {
+    this.form = "\"flat\"";
+  }
+
   /** The value of one column as it is, with its content type, instead of images. */
   opaque(payload: u32, contentType: string): void {
     this.form = opaque(payload, contentType);
@@ -328,6 +333,11 @@ export class Interest {
   }
   named(namespace: string, table: string): void {
     this.name = "[" + quoted(namespace) + "," + quoted(table) + "]";
+  }
+
+  /** The row alone instead of before and after images; not every gateway offers it. */
+  flat(): void {
+    this.form = "\"flat\"";
   }
 
   /** The column is the payload, as it is. */

@@ -29,6 +29,10 @@ class Probe extends Plugin {
     output.opaque(0, "application/octet-stream");
     output.stream = "blobs";
     interest.output(output);
+    const rows = new Output("rows", [new ColumnInfo("row", Kind.Text, "text")]);
+    rows.flat();
+    interest.output(rows);
+    interest.flat();
     return null;
   }
 

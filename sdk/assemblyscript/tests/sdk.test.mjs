@@ -59,6 +59,7 @@ test("a shape is written whole", () => {
   });
   assert.deepEqual(interest.outputs[0].form, { opaque: { payload: 0, "content-type": "application/octet-stream" } });
   assert.equal(interest.outputs[0].stream, "blobs");
+  assert.deepEqual([interest.outputs[1].form, interest.form], ["flat", "flat"]);
 });
 
 test("rows one by one read and set by name", () => {

@@ -271,6 +271,11 @@ static void put_opaque(offtake_buffer *out, uint32_t payload, offtake_text conte
     offtake_json_put(out, "}}");
 }
 
+void offtake_flat(offtake_interest *interest) {
+    interest->form = (offtake_buffer){0};
+    offtake_json_put(&interest->form, "\"flat\"");
+}
+
 void offtake_opaque(offtake_interest *interest, uint32_t ordinal, offtake_text content_type) {
     interest->form = (offtake_buffer){0};
     put_opaque(&interest->form, ordinal, content_type);
@@ -294,7 +299,7 @@ uint32_t offtake_add_output(offtake_interest *interest, const offtake_output *ou
     if (output->content_type.data) {
         put_opaque(out, output->payload, output->content_type);
     } else {
-        offtake_json_put(out, "\"envelope\"");
+        offtake_json_put(out, output->flat ? "\"flat\"" : "\"envelope\"");
     }
     if (output->stream.data) put_member(out, ",\"stream\":", output->stream);
     offtake_json_put(out, "}");

@@ -142,7 +142,8 @@ static offtake_failure wants_all(offtake_schema *schema, offtake_interest *inter
     offtake_set_key(interest, (uint32_t[]){1, 2}, 2);
     offtake_on_stream(interest, offtake_of("all"));
     offtake_set_name(interest, offtake_of("a"), offtake_of("b"));
-    const offtake_output output = {.name = offtake_of("o"), .columns = &added, .column_count = 1};
+    const offtake_output output = {
+        .name = offtake_of("o"), .columns = &added, .column_count = 1, .flat = true};
     CHECK(offtake_add_output(interest, &output) == 0);
     return OFFTAKE_OK;
 }
@@ -157,7 +158,7 @@ static void an_interest_is_written_whole(void) {
         "\"stream\":\"all\",\"name\":[\"a\",\"b\"]},\"outputs\":[{\"name\":\"o\",\"columns\":["
         "{\"name\":\"x\",\"kind\":\"boolean\",\"logical\":\"bool\",\"native\":\"\",\"nullable\":"
         "false,"
-        "\"labels\":[]}],\"key\":[],\"form\":\"envelope\"}]}}"));
+        "\"labels\":[]}],\"key\":[],\"form\":\"flat\"}]}}"));
 }
 
 // ---- Frames. Two rows: n is -2 and NULL, s is "ab" and "".
@@ -235,7 +236,8 @@ static void emitted_rows_and_routes_are_written_as_the_page_says(void) {
         5, 0, 0, 0, 112, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 'c', 'd', 0, 0, 2,
         0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 's', 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0,
         0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 'h', 0, 0, 0, 1, 0, 0, 0, 'v', 0, 0, 0, 0, 0, 0, 0,
-        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+        0,
         // Row 0 failed, and may be tried again.
         6, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 'n', 'o', 0, 0};
     CHECK(answer.length == sizeof expected);
