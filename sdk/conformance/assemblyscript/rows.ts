@@ -133,6 +133,7 @@ export class Targets {
 
 /** Whether a stream may be called so. */
 function namesAStream(text: string): bool {
+  if (text.length > 249) return false;
   let dots = true;
   for (let at = 0; at < text.length; at++) {
     const one = text.charCodeAt(at);
@@ -142,7 +143,7 @@ function namesAStream(text: string): bool {
     dots = dots && one == 0x2e;
     if (!letter && !digit && one != 0x2e && one != 0x5f && one != 0x2d) return false;
   }
-  return !dots && text.length <= 249;
+  return !dots;
 }
 
 export function route(batch: Batch, verdict: Verdict, targets: Targets): void {

@@ -156,6 +156,7 @@ void fan_out(const offtake_batch *batch, offtake_verdict *verdict) {
 
 // Whether a stream may be called so.
 static bool names_a_stream(offtake_text text) {
+    if (text.length > 249) return false;
     bool dots = true;
     for (uint32_t at = 0; at < text.length; at++) {
         char one = text.data[at], lower = one | 0x20;
@@ -163,7 +164,7 @@ static bool names_a_stream(offtake_text text) {
         dots = dots && one == '.';
         if (!letter && !digit && one != '.' && one != '_' && one != '-') return false;
     }
-    return !dots && text.length <= 249;
+    return !dots;
 }
 
 void route(const offtake_batch *batch, offtake_verdict *verdict) {
