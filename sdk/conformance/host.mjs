@@ -227,6 +227,8 @@ export class Instance {
     if (at === 0 || at % 8) throw new Error(`offtake_alloc gave ${at}`);
     new Uint8Array(this.exports.memory.buffer).set(input, at);
     const answer = BigInt.asUintN(64, this.exports[name](at, input.length));
+    // Nothing is said by 0 as a whole: an address with the length 0 is a frame that is too short.
+    if (answer !== 0n && (answer & 0xffffffffn) === 0n) throw new Error("an empty answer at an address");
     const [begin, length] = [Number(answer >> 32n), Number(answer & 0xffffffffn)];
     return new Uint8Array(this.exports.memory.buffer).slice(begin, begin + length);
   }

@@ -47,8 +47,9 @@ export function offtake_alloc(length: u32): usize {
   return (input.extend(length + 8) + 7) & ~7;
 }
 
+/** Where the answer lies; 0 where nothing is said. */
 function packed(): u64 {
-  return (<u64>output.data << 32) | output.length;
+  return output.length ? (<u64>output.data << 32) | output.length : 0;
 }
 
 function answer(json: string): u64 {
