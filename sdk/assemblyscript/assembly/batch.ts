@@ -134,6 +134,9 @@ export class Batch {
   private transactions: usize = 0;
   private orders: usize = 0;
   private headersAt: usize = 0;
+  private headersNext: usize = 0;
+  private headersLeft: u32 = 0;
+  private headersRow: u32 = 0;
   private end: usize = 0;
   constructor(public schema: Schema) {}
 
@@ -185,23 +188,33 @@ export class Batch {
   headers(row: u32): Header[] {
     const found: Header[] = [];
     if (!this.headersAt) return found;
-    const frame = new Frame(this.headersAt, this.headersAt, this.end);
-    for (let left = frame.u32(); left && !frame.failed; left--) {
+    // Rows are most often asked for in their order: on from where the last search ended.
+    if (row < this.headersRow || !this.headersNext) {
+      this.headersNext = this.headersAt + 4;
+      this.headersLeft = load<u32>(this.headersAt);
+    }
+    this.headersRow = row;
+    const frame = new Frame(this.headersAt, this.headersNext, this.end);
+    while (this.headersLeft && !frame.failed) {
       const owner = frame.u32();
+      if (owner > row) break;
       for (let count = frame.u32(); count && !frame.failed; count--) {
-        const name = this.headerText(frame);
-        const value = this.headerText(frame);
+        const name = this.headerText(frame, owner == row);
+        const value = this.headerText(frame, owner == row);
         if (owner == row) found.push(new Header(String.UTF8.decode(name.buffer), value));
       }
+      if (owner == row) break;
+      this.headersNext = frame.at;
+      this.headersLeft--;
     }
     return found;
   }
 
-  private headerText(frame: Frame): Uint8Array {
+  private headerText(frame: Frame, wanted: bool): Uint8Array {
     const length = frame.u32();
     const at = frame.take(length);
-    const copy = new Uint8Array(at ? length : 0);
-    if (at && length) memory.copy(copy.dataStart, at, length);
+    const copy = new Uint8Array(at && wanted ? length : 0);
+    if (wanted && at && length) memory.copy(copy.dataStart, at, length);
     frame.pad(4);
     return copy;
   }
@@ -230,6 +243,7 @@ export class Batch {
     this.transactions = metadata & 4 ? this.takePacked(frame) : 0;
     this.orders = metadata & 4 ? frame.take(<u64>this.rows * 8) : 0;
     this.headersAt = metadata & 8 ? frame.at : 0;
+    this.headersNext = 0;
     this.end = frame.end;
     return !frame.failed;
   }
