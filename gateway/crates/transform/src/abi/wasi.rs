@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use wasmtime::{Caller, Linker};
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::imports::{memory, slice, slice_mut};
 use crate::bindings::offtake::transform::host::Level;
@@ -17,27 +17,63 @@ use crate::host::{HostState, LINE_BYTES};
 /// Module of the functions.
 pub(super) const WASI: &str = "wasi_snapshot_preview1";
 
-/// The names there.
-pub(super) const NAMES: [&str; 18] = [
+/// What needs an open descriptor, and fails because nothing is open: the parameters, `i` of 32 bits and
+/// `l` of 64.
+const NEEDS_OPEN: [(&str, &str); 33] = [
+    ("fd_advise", "illi"),
+    ("fd_allocate", "ill"),
+    ("fd_close", "i"),
+    ("fd_datasync", "i"),
+    ("fd_fdstat_set_flags", "ii"),
+    ("fd_fdstat_set_rights", "ill"),
+    ("fd_filestat_get", "ii"),
+    ("fd_filestat_set_size", "il"),
+    ("fd_filestat_set_times", "illi"),
+    ("fd_pread", "iiili"),
+    ("fd_prestat_dir_name", "iii"),
+    ("fd_prestat_get", "ii"),
+    ("fd_pwrite", "iiili"),
+    ("fd_read", "iiii"),
+    ("fd_readdir", "iiili"),
+    ("fd_renumber", "ii"),
+    ("fd_seek", "ilii"),
+    ("fd_sync", "i"),
+    ("fd_tell", "ii"),
+    ("path_create_directory", "iii"),
+    ("path_filestat_get", "iiiii"),
+    ("path_filestat_set_times", "iiiilli"),
+    ("path_link", "iiiiiii"),
+    ("path_open", "iiiiillii"),
+    ("path_readlink", "iiiiii"),
+    ("path_remove_directory", "iii"),
+    ("path_rename", "iiiiii"),
+    ("path_symlink", "iiiii"),
+    ("path_unlink_file", "iii"),
+    ("sock_accept", "iii"),
+    ("sock_recv", "iiiiii"),
+    ("sock_send", "iiiii"),
+    ("sock_shutdown", "ii"),
+];
+/// The other functions.
+const OFFERED: [&str; 12] = [
     "args_get",
     "args_sizes_get",
     "clock_res_get",
     "clock_time_get",
     "environ_get",
     "environ_sizes_get",
-    "fd_close",
     "fd_fdstat_get",
-    "fd_fdstat_set_flags",
-    "fd_prestat_dir_name",
-    "fd_prestat_get",
-    "fd_read",
-    "fd_seek",
     "fd_write",
     "poll_oneoff",
     "proc_exit",
     "random_get",
     "sched_yield",
 ];
+
+/// Whether there is a function of that name.
+pub(super) fn has(name: &str) -> bool {
+    OFFERED.contains(&name) || NEEDS_OPEN.iter().any(|(known, _)| *known == name)
+}
 
 /// Numbers of WASI: done, bad descriptor, bad address, bad argument.
 const DONE: u32 = 0;
@@ -101,13 +137,7 @@ pub(super) fn offer(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         let time = clock.wrapping_sub(CLOCK_STEP);
         put(&mut guest, to, &time.to_le_bytes())
     })?;
-    linker.func_wrap(WASI, "fd_close", |_: u32| BADF)?;
     linker.func_wrap(WASI, "fd_fdstat_get", descriptor)?;
-    linker.func_wrap(WASI, "fd_fdstat_set_flags", |_: u32, _: u32| BADF)?;
-    linker.func_wrap(WASI, "fd_prestat_get", |_: u32, _: u32| BADF)?;
-    linker.func_wrap(WASI, "fd_prestat_dir_name", |_: u32, _: u32, _: u32| BADF)?;
-    linker.func_wrap(WASI, "fd_read", |_: u32, _: u32, _: u32, _: u32| BADF)?;
-    linker.func_wrap(WASI, "fd_seek", |_: u32, _: u64, _: u32, _: u32| BADF)?;
     linker.func_wrap(WASI, "fd_write", write)?;
     linker.func_wrap(WASI, "poll_oneoff", poll)?;
     linker.func_wrap(WASI, "proc_exit", |code: u32| -> wasmtime::Result<()> {
@@ -115,6 +145,18 @@ pub(super) fn offer(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap(WASI, "random_get", random)?;
     linker.func_wrap(WASI, "sched_yield", || DONE)?;
+    for (name, parameters) in NEEDS_OPEN {
+        let parameters = parameters
+            .bytes()
+            .map(|letter| if letter == b'l' { ValType::I64 } else { ValType::I32 });
+        let kind = FuncType::new(linker.engine(), parameters, [ValType::I32]);
+        linker.func_new(WASI, name, kind, |_, _, results| {
+            if let [result] = results {
+                *result = Val::I32(BADF as i32);
+            }
+            Ok(())
+        })?;
+    }
     Ok(())
 }
 
