@@ -17,4 +17,5 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
 });
 
+pub(crate) use exports::offtake::transform::plugin::Info;
 pub(crate) use offtake::transform::types::*;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
 
-use crate::cache::CodeCache;
+use crate::cache::{CodeCache, CodeKey, Compiled};
 use crate::{PluginError, ticker};
 
 /// Stack of a plugin.
@@ -61,6 +61,22 @@ impl Engine {
             }
         });
         Ok(Engine { wasmtime, cache })
+    }
+
+    /// Compiles a plugin, or finds it compiled.
+    pub(crate) fn compiled<C: Compiled>(
+        &self,
+        wasm: &[u8],
+        digest: &[u8; 32],
+    ) -> wasmtime::Result<C> {
+        let Some(cache) = &self.cache else { return C::compile(&self.wasmtime, wasm) };
+        let key = CodeKey::new(&self.wasmtime, digest);
+        if let Some(compiled) = cache.load(&self.wasmtime, &key) {
+            return Ok(compiled);
+        }
+        let compiled = C::compile(&self.wasmtime, wasm)?;
+        cache.store(&key, &compiled.serialize()?);
+        Ok(compiled)
     }
 
     /// Plugins that were found compiled in the cache so far.
