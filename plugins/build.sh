@@ -13,7 +13,7 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly PLUGINS=(audit filter hash mask project rekey tokenise)
+readonly PLUGINS=(audit cast filter flatten hash mask project rekey timezone tokenise)
 readonly TARGET=wasm32-unknown-unknown
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
