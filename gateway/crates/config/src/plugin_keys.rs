@@ -8,7 +8,7 @@ pub(crate) const KEYS: &[Key] = &[
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:project`, \
-               `builtin:tokenise`), or \
+               `builtin:tokenise`, `builtin:cast`, `builtin:flatten`, `builtin:timezone`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },

@@ -4,7 +4,8 @@
 //! the process sets them apart from a user's own.
 
 /// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
-pub const BUILTIN_NAMES: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
+pub const BUILTIN_NAMES: &[&str] =
+    &["mask", "filter", "hash", "project", "tokenise", "cast", "flatten", "timezone"];
 
 /// The component of a plugin that comes with the gateway.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
@@ -13,6 +14,9 @@ pub fn builtin(name: &str) -> Option<&'static [u8]> {
         "hash" => Some(include_bytes!("../../../../plugins/dist/hash.wasm")),
         "project" => Some(include_bytes!("../../../../plugins/dist/project.wasm")),
         "tokenise" => Some(include_bytes!("../../../../plugins/dist/tokenise.wasm")),
+        "cast" => Some(include_bytes!("../../../../plugins/dist/cast.wasm")),
+        "flatten" => Some(include_bytes!("../../../../plugins/dist/flatten.wasm")),
+        "timezone" => Some(include_bytes!("../../../../plugins/dist/timezone.wasm")),
         "filter" => Some(include_bytes!("../../../../plugins/dist/filter.wasm")),
         _ => None,
     }
