@@ -13,7 +13,8 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly PLUGINS=(audit filter hash logical-table mask outbox project rekey route tokenise)
+readonly PLUGINS=(audit cast filter flatten hash logical-table mask outbox project rekey route
+  timezone tokenise)
 readonly TARGET=wasm32-unknown-unknown
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

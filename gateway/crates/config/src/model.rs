@@ -160,8 +160,19 @@ impl fmt::Debug for Plugin {
 
 /// The plugins that come with the gateway, as `builtin:NAME`. The components are the transform
 /// crate's, which this one does not know; a test of the gateway holds both lists equal.
-pub const BUILTIN_PLUGINS: &[&str] =
-    &["mask", "filter", "hash", "project", "tokenise", "outbox", "route", "logical-table"];
+pub const BUILTIN_PLUGINS: &[&str] = &[
+    "mask",
+    "filter",
+    "hash",
+    "project",
+    "tokenise",
+    "outbox",
+    "route",
+    "logical-table",
+    "cast",
+    "flatten",
+    "timezone",
+];
 
 /// Where a plugin's component is.
 #[derive(Clone, Debug, PartialEq, Eq)]

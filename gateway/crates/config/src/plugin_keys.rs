@@ -8,7 +8,8 @@ pub(crate) const KEYS: &[Key] = &[
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:project`, \
-               `builtin:tokenise`, `builtin:outbox`, `builtin:route`, `builtin:logical-table`), or \
+               `builtin:tokenise`, `builtin:outbox`, `builtin:route`, `builtin:logical-table`, \
+               `builtin:cast`, `builtin:flatten`, `builtin:timezone`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },

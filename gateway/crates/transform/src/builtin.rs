@@ -4,8 +4,19 @@
 //! the process sets them apart from a user's own.
 
 /// Names of the plugins that come with the gateway, as `builtin:<name>` in the configuration.
-pub const BUILTIN_NAMES: &[&str] =
-    &["mask", "filter", "hash", "project", "tokenise", "outbox", "route", "logical-table"];
+pub const BUILTIN_NAMES: &[&str] = &[
+    "mask",
+    "filter",
+    "hash",
+    "project",
+    "tokenise",
+    "outbox",
+    "route",
+    "logical-table",
+    "cast",
+    "flatten",
+    "timezone",
+];
 
 /// The component of a plugin that comes with the gateway.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
@@ -17,6 +28,9 @@ pub fn builtin(name: &str) -> Option<&'static [u8]> {
         "outbox" => Some(include_bytes!("../../../../plugins/dist/outbox.wasm")),
         "route" => Some(include_bytes!("../../../../plugins/dist/route.wasm")),
         "logical-table" => Some(include_bytes!("../../../../plugins/dist/logical-table.wasm")),
+        "cast" => Some(include_bytes!("../../../../plugins/dist/cast.wasm")),
+        "flatten" => Some(include_bytes!("../../../../plugins/dist/flatten.wasm")),
+        "timezone" => Some(include_bytes!("../../../../plugins/dist/timezone.wasm")),
         "filter" => Some(include_bytes!("../../../../plugins/dist/filter.wasm")),
         _ => None,
     }
