@@ -1,11 +1,13 @@
 """The conformance plugin in Python; ../README.md says what it does."""
 
+import re
 import struct
 
 import offtake
 from offtake import ABSENT, UNCHANGED, ColumnInfo, Failure, Info, Interest, Output, is_value
 
 ACTIONS = ("echo", "mask", "drop", "add", "fan-out", "route", "fail", "op")
+STREAM = re.compile("[A-Za-z0-9._-]{1,249}")
 SEEN = Output("seen", [
     ColumnInfo.new("operation", "text").required(),
     ColumnInfo.new("position", "bytes"),
@@ -114,7 +116,8 @@ class Conformance(offtake.Plugin):
             return [(row, value) for row, value in images(batch, name) if is_value(value)]
 
         for row, value in column("stream", ("text",)):
-            verdict.set_stream(row, value)
+            if STREAM.fullmatch(value) and value.strip("."):
+                verdict.set_stream(row, value)
         for row, value in column("partition", ("int64",)):
             verdict.set_partition(row, value & 0xFFFF_FFFF)
         for row, value in column("header", ("text", "bytes")):

@@ -7,6 +7,8 @@ import {
 } from "offtake";
 
 const ACTIONS = ["echo", "mask", "drop", "add", "fan-out", "route", "fail", "op"];
+/** What can name a stream: not dots alone. */
+const STREAM = /^(?!\.*$)[A-Za-z0-9._-]{1,249}$/;
 const SEEN = new Output("seen", [
   column("operation", "text", { nullable: false }),
   column("position", "bytes"),
@@ -76,7 +78,7 @@ class Conformance implements Plugin {
   private route(batch: Batch, verdict: Verdict): void {
     const { stream, partition, header } = this.routes;
     for (const [row, value] of values(batch, stream, ["text"])) {
-      verdict.setStream(row, value as string);
+      if (STREAM.test(value as string)) verdict.setStream(row, value as string);
     }
     for (const [row, value] of values(batch, partition, ["int64"])) {
       verdict.setPartition(row, Number(BigInt.asUintN(32, value as bigint)));

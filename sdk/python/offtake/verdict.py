@@ -58,10 +58,6 @@ class Verdict:
     """What becomes of a batch, filled in by the plugin. Columns are named as they leave."""
 
     def __init__(self, batch: Batch, interest: Interest) -> None:
-        self.before = Setter(self, "before")
-        """Sets columns of the before images."""
-        self.after = Setter(self, "after")
-        """Sets columns of the after images."""
         self._batch = batch
         self._interest = interest
         self._columns = {column.name: (ordinal, column.kind)
@@ -76,6 +72,17 @@ class Verdict:
         self._partitions: dict[int, int] = {}
         self._headers: list[Route] = []
         self._emitters = [Emitter(output) for output in interest.outputs]
+
+    @property
+    def before(self) -> Setter:
+        """Sets columns of the before images."""
+        # Made anew: one that is kept would be a cycle, and a batch's memory wait for a collection.
+        return Setter(self, "before")
+
+    @property
+    def after(self) -> Setter:
+        """Sets columns of the after images."""
+        return Setter(self, "after")
 
     def set(
         self, image: str, name: str, values: Sequence[Any], rows: Sequence[int] | None = None

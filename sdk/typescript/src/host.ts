@@ -15,7 +15,7 @@ export function log(level: Level, message: string): void {
 
 /** The text with U+FFFD for each half of a surrogate pair, which is no text outside JavaScript. */
 export function wellFormed(text: string): string {
-  return text.replace(/[\uD800-\uDFFF]/gu, "\uFFFD");
+  return text.toWellFormed();
 }
 
 /** A counter in the gateway's metrics. Make it in `configure`, add to it once a batch. */

@@ -74,7 +74,9 @@ export class Verdict {
       if (!columns.has(name)) continue;
       const { presence, data } = columns.column(name);
       if (presence.length === 0) {
-        this.set(image, name, (data as T[]).map((value) => change(value)));
+        const fields: Field[] = [];
+        for (const value of data as T[]) fields.push(change(value));
+        this.set(image, name, fields);
         continue;
       }
       const rows = data.flatMap((_, row) => (presence[row] === 0 ? row : []));
