@@ -18,6 +18,7 @@ mod http;
 mod kafka_options;
 mod logging;
 mod outputs;
+mod plugin;
 mod plugins;
 mod progress;
 mod render;
@@ -71,6 +72,9 @@ enum Command {
     /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
+    /// Write, test and look at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// A throw-away database, an application writing to it, and this gateway at work.
     Demo(demo::DemoArgs),
 }
@@ -93,6 +97,7 @@ impl Cli {
             Command::Status(args) => status::execute(&args),
             Command::Resync(args) => resync::execute(&args),
             Command::Slot(command) => slot::execute(&command),
+            Command::Plugin(command) => plugin::execute(&command),
             Command::Demo(args) => demo::execute(&args),
         }
     }
