@@ -37,6 +37,10 @@ impl Runner {
             Ok(UpdateDeadline::Continue(context.data().clock.extend()?))
         });
         store.set_epoch_deadline(clock.ticks());
+        loaded
+            .engine
+            .fill_up(&mut store)
+            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let running = CallInProgress::begin();
         let component = loaded.pre.instantiate(&mut store).map_err(|error| {
             let context = CallContext { phase: Phase::Configure, last_error: None };
@@ -147,6 +151,11 @@ impl Runner {
 
     pub(crate) fn metrics(&self) -> &[CustomMetric] {
         &self.store.data().metrics
+    }
+
+    /// Fuel that was spent, where it is counted.
+    pub(crate) fn fuel_spent(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Linear memory that the instance has now, in bytes.

@@ -24,6 +24,23 @@ pub(crate) fn stretch(changes: &Changes, rows: Range<usize>) -> Batch {
     batch
 }
 
+/// Changes that a repetition has, at most.
+const REPEATED: usize = 16 << 10;
+
+/// The changes over and over, until they fill whole batches of this size.
+pub(crate) fn repeated(changes: &Changes, size: usize) -> Changes {
+    let times = (1..=size).find(|times| (changes.len() * times).is_multiple_of(size));
+    let times = times.unwrap_or(size).min(REPEATED.div_ceil(changes.len().max(1)));
+    let mut made = Changes::default();
+    for _ in 0..times {
+        for (row, line) in changes.batch.rows.iter().zip(&changes.lines) {
+            push(&changes.batch, row, &mut made.batch, &mut |_, _, _| None);
+            made.lines.push(*line);
+        }
+    }
+    made
+}
+
 /// A value that stands in place of another.
 enum Instead {
     Null,

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::batches;
@@ -90,13 +91,22 @@ impl Subject {
     /// # Errors
     /// What `offtake run` would halt with.
     pub fn load(&self, config_json: &str) -> Result<Plugin, Refusal> {
+        self.load_with(&self.engine, config_json)
+    }
+
+    /// SHA-256 of the WebAssembly.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.wasm).into()
+    }
+
+    pub(crate) fn load_with(&self, engine: &Engine, config_json: &str) -> Result<Plugin, Refusal> {
         let spec = PluginSpec {
             name: self.name.clone(),
             component: self.wasm.clone(),
             config_json: config_json.to_owned(),
             limits: self.limits.clone(),
         };
-        Plugin::load(&self.engine, spec).map_err(|error| Refusal::from(&error))
+        Plugin::load(engine, spec).map_err(|error| Refusal::from(&error))
     }
 }
 

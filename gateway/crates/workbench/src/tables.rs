@@ -160,18 +160,23 @@ const TYPES: &str = "types are named as plugins see them: bool, int4, int8, floa
 
 /// Refuses SQL's own name of a type: it would be taken for a type that is not known.
 fn check_type(place: Place<'_>, field: &str, logical: &str) -> Result<(), Mistake> {
-    let lower = logical.to_lowercase();
-    let (base, rest) = lower.split_at(lower.find('(').unwrap_or(lower.len()));
-    let (meant, rest) = match base.strip_suffix("[]") {
-        Some(element) => (Some(format!("list<{element}>")), rest),
-        None => {
-            let known = SQL_NAMES.iter().find(|(name, _)| *name == base.trim());
-            (known.map(|(_, meant)| (*meant).to_owned()), rest)
-        }
-    };
-    let Some(meant) = meant else { return Ok(()) };
+    let Some(meant) = of_sql(&logical.to_lowercase()) else { return Ok(()) };
     let message = format!("{field} has the type {logical:?}, which is not what plugins see");
-    Err(place.mistake("FIXTURE_TABLE", message, format!("write \"type\": \"{meant}{rest}\"")))
+    Err(place.mistake("FIXTURE_TABLE", message, format!("write \"type\": \"{meant}\"")))
+}
+
+/// The logical type that SQL calls so; `None`: it is none of SQL's names.
+fn of_sql(name: &str) -> Option<String> {
+    if let Some(element) = name.strip_suffix("[]") {
+        let meant = of_sql(element).unwrap_or_else(|| element.to_owned());
+        return Some(format!("list<{meant}>"));
+    }
+    if let Some(element) = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+        return of_sql(element).map(|meant| format!("list<{meant}>"));
+    }
+    let (base, rest) = name.split_at(name.find('(').unwrap_or(name.len()));
+    let known = SQL_NAMES.iter().find(|(name, _)| *name == base.trim());
+    known.map(|(_, meant)| format!("{meant}{rest}"))
 }
 
 /// PostgreSQL's name of a logical type.

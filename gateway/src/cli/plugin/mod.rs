@@ -1,6 +1,8 @@
 //! `offtake plugin`: what the author of a plugin works with. What is done is the workbench's; here
 //! are the arguments, the way to the plugin's file, and the exit status.
 
+mod bench;
+mod inspect;
 mod test;
 
 use std::borrow::Cow;
@@ -17,12 +19,18 @@ use crate::pipeline::Halt;
 pub enum PluginCommand {
     /// Run a plugin over its fixtures, and compare what leaves with what is expected.
     Test(test::TestArgs),
+    /// Show what a plugin's file is, wants and offers, and whether it runs.
+    Inspect(inspect::InspectArgs),
+    /// Measure what a change costs in a plugin, with its fixtures.
+    Bench(bench::BenchArgs),
 }
 
 /// Does what was asked.
 pub fn execute(command: &PluginCommand) -> Exit {
     match command {
         PluginCommand::Test(args) => test::execute(args),
+        PluginCommand::Inspect(args) => inspect::execute(args),
+        PluginCommand::Bench(args) => bench::execute(args),
     }
 }
 
