@@ -2,7 +2,7 @@
 //!
 //! A fixture (`sdk/fixtures.md`) is a folder with a configuration, tables, changes and what is
 //! expected of them. [`check`] runs a plugin over fixtures as the pipeline would and compares;
-//! [`report`] says what came of it. [`bench`] measures, [`inspect`] looks at a file. Nothing of it is part of a running gateway: no source, no log and
+//! [`report`] says what came of it. [`bench`] measures, [`inspect`] looks at a file, [`language`] begins and builds a plugin. Nothing of it is part of a running gateway: no source, no log and
 //! no sink is known here.
 
 mod batches;
@@ -12,6 +12,7 @@ pub mod check;
 mod difference;
 pub mod fixture;
 pub mod inspect;
+pub mod language;
 mod mistake;
 pub mod report;
 mod run;

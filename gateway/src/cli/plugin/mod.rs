@@ -3,6 +3,7 @@
 
 mod bench;
 mod inspect;
+mod new;
 mod test;
 
 use std::borrow::Cow;
@@ -17,6 +18,10 @@ use crate::pipeline::Halt;
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    /// Write a new plugin, with a first fixture, into a folder of its name.
+    New(new::NewArgs),
+    /// Build the plugin of a folder with its language's own tools.
+    Build(new::BuildArgs),
     /// Run a plugin over its fixtures, and compare what leaves with what is expected.
     Test(test::TestArgs),
     /// Show what a plugin's file is, wants and offers, and whether it runs.
@@ -28,6 +33,8 @@ pub enum PluginCommand {
 /// Does what was asked.
 pub fn execute(command: &PluginCommand) -> Exit {
     match command {
+        PluginCommand::New(args) => new::begin(args),
+        PluginCommand::Build(args) => new::build(args),
         PluginCommand::Test(args) => test::execute(args),
         PluginCommand::Inspect(args) => inspect::execute(args),
         PluginCommand::Bench(args) => bench::execute(args),
