@@ -68,7 +68,7 @@ enum Command {
     Tail(tail::TailArgs),
     /// Show what a running gateway is doing, and whether it makes progress.
     Status(status::StatusArgs),
-    /// Plugins of a running gateway: new versions, trials, rollback.
+    /// Write, test and look at plugins; put new versions to work.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Start over when a halt says so: new slot, new snapshot, new log.
@@ -76,7 +76,7 @@ enum Command {
     /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
-    /// What plugins and Kafka could not take: look at it, and have it come again.
+    /// What plugins and Kafka could not take: look at it.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
     /// A throw-away database, an application writing to it, and this gateway at work.

@@ -133,6 +133,12 @@ impl Instance {
         self.runner.memory_bytes()
     }
 
+    /// What the instance has executed so far; `None`: its engine does not count it, see
+    /// [`Engine::counting_fuel`](crate::Engine::counting_fuel).
+    pub fn fuel_spent(&self) -> Option<u64> {
+        self.runner.fuel_spent()
+    }
+
     /// Whether a fault made the instance unusable.
     pub fn is_poisoned(&self) -> bool {
         self.runner.is_poisoned()

@@ -15,6 +15,7 @@ mod abi;
 mod bindings;
 mod builtin;
 mod cache;
+mod canonical;
 mod classify;
 mod clock;
 mod column;
@@ -45,6 +46,7 @@ mod ticker;
 mod verdict;
 
 pub use builtin::{BUILTIN_NAMES, builtin};
+pub use canonical::{cell_of_text, column_of_type, put_list_text};
 pub use emit::Emission;
 pub use engine::{Engine, EngineOptions};
 pub use error::PluginError;

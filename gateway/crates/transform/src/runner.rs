@@ -39,6 +39,10 @@ impl Runner {
             Ok(UpdateDeadline::Continue(context.data().clock.extend()?))
         });
         store.set_epoch_deadline(clock.ticks());
+        loaded
+            .engine
+            .fill_up(&mut store)
+            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let running = CallInProgress::begin();
         let started = loaded.prepared.start(&mut store, limits.output_bytes);
         drop(running);
@@ -155,6 +159,11 @@ impl Runner {
 
     pub(crate) fn metrics(&self) -> &[CustomMetric] {
         &self.store.data().metrics
+    }
+
+    /// Fuel that was spent, where it is counted.
+    pub(crate) fn fuel_spent(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Linear memory that the instance has now, in bytes.
