@@ -46,7 +46,8 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit status:
   0  done, or stopped as told
-  1  failed while running; for `check`: warnings only; for `status`: no progress is made
+  1  failed while running; for `check`: warnings only; for `status`: no progress is made;
+     for `plugin test`: something is not as expected
   2  wrong configuration or usage; for `check`: errors
   3  halted, with on_halt = \"exit\"
 

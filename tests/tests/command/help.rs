@@ -10,7 +10,7 @@ fn offtake(arguments: &[&str]) -> Output {
 
 #[test]
 fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 15] = [
         &[],
         &["run"],
         &["check"],
@@ -19,6 +19,12 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
         &["resync"],
         &["slot"],
         &["slot", "drop"],
+        &["plugin"],
+        &["plugin", "new"],
+        &["plugin", "build"],
+        &["plugin", "test"],
+        &["plugin", "inspect"],
+        &["plugin", "bench"],
         &["demo"],
     ];
     for command in commands {
@@ -34,7 +40,10 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
     let listed = text.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> =
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "check", "tail", "status", "resync", "slot", "demo", "help"]);
+    assert_eq!(
+        names,
+        ["run", "check", "tail", "status", "resync", "slot", "plugin", "demo", "help"]
+    );
     for status in ["0  ", "1  ", "2  ", "3  "] {
         assert!(text.split("Exit status:").nth(1).unwrap().contains(status), "{text}");
     }

@@ -17,6 +17,7 @@ use super::exit::{Exit, ExitCode};
 use crate::pipeline::Halt;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum PluginCommand {
     /// Write a new plugin, with a first fixture, into a folder of its name.
     New(new::NewArgs),
@@ -29,6 +30,13 @@ pub enum PluginCommand {
     /// Measure what a change costs in a plugin, with its fixtures.
     Bench(bench::BenchArgs),
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  offtake plugin new --lang rust my-plugin     a plugin to begin with, and its first fixture
+  offtake plugin build my-plugin               writes my-plugin/my_plugin.wasm
+  offtake plugin test my-plugin/my_plugin.wasm
+  offtake plugin inspect builtin:mask";
 
 /// Does what was asked.
 pub fn execute(command: &PluginCommand) -> Exit {
