@@ -47,7 +47,8 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit status:
   0  done, or stopped as told
-  1  failed while running; for `check`: warnings only; for `status`: no progress is made
+  1  failed while running; for `check`: warnings only; for `status`: no progress is made;
+     for `plugin test`: something is not as expected
   2  wrong configuration or usage; for `check`: errors
   3  halted, with on_halt = \"exit\"
 
@@ -68,14 +69,14 @@ enum Command {
     Tail(tail::TailArgs),
     /// Show what a running gateway is doing, and whether it makes progress.
     Status(status::StatusArgs),
-    /// Write, test and look at plugins; put new versions to work.
-    #[command(subcommand)]
-    Plugin(plugin::PluginCommand),
     /// Start over when a halt says so: new slot, new snapshot, new log.
     Resync(resync::ResyncArgs),
     /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
+    /// Write, test and look at plugins; put new versions to work.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// What plugins and Kafka could not take: look at it.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),

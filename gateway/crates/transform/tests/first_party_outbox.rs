@@ -211,7 +211,7 @@ fn a_row_that_lacks_a_value_fails_and_a_missing_key_is_none() {
 #[test]
 fn a_table_that_is_no_outbox_is_refused_with_what_it_lacks() {
     let schema = outbox(Kind::Text, "jsonb");
-    let of = |config| refused("outbox", config, &schema);
+    let of = |config: &str| refused("outbox", config, &schema);
     assert_eq!(
         of(r#"{"key":"customer"}"#),
         "public.outbox has no column customer, which `key` names"

@@ -10,6 +10,7 @@ use crate::cli::exit::{Exit, ExitCode};
 use crate::pipeline::Halt;
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
     #[command(flatten)]
     plugin: PluginArgs,
@@ -19,6 +20,11 @@ pub struct BenchArgs {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  offtake plugin bench my-plugin/my_plugin.wasm
+  offtake plugin bench builtin:mask --fixtures plugins/mask/fixtures --json";
 
 /// Measures a plugin with its fixtures.
 pub fn execute(args: &BenchArgs) -> Exit {

@@ -32,7 +32,12 @@ pub struct ReloadArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The component before works on with the configuration as it is now, also after a restart, until the
-plugin's file is another one.")]
+plugin's file is another one.
+
+Example:
+  offtake plugin rollback mask_people
+
+Exit status: 0 done, 1 refused.")]
 pub struct RollbackArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -8,6 +8,7 @@ use offtake_workbench::language::{self, Obstacle};
 use crate::cli::exit::{Exit, ExitCode};
 
 #[derive(Debug, Args)]
+#[command(after_help = NEW_EXAMPLES)]
 pub struct NewArgs {
     /// The plugin's name, and that of its folder: lower case letters, digits and -.
     name: String,
@@ -19,12 +20,22 @@ pub struct NewArgs {
     sdk: Option<PathBuf>,
 }
 
+const NEW_EXAMPLES: &str = "\
+Examples:
+  offtake plugin new --lang rust my-plugin";
+
 #[derive(Debug, Args)]
+#[command(after_help = BUILD_EXIT)]
 pub struct BuildArgs {
     /// The plugin's folder.
     #[arg(default_value = ".")]
     folder: PathBuf,
 }
+
+const BUILD_EXIT: &str = "\
+Exit status:
+  0  built
+  1  a tool is missing, or refused the plugin";
 
 /// Writes a new plugin.
 pub fn begin(args: &NewArgs) -> Exit {
