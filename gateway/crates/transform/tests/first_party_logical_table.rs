@@ -79,7 +79,7 @@ fn a_before_image_is_found_also_where_nothing_is_known_of_the_replica_identity()
         change(Update, Some(vec![V::Integer(3), V::Absent]), row(4)),
         change(Delete, Some(vec![V::Integer(4), V::Absent]), None),
     ];
-    for identity in [ReplicaIdentity::Default, ReplicaIdentity::Full] {
+    for identity in [ReplicaIdentity::Key, ReplicaIdentity::Full] {
         for changed_by in [vec![], vec!["another".to_owned()]] {
             let schema = TableSchema {
                 replica_identity: identity,

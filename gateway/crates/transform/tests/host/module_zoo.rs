@@ -26,7 +26,7 @@ pub(crate) struct Module {
     /// Instructions of `offtake_process`; must leave its answer.
     pub(crate) process: String,
     pub(crate) version: u32,
-    data: Vec<u8>,
+    pub data: Vec<u8>,
 }
 
 impl Default for Module {

@@ -244,7 +244,7 @@ fn metadata_lies_where_the_specification_says() {
 fn headers_of_earlier_plugins_are_sent_of_rows_that_have_some() {
     for (at, word) in [(20, 8), (32, 1), (36, 0), (40, 1), (44, 3), (52, 2)] {
         let mut batch = batch(&schema(), &customers(1));
-        batch.set_headers(0, [("abc", &b"de"[..])]);
+        batch.set_headers(0, [("abc", &b"de"[..])].into_iter());
         expecting(&["headers"], at, word).instance().process(&mut batch, &[0]).unwrap();
         assert!(!batch.rows[0].dropped, "{word} at {at}");
     }
