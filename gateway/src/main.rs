@@ -1,12 +1,13 @@
 //! The `offtake` command.
 //!
 //! `cli` has one file a subcommand, `pipeline` joins source, plugins, log and sinks, `admin` serves
-//! health, metrics and status. This file only sets up the process.
+//! health, metrics and status, `control` answers other commands. This file only sets up the process.
 
 #![allow(unreachable_pub, reason = "`pub` says what a module offers to the other ones")]
 
 mod admin;
 mod cli;
+mod control;
 mod pipeline;
 
 use clap::Parser;

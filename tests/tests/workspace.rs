@@ -17,6 +17,7 @@ const ORDER: [&str; 15] = [
     "offtake-config",
     "offtake-state",
     "offtake-transform",
+    "offtake-workbench",
     "offtake-log",
     "offtake-encode",
     "offtake-source-postgres",

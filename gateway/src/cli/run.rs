@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use super::kafka_options::{kafka_options, wants_dead_letters};
 use super::{ConfigArgs, Exit, ExitCode, logging};
 use crate::admin::{AdminServer, Connection, Observed};
-use crate::pipeline::{Ended, Halt, Parts, Running, State, StateCell};
+use crate::control::ControlServer;
+use crate::pipeline::{Ended, Halt, Parts, Reloader, Running, State, StateCell, watch_plugins};
 
 /// How long a stop may drain. A second signal ends at once.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -70,18 +71,18 @@ pub fn execute(args: &RunArgs) -> Exit {
     let Ok(runtime) = runtime else {
         return Exit::with(ExitCode::Failed, "cannot start the runtime");
     };
-    let exit = runtime.block_on(run(&config, args.accept_plugins_midway.as_deref()));
+    let exit = runtime.block_on(run(&config, args));
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
 }
 
-async fn run(config: &Config, accept_midway: Option<&str>) -> Exit {
+async fn run(config: &Config, args: &RunArgs) -> Exit {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             _ => return Exit::with(ExitCode::Failed, "cannot listen for signals"),
         };
-    let gateway = match Gateway::start(config, accept_midway).await {
+    let gateway = match Gateway::start(config, args).await {
         Ok(gateway) => gateway,
         Err(halt) => return Exit::failed(&halt),
     };
@@ -123,10 +124,11 @@ struct Gateway {
 impl Gateway {
     /// Opens, binds and starts, in that order: nothing touches the source before every listener is
     /// bound and every plugin loaded.
-    async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
+    async fn start(config: &Config, args: &RunArgs) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
         let beginning = crate::pipeline::beginning(config, kafka_options(config).as_ref())?;
+        let accept_midway = args.accept_plugins_midway.as_deref();
         let mut parts = Parts::open(config, accept_midway, beginning)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
@@ -137,6 +139,8 @@ impl Gateway {
         let log = parts.log.clone();
         let grpc = bind_grpc(config, &parts, &state).await?;
         let admin = bind_admin(config).await?;
+        let control = ControlServer::bind(&config.log.dir)?;
+        let (router, components) = (parts.router.clone(), parts.components.take());
         let (letters, requests) = dead_letters();
         let kafka = start_kafka(config, &parts, letters)?;
         let offtake_config::Source::Postgres(source) = &config.source;
@@ -154,12 +158,24 @@ impl Gateway {
             slot: running.slot.clone(),
             counters: Arc::clone(&running.counters),
             commit_to_log: Arc::clone(&running.commit_to_log),
-            plugins: running.plugins.clone(),
+            plugins: Arc::clone(&running.live),
             kafka: Arc::clone(&kafka),
             grpc: grpc.as_ref().map(GrpcServer::status),
             started,
         });
+        let reloader = Arc::new(Reloader {
+            config_file: args.config.config.clone(),
+            config: config.clone(),
+            router,
+            log: log.clone(),
+            live: Arc::clone(&running.live),
+            inputs: Arc::clone(&running.inputs),
+            switches: running.switches.clone(),
+            components: Mutex::new(components),
+        });
         let (close, closing) = watch::channel(false);
+        tokio::spawn(watch_plugins(Arc::clone(&reloader), closed(closing.clone())));
+        tokio::spawn(control.serve(reloader, closed(closing.clone())));
         tokio::spawn(super::progress::show(Arc::clone(&observed), closing.clone()));
         let mut servers = Vec::new();
         if let Some(server) = grpc {

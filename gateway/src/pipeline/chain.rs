@@ -98,17 +98,8 @@ impl Chain {
     /// # Errors
     /// A plugin that cannot be instantiated.
     pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
-        let mut members = Vec::with_capacity(plugins.len());
-        for Configured { plugin, counters, policy } in plugins {
-            members.push(Member {
-                instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
-                guard: guard(plugin, recorded),
-                protects: plugin.info().protects,
-                counters: Arc::clone(counters),
-                policy: *policy,
-                breaker: Breaker::default(),
-            });
-        }
+        let member = |plugin| Member::new(plugin, recorded);
+        let members = plugins.iter().map(member).collect::<Result<_, _>>()?;
         Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
@@ -118,15 +109,40 @@ impl Chain {
         router: &Router,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
-        for (index, member) in self.members.iter_mut().enumerate() {
-            let seen: Vec<&TableSchema> = tables
-                .iter()
-                .map(Arc::as_ref)
-                .filter(|table| router.uses_plugin(table, index))
-                .collect();
-            member.guard.check_start(seen.iter().copied())?;
+        let mut members = self.members.iter_mut().enumerate();
+        members.try_for_each(|(index, member)| member.check_start(index, router, tables))
+    }
+
+    /// Puts other versions of the same plugins to work, between two transactions. Those that did not
+    /// change go on with their instances; what a plugin covered binds its new version too.
+    ///
+    /// # Errors
+    /// One that cannot be instantiated, or does not find a column that it is to protect: then
+    /// nothing is replaced.
+    pub fn replace(
+        &mut self,
+        plugins: &[Configured],
+        router: &Router,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        let mut replaced = Vec::new();
+        for (index, (member, configured)) in self.members.iter().zip(plugins).enumerate() {
+            if member.is(configured) {
+                continue;
+            }
+            let mut new = Member::new(configured, &[member.guard.record()])?;
+            new.check_start(index, router, tables)?;
+            replaced.push((index, new));
+        }
+        for (index, member) in replaced {
+            self.members[index] = member;
         }
         Ok(())
+    }
+
+    /// Whether there is no plugin at all.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Whether one of the plugins protects something.
@@ -286,6 +302,36 @@ impl Member {
     }
 
     /// Runs the plugin over rows, those of one definition together.
+    fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
+        let Configured { plugin, counters, policy } = configured;
+        Ok(Member {
+            instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
+            guard: guard(plugin, recorded),
+            protects: plugin.info().protects,
+            counters: Arc::clone(counters),
+            policy: *policy,
+            breaker: Breaker::default(),
+        })
+    }
+
+    /// Whether this is what is configured, by its component, its configuration, limits and policy.
+    fn is(&self, configured: &Configured) -> bool {
+        let plugin = self.instance.plugin();
+        self.policy == configured.policy && is_same_version(plugin, &configured.plugin)
+    }
+
+    fn check_start(
+        &mut self,
+        index: usize,
+        router: &Router,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        let tables = tables.iter().map(Arc::as_ref);
+        let seen: Vec<&TableSchema> =
+            tables.filter(|table| router.uses_plugin(table, index)).collect();
+        self.guard.check_start(seen.iter().copied())
+    }
+
     fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
         if self.policy.on_error == OnError::Pass {
             // Definitions of emitted rows are first seen here.
@@ -464,6 +510,13 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
         required,
         record,
     )
+}
+
+/// Whether two are of one component and one configuration, and may take the same.
+pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
+    one.digest() == other.digest()
+        && one.config_digest() == other.config_digest()
+        && one.limits() == other.limits()
 }
 
 /// A digest as it is shown and recorded.

@@ -14,12 +14,15 @@ use offtake_source_postgres::{SourceError, SourceStatus};
 use tokio::sync::watch;
 
 use super::build::{Parts, source_halt};
-use super::chain::{Chain, Configured};
+use super::chain::Chain;
 use super::halt::Halt;
+use super::inbox::Requests;
+use super::live::Live;
 use super::plugin_state::Keeper;
+use super::reload::RecentInputs;
 use super::source;
 use super::state::{State, StateCell};
-use super::worker::{Worker, WorkerCounters};
+use super::worker::{Switch, Worker, WorkerCounters};
 
 /// Batches between source and worker. Each is at most a batch's size, so this bounds the memory
 /// between them; more would only hide a slow worker.
@@ -37,8 +40,12 @@ pub struct Running {
     pub counters: Arc<WorkerCounters>,
     /// From commit to log.
     pub commit_to_log: Arc<Histogram>,
-    /// The plugins.
-    pub plugins: Vec<Configured>,
+    /// The plugins at work.
+    pub live: Arc<Live>,
+    /// What trials of plugins run over.
+    pub inputs: Arc<RecentInputs>,
+    /// Has other versions of the plugins take over.
+    pub switches: flume::Sender<Switch>,
     /// Writes checkpoints of what plugins keep.
     _keeper: Option<Keeper>,
     stop: watch::Sender<bool>,
@@ -76,13 +83,16 @@ impl Running {
         }
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(None);
+        let (switches, switched) = flume::bounded(1);
         let running = Running {
             state: state.clone(),
             slot: parts.source.slot.clone(),
             source_status: Arc::default(),
             counters: Arc::default(),
             commit_to_log: Arc::default(),
-            plugins: parts.plugins.clone(),
+            live: Arc::new(Live::new(&parts.plugins)),
+            inputs: Arc::default(),
+            switches,
             _keeper: keeper,
             stop,
             ended,
@@ -103,14 +113,18 @@ impl Running {
             Arc::clone(&running.counters),
             parts.digest,
             early,
+            Arc::clone(&running.live),
+            Arc::clone(&running.inputs),
+            parts.switching,
         );
+        let requests = Requests { letters: Some(letters), switches: Some(switched) };
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
         let (told, source_stop) = (state.clone(), running.stop.clone());
         let worker = std::thread::Builder::new()
             .name("pipeline".to_owned())
             .spawn(move || {
                 let _stop = StopsSource(source_stop);
-                let outcome = worker.run(&received, letters);
+                let outcome = worker.run(&received, requests);
                 if let Err(halt) = &outcome {
                     told.halt(halt);
                 }

@@ -25,17 +25,22 @@ use super::chain::{Chain, Made};
 use super::dead_letters::DeadLetterDesk;
 use super::definitions::OutputVersions;
 use super::halt::Halt;
-use super::inbox::{Next, next};
+use super::inbox::{Next, Requests};
+use super::live::Live;
+use super::reload::RecentInputs;
 use super::router::Router;
 use super::state::{State, StateCell};
 
 mod names;
 mod parts;
 mod plans;
+mod switch;
 
 use names::BatchNames;
 use parts::Part;
 use plans::{TablePlan, TargetPlan, cut_before_schema};
+pub use switch::Switch;
+use switch::split_after_last_transaction;
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
 /// what a reader must take at once.
@@ -85,6 +90,10 @@ pub struct Worker {
     /// Of plugins, configuration and routes. They do not switch inside a transaction, but for one
     /// that `--accept-plugins-midway` named.
     digest: Vec<u8>,
+    /// Plugins that take over once no transaction is open.
+    switching: Option<Switch>,
+    live: Arc<Live>,
+    inputs: Arc<RecentInputs>,
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.
     early: tokio::sync::watch::Sender<u64>,
@@ -110,7 +119,8 @@ struct Output {
 }
 
 impl Worker {
-    /// A worker that goes on from `position`, the log's last.
+    /// A worker that goes on from what the log held. `switching`: plugins that finish no transaction
+    /// that others began, and take over after it.
     #[allow(
         clippy::too_many_arguments,
         reason = "each is another part that the worker is wired to"
@@ -124,6 +134,9 @@ impl Worker {
         counters: Arc<WorkerCounters>,
         digest: Vec<u8>,
         early: tokio::sync::watch::Sender<u64>,
+        live: Arc<Live>,
+        inputs: Arc<RecentInputs>,
+        switching: Option<Switch>,
     ) -> Worker {
         let position = recovered.position.clone();
         let open =
@@ -158,26 +171,29 @@ impl Worker {
             coverage: VecDeque::new(),
             started_unix_us: 0,
             digest,
+            switching,
+            live,
+            inputs,
             early,
         }
     }
 
     /// Runs until the source's end of the channel is dropped. What was taken in is durable when
-    /// this returns, also on a halt. `letters`: what a sink could not take.
+    /// this returns, also on a halt.
     ///
     /// # Errors
     /// What a person must decide: a plugin's fault, a table without a route, a failing log.
     pub fn run(
         mut self,
         events: &flume::Receiver<SourceEvent>,
-        letters: flume::Receiver<DeadLetterRequest>,
+        mut requests: Requests,
     ) -> Result<(), Halt> {
         let mut outcome = Ok(());
-        let mut letters = Some(letters);
         loop {
-            outcome = match next(events, &mut letters) {
+            outcome = match requests.next(events) {
                 Next::Event(event) => self.take_event(event),
                 Next::Letter(request) => self.take_letter(request),
+                Next::Switch(switch) => self.take_switch(switch),
                 Next::Ended => break,
             };
             if let Err(halt) = &outcome {
@@ -234,6 +250,7 @@ impl Worker {
         // plugin covers is judged as definitions come with the changes.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
+        self.inputs.started(tables);
         self.chain.check_start(&self.router, tables)?;
         for table in tables {
             // Announced before the first change, so that a sink can make room for all at once.
@@ -263,6 +280,16 @@ impl Worker {
     }
 
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        let rest = self.switching.as_ref().and_then(|_| split_after_last_transaction(&mut batch));
+        self.process_batch(batch)?;
+        self.switch_between_transactions()?;
+        rest.map_or(Ok(()), |rest| self.process_batch(rest))
+    }
+
+    fn process_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        if !self.chain.is_empty() {
+            self.inputs.offer(&batch);
+        }
         let (plans, refused) = self.plan_all(&batch);
         if refused.is_some() {
             cut_before_schema(&mut batch, plans.len() as u32);

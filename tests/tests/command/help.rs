@@ -10,15 +10,27 @@ fn offtake(arguments: &[&str]) -> Output {
 
 #[test]
 fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["run"],
         &["check"],
         &["tail"],
+        &["dead-letters"],
+        &["dead-letters", "list"],
+        &["dead-letters", "show"],
         &["status"],
         &["resync"],
         &["slot"],
         &["slot", "drop"],
+        &["plugin"],
+        &["plugin", "new"],
+        &["plugin", "build"],
+        &["plugin", "test"],
+        &["plugin", "inspect"],
+        &["plugin", "bench"],
+        &["plugin", "try"],
+        &["plugin", "reload"],
+        &["plugin", "rollback"],
         &["demo"],
     ];
     for command in commands {
@@ -34,7 +46,21 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
     let listed = text.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> =
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "check", "tail", "status", "resync", "slot", "demo", "help"]);
+    assert_eq!(
+        names,
+        [
+            "run",
+            "check",
+            "tail",
+            "status",
+            "resync",
+            "slot",
+            "plugin",
+            "dead-letters",
+            "demo",
+            "help"
+        ]
+    );
     for status in ["0  ", "1  ", "2  ", "3  "] {
         assert!(text.split("Exit status:").nth(1).unwrap().contains(status), "{text}");
     }

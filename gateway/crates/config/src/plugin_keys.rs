@@ -8,7 +8,8 @@ pub(crate) const KEYS: &[Key] = &[
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:project`, \
-               `builtin:tokenise`, `builtin:dedupe`), or \
+               `builtin:tokenise`, `builtin:outbox`, `builtin:route`, `builtin:logical-table`, \
+               `builtin:cast`, `builtin:flatten`, `builtin:timezone`, `builtin:dedupe`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
@@ -86,6 +87,13 @@ pub(crate) const KEYS: &[Key] = &[
         text: "CPU time that finding the guilty changes of one failed call may take, before the \
                pipeline halts.",
         ..key("plugin", "isolation", Kind::Duration)
+    },
+    Key {
+        default: Some("false"),
+        example: "true",
+        text: "Whether a changed file is put to work by itself, as `offtake plugin reload` does. One that \
+               is refused leaves the version at work in its place.",
+        ..key("plugin", "watch", Kind::Flag)
     },
     Key {
         default: Some("not granted"),

@@ -309,6 +309,7 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),
         state_quota: state_quota(section),
+        watch: section.flag("watch").unwrap_or(false),
     }
 }
 

@@ -34,7 +34,7 @@ const SIZES: &[(&str, u64)] = &[
 ///
 /// # Errors
 /// What is wrong with the text, for a person.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("it is empty; write for example \"100ms\" or \"1h30m\"".to_owned());
@@ -64,7 +64,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong with the text, for a person.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit, after) = part(text.trim());
     let number = whole(number, unit, "a size such as \"64MiB\" or \"20GiB\"")?;
     if !after.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! The log knows which schemas a stream's changes have. Of a stream of which it holds no change,
 //! the schemas are told by its name, where that is the table's as the default stream name is.
+//! Schemas can also be asked for by their ids.
 
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use tonic::Status;
 
 use crate::open::{Streams, earliest, names_table};
 use crate::service::Shared;
+
+/// Schemas that one request gets by their ids.
+const MAX_SCHEMA_IDS: usize = 1_000;
 
 /// Answers a request.
 ///
@@ -33,12 +37,15 @@ pub(crate) fn describe(
         .map(|stream| stream_info(shared, stream, &schemas))
         .collect();
     let latest = shared.log.durable().borrow().sequence;
+    let wanted = request.schema_ids.iter().take(MAX_SCHEMA_IDS);
+    let wanted = wanted.filter_map(|&id| shared.log.schema(id)).map(|it| (*it).clone()).collect();
     Ok(v1::DescribeReply {
         streams,
         earliest: Some(earliest(shared, token.clone())),
         latest: Some(v1::Cursor { token, sequence: latest }),
         log_id: shared.log.id().iter().map(|byte| format!("{byte:02x}")).collect(),
         state: shared.state.borrow().clone(),
+        schemas: wanted,
     })
 }
 

@@ -255,7 +255,7 @@ async fn a_snapshot_is_marked_around_its_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn describe_names_streams_schemas_and_cursors_that_work() {
     let rig = shop().await;
-    let request = v1::DescribeRequest { streams: vec!["*.l*".to_owned()] };
+    let request = v1::DescribeRequest { streams: vec!["*.l*".to_owned()], ..Default::default() };
     let reply = rig.client().await.describe(request).await.unwrap().into_inner();
     let names: Vec<&str> = reply.streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(names, ["shop.public.lines"]);

@@ -92,7 +92,11 @@ async fn requests_beyond_the_limits_are_refused() {
     assert_eq!(refused(globs(&[""])).await, Code::InvalidArgument);
     assert_eq!(refused(vec!["x".repeat(600)]).await, Code::InvalidArgument);
     assert_eq!(refused(vec!["x".repeat(70_000)]).await, Code::ResourceExhausted);
-    let describe = rig.client().await.describe(v1::DescribeRequest { streams: many }).await;
+    let describe = rig
+        .client()
+        .await
+        .describe(v1::DescribeRequest { streams: many, ..Default::default() })
+        .await;
     assert_eq!(describe.unwrap_err().code(), Code::InvalidArgument);
     let request = v1::SubscribeRequest { streams: many_allowed(), ..from_earliest(&[]) };
     rig.subscribe(request).await;

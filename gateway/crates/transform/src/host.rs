@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use offtake_state::{Keyspace, StateError};
 
+use crate::abi::WasiState;
 use crate::bindings::offtake::transform::{host, state, types};
 use crate::clock::CallClock;
 use crate::fault::guest_text;
 use crate::limits::{Limits, MemoryLimiter};
 
 /// Longest log line, in bytes.
-const LINE_BYTES: usize = 4096;
+pub(crate) const LINE_BYTES: usize = 4096;
 /// Metrics that a plugin may register.
 const METRICS: usize = 64;
 /// Longest name of a metric.
@@ -50,6 +51,8 @@ pub(crate) struct HostState {
     /// The last line at the error level during this call: a panic's message, mostly.
     pub(crate) last_error: Option<String>,
     pub(crate) metrics: Vec<CustomMetric>,
+    /// What stands in for WASI, of a core module.
+    pub(crate) wasi: WasiState,
     plugin: Arc<str>,
     /// What the plugin keeps, where it may.
     state: Option<Keyspace>,
@@ -89,6 +92,7 @@ impl HostState {
             phase: Phase::Configure,
             last_error: None,
             metrics: Vec::new(),
+            wasi: WasiState::default(),
             plugin: Arc::clone(plugin),
             state,
             protects: false,
@@ -110,13 +114,40 @@ impl HostState {
         self.protects = true;
     }
 
-    fn count_call(&mut self) -> wasmtime::Result<()> {
+    /// Counts a call of the host that costs something.
+    pub(crate) fn count_call(&mut self) -> wasmtime::Result<()> {
         match self.host_calls_left.checked_sub(1) {
             Some(left) => {
                 self.host_calls_left = left;
                 Ok(())
             }
             None => Err(HostCallsExceeded.into()),
+        }
+    }
+
+    /// Writes a log line, if the rate allows it.
+    pub(crate) fn write_line(&mut self, level: host::Level, message: String) {
+        let Some(left_out) = self.lines.admit(Instant::now()) else { return };
+        let level = match level {
+            host::Level::Trace => "trace",
+            host::Level::Debug => "debug",
+            host::Level::Info => "info",
+            host::Level::Warn => "warn",
+            host::Level::Error => "error",
+        };
+        let plugin = &*self.plugin;
+        if self.protects && self.phase == Phase::Process {
+            // The line might repeat what the plugin is there to hide.
+            tracing::debug!(
+                plugin,
+                level,
+                bytes = message.len(),
+                left_out,
+                "plugin log line withheld"
+            );
+        } else {
+            let line = one_line(message);
+            tracing::debug!(plugin, level, line, left_out, "plugin log line");
         }
     }
 
@@ -155,28 +186,7 @@ impl host::Host for HostState {
         if level == host::Level::Error {
             self.last_error = Some(guest_text(&message));
         }
-        let Some(left_out) = self.lines.admit(Instant::now()) else { return Ok(()) };
-        let level = match level {
-            host::Level::Trace => "trace",
-            host::Level::Debug => "debug",
-            host::Level::Info => "info",
-            host::Level::Warn => "warn",
-            host::Level::Error => "error",
-        };
-        let plugin = &*self.plugin;
-        if self.protects && self.phase == Phase::Process {
-            // The line might repeat what the plugin is there to hide.
-            tracing::debug!(
-                plugin,
-                level,
-                bytes = message.len(),
-                left_out,
-                "plugin log line withheld"
-            );
-        } else {
-            let line = one_line(message);
-            tracing::debug!(plugin, level, line, left_out, "plugin log line");
-        }
+        self.write_line(level, message);
         Ok(())
     }
 

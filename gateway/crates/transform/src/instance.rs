@@ -135,6 +135,12 @@ impl Instance {
         self.runner.memory_bytes()
     }
 
+    /// What the instance has executed so far; `None`: its engine does not count it, see
+    /// [`Engine::counting_fuel`](crate::Engine::counting_fuel).
+    pub fn fuel_spent(&self) -> Option<u64> {
+        self.runner.fuel_spent()
+    }
+
     /// Whether a fault made the instance unusable.
     pub fn is_poisoned(&self) -> bool {
         self.runner.is_poisoned()
@@ -358,9 +364,8 @@ impl Instance {
             .fill(batch, &self.call_rows, &shaped.input, &entry.interest, entry.id)
             .map_err(|message| self.runner.poison(FaultCode::Host, message))?;
         let input = self.gathered.batch();
-        let answer = self.runner.call(Phase::Process, |component, store| {
-            component.offtake_transform_plugin().call_process(store, input)
-        })?;
+        let answer =
+            self.runner.call(Phase::Process, |guest, store| guest.process(store, input))?;
         self.counters.calls += 1;
         self.counters.rows += self.call_rows.len() as u64;
         let verdict =
@@ -421,9 +426,8 @@ impl Instance {
         let id = self.tables.next_id;
         self.tables.next_id = self.tables.next_id.wrapping_add(1);
         let described: wit::Schema = interest::describe(schema, id);
-        let answer = self.runner.call(Phase::Schema, |component, store| {
-            component.offtake_transform_plugin().call_on_schema(store, &described)
-        })?;
+        let answer =
+            self.runner.call(Phase::Schema, |guest, store| guest.on_schema(store, &described))?;
         let answer =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
         let plugin = Arc::clone(self.runner.plugin());

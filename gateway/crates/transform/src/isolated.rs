@@ -63,6 +63,11 @@ impl Isolated {
         self.past + self.instance.counters()
     }
 
+    /// The instance that runs now.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     /// Instances that were replaced after a fault.
     pub fn restarts(&self) -> u64 {
         self.restarts

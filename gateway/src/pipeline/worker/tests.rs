@@ -81,6 +81,9 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
         Arc::default(),
         vec![1],
         tokio::sync::watch::channel(0).0,
+        Arc::default(),
+        Arc::default(),
+        None,
     );
     (worker, opened.log)
 }
@@ -127,7 +130,9 @@ fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
     let _pin = log.pin("reader", 0);
     let state = worker.state.clone();
     let (events, received) = flume::bounded(4);
-    let running = std::thread::spawn(move || worker.run(&received, flume::bounded(1).1));
+    let running = std::thread::spawn(move || {
+        worker.run(&received, Requests { letters: None, switches: None })
+    });
     let people = table(&["email"]);
     events.send(started(&[Arc::clone(&people)])).unwrap();
     for end in 1.. {
