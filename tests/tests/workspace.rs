@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The path of an event. A crate depends only on crates before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "offtake-proto",
     "offtake-failpoint",
     "offtake-change",

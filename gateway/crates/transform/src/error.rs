@@ -155,6 +155,9 @@ impl PluginError {
             PluginError::AbiVersion { .. } => {
                 "build the plugin with an SDK for version 1 of sdk/abi.md, or use a later release"
             }
+            PluginError::StateUnsupported { .. } => {
+                "keep state in a component of the world `stateful-transform`"
+            }
             PluginError::StateNotGranted { .. } => {
                 "grant it under [plugin.NAME], for example `state = { quota = \"64MiB\" }`"
             }

@@ -34,6 +34,7 @@ fn instance(config: &str) -> Instance {
         component: builtin("cast").unwrap().to_vec(),
         config_json: config.to_owned(),
         limits: Limits::default(),
+        state: None,
     };
     Plugin::load(&ENGINE, spec).unwrap().instance().unwrap()
 }

@@ -60,7 +60,7 @@ pub fn measure(subject: &Subject, fixture: &Fixture) -> Result<Option<Measured>,
     let counting = Engine::counting_fuel(EngineOptions::default());
     let counting = counting.map_err(|error| Refusal::from(&error))?;
     let counted = subject.load_with(&counting, &fixture.config_json)?;
-    let mut isolated = Isolated::new(&plugin).map_err(|error| Refusal::from(&error))?;
+    let mut isolated = Isolated::new(&plugin.apart()).map_err(|error| Refusal::from(&error))?;
     let mut costs = Vec::with_capacity(SIZES.len());
     for size in SIZES {
         let batches = filled(&fixture.changes, size);
@@ -104,7 +104,7 @@ fn time(isolated: &mut Isolated, batches: &[Batch]) -> Result<f64, Refusal> {
 
 /// Fuel a change, once the tables are known.
 fn fuel(plugin: &Plugin, batches: &[Batch]) -> Result<f64, Refusal> {
-    let mut isolated = Isolated::new(plugin).map_err(|error| Refusal::from(&error))?;
+    let mut isolated = Isolated::new(&plugin.apart()).map_err(|error| Refusal::from(&error))?;
     let once = |isolated: &mut Isolated| -> Result<usize, Refusal> {
         let mut rows = 0;
         for batch in batches {

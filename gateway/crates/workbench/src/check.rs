@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
+use offtake_state::Keyspace;
+use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginError, PluginSpec};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -21,6 +22,8 @@ pub const BATCH_SIZES: [usize; 4] = [256, 1, 2, 7];
 
 /// Undeclared failures that are listed one by one.
 const LISTED: usize = 5;
+/// What a plugin may keep.
+const STATE_BYTES: u64 = 64 << 20;
 
 /// A plugin to be tested.
 pub struct Subject {
@@ -105,8 +108,15 @@ impl Subject {
             component: self.wasm.clone(),
             config_json: config_json.to_owned(),
             limits: self.limits.clone(),
+            state: None,
         };
-        Plugin::load(engine, spec).map_err(|error| Refusal::from(&error))
+        // One that keeps state gets what a configuration grants by default.
+        let granted = PluginSpec { state: Some(Keyspace::new(STATE_BYTES)), ..spec.clone() };
+        match Plugin::load(engine, spec) {
+            Err(PluginError::StateNotGranted { .. }) => Plugin::load(engine, granted),
+            outcome => outcome,
+        }
+        .map_err(|error| Refusal::from(&error))
     }
 }
 

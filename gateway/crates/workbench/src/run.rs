@@ -77,7 +77,7 @@ pub fn run(
     changes: &Changes,
     size: usize,
 ) -> Result<Outcome, Refusal> {
-    let mut isolated = Isolated::new(plugin).map_err(|error| Refusal::from(&error))?;
+    let mut isolated = Isolated::new(&plugin.apart()).map_err(|error| Refusal::from(&error))?;
     check_required(plugin, schemas)?;
     let mut writer = Writer::default();
     for schema in schemas {

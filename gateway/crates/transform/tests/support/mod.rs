@@ -208,6 +208,7 @@ pub fn load_component(component: &[u8], config: &str) -> Result<Plugin, PluginEr
         component: component.to_vec(),
         config_json: config.to_owned(),
         limits: Limits::default(),
+        state: None,
     };
     Plugin::load(&ENGINE, spec)
 }

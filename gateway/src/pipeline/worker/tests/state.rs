@@ -48,6 +48,9 @@ fn keeping(folder: &std::path::Path) -> (Worker, Log) {
         Arc::default(),
         vec![1],
         tokio::sync::watch::channel(0).0,
+        Arc::default(),
+        Arc::default(),
+        None,
     );
     (worker, opened.log)
 }
@@ -111,7 +114,7 @@ fn states(transactions: &[Vec<Written>], cut: &[usize]) -> (States, u64) {
         events.send(SourceEvent::Batch(batch)).unwrap();
     }
     drop(events);
-    worker.run(&received, flume::bounded(1).1).unwrap();
+    worker.run(&received, Requests { letters: None, switches: None }).unwrap();
     let (mut states, mut places) = (States::default(), 0);
     let mut walk = log.walk(begin).unwrap();
     while let Some(controls) = walk.next_controls().unwrap() {
