@@ -11,6 +11,9 @@ use offtake_sdk::{
     Verdict, state,
 };
 
+/// Bytes of the longest value that is counted: a key of the state may have 4096.
+const LONGEST_KEY: usize = 4000;
+
 #[derive(Debug)]
 struct Counter {
     by: String,
@@ -37,12 +40,19 @@ impl Transform for Counter {
     fn process(&mut self, batch: &Batch<'_>, verdict: &mut Verdict<'_>) -> Result<(), Failure> {
         let Some(by) = batch.column(Image::After, &self.by)? else { return Ok(()) };
         let Some(into) = verdict.column(Image::After, &self.into) else { return Ok(()) };
-        let keys: Vec<Option<Vec<u8>>> = (0..batch.rows())
-            .map(|row| match by.field(row) {
+        let mut keys: Vec<Option<Vec<u8>>> = Vec::new();
+        for row in 0..batch.rows() {
+            let key = match by.field(row) {
                 Field::Value(value) => Some(format!("{value:?}").into_bytes()),
                 _ => None,
-            })
-            .collect();
+            };
+            let is_long = key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY);
+            if is_long {
+                let reason = format!("a value of column {} is too long to be a key", self.by);
+                verdict.fail(row, Failure::permanent(reason));
+            }
+            keys.push(key.filter(|_| !is_long));
+        }
         let mut asked: Vec<Vec<u8>> = keys.iter().flatten().cloned().collect();
         asked.sort();
         asked.dedup();

@@ -11,6 +11,10 @@ use offtake_sdk::{Batch, Column, Failure, Field, Image, Kind, Value, Verdict};
 use crate::envelope;
 use crate::settings::{ID_HEADER, Location, NullPayload, PAYLOAD_MEMBER, Place, Settings};
 
+/// Bytes of the longest value that a stream's name is made of; a longer one is not even tried, for an
+/// expression takes its time over it.
+const LONGEST_ROUTE: usize = 4096;
+
 /// Streams that are remembered by what they were made of.
 const REMEMBERED: usize = 1024;
 
@@ -141,6 +145,11 @@ impl<'b, 's> Columns<'b, 's> {
         let Some(value) = present(self.route_by, row, name)? else {
             return Err(format!("column {name} is NULL, and it names the stream"));
         };
+        if matches!(value, Value::Text(text) if text.len() > LONGEST_ROUTE) {
+            return Err(format!(
+                "column {name} is longer than {LONGEST_ROUTE} bytes: it names no stream"
+            ));
+        }
         let mut text = String::new();
         let stream = match value {
             Value::Text(text) => streams.of(settings, text),

@@ -224,7 +224,6 @@ fn answers_in_json_that_make_no_sense_are_refused() {
         (r#"{"ok": {"subscribe": true, "columns": [-1]}}"#, "PLUGIN_MALFORMED_VERDICT"),
         (r#"{"ok": {"subscribe": true, "columns": [9]}}"#, "PLUGIN_MALFORMED_VERDICT"),
         (r#"{"ok": {"subscribe": true, "wants": ["everything"]}}"#, "PLUGIN_MALFORMED_VERDICT"),
-        (r#"{"ok": {"subscribe": true, "form": "flat"}}"#, "PLUGIN_FEATURE_UNSUPPORTED"),
         (r#"{"ok": {"extra": [{"name": "a", "value": "b"}]}}"#, "PLUGIN_FEATURE_UNSUPPORTED"),
         (r#"{"error": {"message": "not this table"}}"#, "PLUGIN_REFUSED"),
     ] {

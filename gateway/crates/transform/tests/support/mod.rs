@@ -201,8 +201,9 @@ fn left(batch: &Batch, row: &Row) -> Outcome {
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
 
-/// A component with a configuration.
+/// A component with a configuration; an empty text is an empty one.
 pub fn load_component(component: &[u8], config: &str) -> Result<Plugin, PluginError> {
+    let config = if config.is_empty() { "{}" } else { config };
     let spec = PluginSpec {
         name: "under_test".to_owned(),
         component: component.to_vec(),
