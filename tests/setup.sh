@@ -38,6 +38,7 @@ if [ "$need" = test ] || [ "$need" = bench ]; then
         has javac || want default-jdk-headless
         has python3 || want python3
         has pip || has pip3 || want python3-pip
+        python3 -c 'import ensurepip' 2>/dev/null || want python3-venv
     fi
 fi
 

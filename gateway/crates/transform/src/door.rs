@@ -20,6 +20,7 @@ pub(crate) enum Prepared {
 }
 
 /// A plugin that runs.
+#[allow(clippy::large_enum_variant, reason = "one an instance, which stays where it is")]
 pub(crate) enum Running {
     Component(wit::Transform),
     Core(abi::Guest),

@@ -155,7 +155,8 @@ fn sections_that_make_no_sense_are_malformed() {
     let text = |offsets: &[u32], data: &[u8]| {
         set(frame::column(EMAIL, 4, &[], &[&words(offsets)[..], data].concat()))
     };
-    let cases: Vec<(&str, Vec<(u32, Vec<u8>)>)> = vec![
+    type Sections = Vec<(u32, Vec<u8>)>;
+    let cases: Vec<(&str, Sections)> = vec![
         ("no such kind", vec![(7, Vec::new())]),
         ("no such kind", vec![(0, Vec::new())]),
         ("multiple of 4", vec![(1, vec![0; 6])]),
