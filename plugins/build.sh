@@ -13,7 +13,8 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly PLUGINS=(audit filter hash mask project rekey tokenise)
+readonly PLUGINS=(audit cast counter dedupe filter flatten hash logical-table mask outbox project
+  rekey route timezone tokenise)
 readonly TARGET=wasm32-unknown-unknown
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -84,7 +85,7 @@ build_all() { # into the folder $1
   componentizer
   build_guests "$repository/plugins/Cargo.toml" "${PLUGINS[@]/#/--package=offtake-plugin-}"
   for plugin in "${PLUGINS[@]}"; do
-    componentize "offtake_plugin_$plugin" "$1/$plugin.wasm"
+    componentize "offtake_plugin_${plugin//-/_}" "$1/$plugin.wasm"
   done
   (cd "$1" && sha256sum "${PLUGINS[@]/%/.wasm}" >SHA256SUMS)
   describe_toolchain >"$1/TOOLCHAIN"

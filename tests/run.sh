@@ -23,6 +23,19 @@ test | full)
     [ "$mode" = full ] && export OFFTAKE_TEST_FULL=1
     # The committed plugins are what their sources make; the SDK's template is built as well.
     [ -e target/tests/failed ] || run sh plugins/build.sh --check
+    # SDK and plugins are a workspace of their own; here their logic runs on the machine itself.
+    [ -e target/tests/failed ] ||
+        run cargo test --release --locked --manifest-path plugins/Cargo.toml \
+            --target-dir target/plugins-host --no-fail-fast
+    # Interpreters take their time over texts of 1 MiB, hence the deadline.
+    if [ "$mode" = full ]; then
+        for language in python typescript; do
+            [ -e target/tests/failed ] || run sh "sdk/$language/build.sh"
+            [ -e target/tests/failed ] ||
+                run target/release/offtake plugin test "target/sdk-$language/conformance.wasm" \
+                    --fixtures sdk/conformance/fixtures --deadline 5s
+        done
+    fi
     [ -e target/tests/failed ] ||
         run cargo test --release --locked --workspace --no-fail-fast -- --test-threads=2
     ;;

@@ -27,6 +27,9 @@ if [ "$need" != build ]; then
 fi
 if [ "$need" = test ] || [ "$need" = bench ]; then
     has npm || want npm
+    # The SDK for C; AssemblyScript comes by npm.
+    [ "$need" = bench ] || has clang || want clang
+    [ "$need" = bench ] || has wasm-ld || want lld
     has openssl || want openssl
     [ "${SKIP_KAFKA:-}" = 1 ] || has mvn || want maven
     [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" = 1 ] || has kcat || want kcat
@@ -35,6 +38,7 @@ if [ "$need" = test ] || [ "$need" = bench ]; then
         has javac || want default-jdk-headless
         has python3 || want python3
         has pip || has pip3 || want python3-pip
+        python3 -c 'import ensurepip' 2>/dev/null || want python3-venv
     fi
 fi
 

@@ -1,12 +1,14 @@
 //! The `offtake` command.
 //!
 //! `cli` has one file a subcommand, `pipeline` joins source, plugins, log and sinks, `admin` serves
-//! health, metrics and status, `dead_letter` is what both read of a dead letter. This file only sets up the process.
+//! health, metrics and status, `control` answers other commands, `dead_letter` is what they read of a
+//! dead letter. This file only sets up the process.
 
 #![allow(unreachable_pub, reason = "`pub` says what a module offers to the other ones")]
 
 mod admin;
 mod cli;
+mod control;
 mod dead_letter;
 mod pipeline;
 

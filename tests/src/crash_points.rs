@@ -55,6 +55,16 @@ pub const KAFKA_EXACTLY_ONCE_CRASH_POINTS: [&str; 14] = [
     "kafka.after_commit",
 ];
 
+/// Crash points of the checkpoint of what plugins keep: small segments are needed, and a plugin that
+/// keeps something.
+pub const STATE_CRASH_POINTS: [&str; 5] = [
+    "state.before_write",
+    "state.after_write",
+    "state.after_rename",
+    "state.after_sync",
+    "state.after_release",
+];
+
 /// A new segment has its name, which is not yet durable. Small segments are needed.
 pub const SEGMENT_CRASH_POINT: &str = "log.after_segment_rename";
 

@@ -9,13 +9,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The path of an event. A crate depends only on crates before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 16] = [
     "offtake-proto",
     "offtake-failpoint",
     "offtake-change",
     "offtake-pgoutput",
     "offtake-config",
+    "offtake-state",
     "offtake-transform",
+    "offtake-workbench",
     "offtake-log",
     "offtake-encode",
     "offtake-source-postgres",

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/metrics` and `/status`, and where replays are asked for.
+//! `/livez`, `/readyz`, `/metrics` and `/status`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 
 use super::metrics;
-use super::replay::{ReplayDesk, replay};
 use super::status::{Observed, Status};
 use crate::pipeline::State;
 
@@ -49,7 +48,6 @@ impl AdminServer {
     pub async fn serve(
         self,
         observed: Arc<Observed>,
-        desk: ReplayDesk,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let router = Router::new()
@@ -58,9 +56,6 @@ impl AdminServer {
             .route("/metrics", get(metrics_page))
             .route("/status", get(status_page))
             .with_state(observed);
-        let replays =
-            Router::new().route("/dead-letters/replay", post(replay)).with_state(Arc::new(desk));
-        let router = router.merge(replays).into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(self.listener, router).with_graceful_shutdown(shutdown).await
     }
 }

@@ -10,7 +10,7 @@ use offtake_change::BOUNDS_SECONDS;
 use offtake_sink_kafka::WaitReason;
 
 use super::kafka;
-use super::plugin::PluginView;
+use super::plugin::{PluginView, StateView};
 use super::status::{HistogramView, Status};
 
 /// Renders the page in Prometheus's text format.
@@ -233,6 +233,25 @@ fn plugins(page: &mut Page, status: &Status) {
         page.family(name, "counter", help);
         for plugin in &status.plugins {
             page.sample(name, &[("plugin", &plugin.name)], figure(plugin));
+        }
+    }
+    states(page, status);
+}
+
+/// What plugins keep; nothing where none keeps anything.
+fn states(page: &mut Page, status: &Status) {
+    type Figure = fn(&StateView) -> u64;
+    let families: [(&str, &str, Figure); 3] = [
+        ("offtake_plugin_state_keys", "Entries that the plugin keeps.", |it| it.keys),
+        ("offtake_plugin_state_bytes", "What they count against the quota.", |it| it.bytes),
+        ("offtake_plugin_state_quota_bytes", "What the plugin may keep.", |it| it.quota),
+    ];
+    let kept = status.plugins.iter().filter_map(|plugin| Some((plugin, plugin.state.as_ref()?)));
+    let kept: Vec<(&PluginView, &StateView)> = kept.collect();
+    for (name, help, figure) in families.into_iter().filter(|_| !kept.is_empty()) {
+        page.family(name, "gauge", help);
+        for (plugin, state) in &kept {
+            page.sample(name, &[("plugin", &plugin.name)], figure(state));
         }
     }
 }

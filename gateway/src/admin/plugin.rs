@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use offtake_state::Usage;
 use serde::Serialize;
 
 use crate::pipeline::{Configured, hexadecimal};
@@ -27,6 +28,19 @@ pub struct PluginView {
     pub on_error: &'static str,
     /// What it may take.
     pub limits: LimitsView,
+    /// What it keeps; null: it keeps no state.
+    pub state: Option<StateView>,
+}
+
+/// What a plugin keeps.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StateView {
+    /// Entries.
+    pub keys: u64,
+    /// What they weigh, in bytes: as they count against the quota.
+    pub bytes: u64,
+    /// What they may weigh.
+    pub quota: u64,
 }
 
 /// The limits of one instance, by their keys in the configuration.
@@ -76,6 +90,10 @@ impl From<&Configured> for PluginView {
                 isolation_ms: milliseconds(limits.isolation),
                 breaker_percent: policy.breaker_percent,
             },
+            state: plugin.state().map(|state| {
+                let Usage { keys, bytes, quota } = state.usage();
+                StateView { keys, bytes, quota }
+            }),
         }
     }
 }

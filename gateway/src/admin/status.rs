@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::delivery::DeliveryView;
 use super::kafka::KafkaClientView;
 use super::plugin::PluginView;
-use crate::pipeline::{Configured, Halt, State, StateCell, WorkerCounters};
+use crate::pipeline::{Halt, Live, State, StateCell, WorkerCounters};
 
 /// What the admin server looks at. Everything is shared; nothing is owned.
 pub struct Observed {
@@ -36,7 +36,7 @@ pub struct Observed {
     /// Commit to log.
     pub commit_to_log: Arc<Histogram>,
     /// Every plugin.
-    pub plugins: Vec<Configured>,
+    pub plugins: Arc<Live>,
     /// The Kafka sink, where there is one.
     pub kafka: Arc<Mutex<Option<KafkaSink>>>,
     /// The gRPC service, where there is one.
@@ -253,7 +253,7 @@ impl Observed {
             commit_to_log: histogram_view(&self.commit_to_log),
             commit_to_kafka: self.kafka_latency().map(|latency| histogram_view(&latency)),
             commit_to_subscriber: self.grpc.as_ref().map(|grpc| histogram_view(&grpc.latency())),
-            plugins: self.plugins.iter().map(PluginView::from).collect(),
+            plugins: self.plugins.get().iter().map(PluginView::from).collect(),
             kafka: self.kafka_view(),
             grpc: self.grpc.as_ref().map_or_else(SentView::default, |grpc| SentView {
                 changes: grpc.changes(),
@@ -475,6 +475,7 @@ impl Status {
                 restarts: 0,
                 on_error: "halt",
                 limits: super::plugin::LimitsView::default(),
+                state: Some(super::plugin::StateView::default()),
             }],
             kafka: Some(KafkaView {
                 state: "RUNNING".to_owned(),

@@ -1,4 +1,4 @@
-//! A request to the admin listener of a running gateway.
+//! One GET to the admin listener of a running gateway.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,33 +25,4 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
         std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not HTTP")
     })?;
     Ok(body.to_owned())
-}
-
-/// Asks for something, with the gateway's secret; gives the answer's status and body.
-///
-/// # Errors
-/// As [`get`]; no answer within `patience`.
-pub fn post(
-    address: SocketAddr,
-    path: &str,
-    token: &str,
-    json: &str,
-    patience: Duration,
-) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(
-        stream,
-        "POST {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: \
-         application/json\r\nContent-Length: {}\r\n\r\n{json}",
-        json.len()
-    )?;
-    let mut answer = String::new();
-    stream.take(LIMIT_BYTES).read_to_string(&mut answer)?;
-    let no_http = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not HTTP");
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(no_http)?;
-    let status =
-        head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(no_http)?;
-    Ok((status, body.to_owned()))
 }

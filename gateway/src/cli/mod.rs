@@ -19,6 +19,7 @@ mod http;
 mod kafka_options;
 mod logging;
 mod outputs;
+mod plugin;
 mod plugins;
 mod progress;
 mod render;
@@ -46,7 +47,8 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit status:
   0  done, or stopped as told
-  1  failed while running; for `check`: warnings only; for `status`: no progress is made
+  1  failed while running; for `check`: warnings only; for `status`: no progress is made;
+     for `plugin test`: something is not as expected
   2  wrong configuration or usage; for `check`: errors
   3  halted, with on_halt = \"exit\"
 
@@ -72,7 +74,10 @@ enum Command {
     /// Drop the replication slot of a pipeline that will not run again.
     #[command(subcommand)]
     Slot(slot::SlotCommand),
-    /// What plugins and Kafka could not take: look at it, and have it come again.
+    /// Write, test and look at plugins; put new versions to work.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// What plugins and Kafka could not take: look at it.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
     /// A throw-away database, an application writing to it, and this gateway at work.
@@ -95,6 +100,7 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Tail(args) => tail::execute(&args),
             Command::Status(args) => status::execute(&args),
+            Command::Plugin(command) => plugin::execute(&command),
             Command::Resync(args) => resync::execute(&args),
             Command::Slot(command) => slot::execute(&command),
             Command::DeadLetters(command) => dead_letters::execute(&command),

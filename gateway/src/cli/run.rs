@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::kafka_options::{kafka_options, wants_dead_letters};
 use super::{ConfigArgs, Exit, ExitCode, logging};
-use crate::admin::{AdminServer, Connection, Observed, ReplayDesk, Token};
-use crate::pipeline::{Ended, Halt, Parts, Running, State, StateCell};
+use crate::admin::{AdminServer, Connection, Observed};
+use crate::control::{ControlServer, Desk, ReplayDesk};
+use crate::pipeline::{Ended, Halt, Parts, Reloader, Running, State, StateCell, watch_plugins};
 
 /// How long a stop may drain. A second signal ends at once.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -70,18 +71,18 @@ pub fn execute(args: &RunArgs) -> Exit {
     let Ok(runtime) = runtime else {
         return Exit::with(ExitCode::Failed, "cannot start the runtime");
     };
-    let exit = runtime.block_on(run(&config, args.accept_plugins_midway.as_deref()));
+    let exit = runtime.block_on(run(&config, args));
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
 }
 
-async fn run(config: &Config, accept_midway: Option<&str>) -> Exit {
+async fn run(config: &Config, args: &RunArgs) -> Exit {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             _ => return Exit::with(ExitCode::Failed, "cannot listen for signals"),
         };
-    let gateway = match Gateway::start(config, accept_midway).await {
+    let gateway = match Gateway::start(config, args).await {
         Ok(gateway) => gateway,
         Err(halt) => return Exit::failed(&halt),
     };
@@ -123,10 +124,11 @@ struct Gateway {
 impl Gateway {
     /// Opens, binds and starts, in that order: nothing touches the source before every listener is
     /// bound and every plugin loaded.
-    async fn start(config: &Config, accept_midway: Option<&str>) -> Result<Gateway, Halt> {
+    async fn start(config: &Config, args: &RunArgs) -> Result<Gateway, Halt> {
         let started = Instant::now();
         let state = StateCell::new();
         let beginning = crate::pipeline::beginning(config, kafka_options(config).as_ref())?;
+        let accept_midway = args.accept_plugins_midway.as_deref();
         let mut parts = Parts::open(config, accept_midway, beginning)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
@@ -137,6 +139,8 @@ impl Gateway {
         let log = parts.log.clone();
         let grpc = bind_grpc(config, &parts, &state).await?;
         let admin = bind_admin(config).await?;
+        let control = ControlServer::bind(&config.log.dir)?;
+        let (router, components) = (parts.router.clone(), parts.components.take());
         let (letters, requests) = dead_letters();
         let kafka = start_kafka(config, &parts, letters)?;
         let offtake_config::Source::Postgres(source) = &config.source;
@@ -144,7 +148,6 @@ impl Gateway {
             parts.published = kafka.as_ref().map(KafkaSink::published);
         }
         let kafka = Arc::new(Mutex::new(kafka));
-        let token = admin.as_ref().map(|_| create_token(config)).transpose()?;
         let running = Running::start(parts, requests, state.clone())?;
         let observed = Arc::new(Observed {
             name: config.name.clone(),
@@ -155,12 +158,30 @@ impl Gateway {
             slot: running.slot.clone(),
             counters: Arc::clone(&running.counters),
             commit_to_log: Arc::clone(&running.commit_to_log),
-            plugins: running.plugins.clone(),
+            plugins: Arc::clone(&running.live),
             kafka: Arc::clone(&kafka),
             grpc: grpc.as_ref().map(GrpcServer::status),
             started,
         });
+        let reloader = Arc::new(Reloader {
+            config_file: args.config.config.clone(),
+            config: config.clone(),
+            router,
+            log: log.clone(),
+            live: Arc::clone(&running.live),
+            inputs: Arc::clone(&running.inputs),
+            switches: running.switches.clone(),
+            components: Mutex::new(components),
+        });
         let (close, closing) = watch::channel(false);
+        tokio::spawn(watch_plugins(Arc::clone(&reloader), closed(closing.clone())));
+        let letters = ReplayDesk {
+            log: log.clone(),
+            stream: offtake_log::dead_letter_stream(&config.name),
+            replays: running.replays.clone(),
+        };
+        let desk = Desk { reloader, letters };
+        tokio::spawn(control.serve(Arc::new(desk), closed(closing.clone())));
         tokio::spawn(super::progress::show(Arc::clone(&observed), closing.clone()));
         let mut servers = Vec::new();
         if let Some(server) = grpc {
@@ -172,19 +193,13 @@ impl Gateway {
                 }
             }));
         }
-        if let Some((server, token)) = admin.zip(token) {
+        if let Some(server) = admin {
             if let Ok(address) = server.local_addr() {
                 tracing::info!(listen = %address, "admin is open");
             }
             let closing = closed(closing);
-            let desk = ReplayDesk {
-                log: log.clone(),
-                stream: offtake_log::dead_letter_stream(&config.name),
-                replays: running.replays.clone(),
-                token,
-            };
             servers.push(tokio::spawn(async move {
-                if let Err(error) = server.serve(observed, desk, closing).await {
+                if let Err(error) = server.serve(observed, closing).await {
                     tracing::error!(%error, "the admin server ended");
                 }
             }));
@@ -254,17 +269,6 @@ async fn bind_admin(config: &Config) -> Result<Option<AdminServer>, Halt> {
             "ADMIN_LISTEN",
             crate::pipeline::chain_text(&error),
             "stop what listens there, or change [admin] listen",
-        )
-    })
-}
-
-/// What `offtake dead-letters replay` shows to this gateway.
-fn create_token(config: &Config) -> Result<Token, Halt> {
-    Token::create(&config.log.dir).map_err(|error| {
-        Halt::new(
-            "ADMIN_TOKEN",
-            format!("cannot write the admin secret to {}: {error}", config.log.dir.display()),
-            "make room in the log's folder and let the gateway write there",
         )
     })
 }

@@ -119,6 +119,11 @@ fn readable(status: &Value, color: bool) -> String {
             count(&plugin["changes"], "change"),
             text(plugin, "digest"),
         );
+        if let Some(state) = plugin.get("state").filter(|state| state.is_object()) {
+            let (bytes, quota) = (size(&state["bytes"]), size(&state["quota"]));
+            let _ =
+                writeln!(out, "        keeps {}, {bytes} of {quota}", count(&state["keys"], "key"));
+        }
         let failed = plugin["failed"].as_u64().unwrap_or(0);
         if failed > 0 {
             let restarts = count(&plugin["restarts"], "time");

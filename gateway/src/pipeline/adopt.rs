@@ -12,6 +12,7 @@ use offtake_log::{Beginning, LogError};
 use offtake_sink_kafka::{KafkaError, KafkaOptions};
 
 use super::halt::Halt;
+use super::plugin_state;
 use super::worker::log_halt;
 
 /// How long the first start of all waits for a broker to say whether it is one.
@@ -40,6 +41,9 @@ pub fn beginning(config: &Config, kafka: Option<&KafkaOptions>) -> Result<Option
         }
     };
     let Some(cursor) = cursor else { return Ok(None) };
+    if let Some(plugin) = config.plugins.iter().find(|plugin| plugin.state_quota.is_some()) {
+        return Err(plugin_state::lost(&plugin.name));
+    }
     let Some(position) = cursor.position() else { return Ok(None) };
     if cursor.is_in_snapshot() {
         return Err(Halt::new(

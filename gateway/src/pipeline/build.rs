@@ -12,15 +12,18 @@ use offtake_proto::v1;
 use offtake_source_postgres::{
     ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
 };
+use offtake_state::Keyspace;
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::chain::{Configured, plugin_halt};
+use super::chain::{Configured, hexadecimal, plugin_halt};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
+use super::plugin_state::{self, Kept};
+use super::reload::Components;
 use super::router::{Route, Router};
-use super::worker::log_halt;
+use super::worker::{Switch, log_halt};
 
 /// Bytes of a batch between source and worker. Large enough that a channel send is nothing a
 /// change, small enough that a handful in flight is little memory.
@@ -45,10 +48,17 @@ pub struct Parts {
     /// The rest of a transaction that is in the log in part is taken by other plugins or routes
     /// than its beginning, as a person decided.
     pub accepted_midway: bool,
+    /// The components that are kept.
+    pub components: Components,
+    /// Where a transaction that is in the log in part was begun by other versions of the plugins:
+    /// `plugins` are those, and these take over after it.
+    pub switching: Option<Switch>,
     /// What the sinks have made durable, where the source waits for that too.
     pub published: Option<watch::Receiver<Option<v1::SourcePosition>>>,
     /// Nothing may be taken in: what a person must decide first. The log is served all the same.
     pub halt: Option<Halt>,
+    /// What plugins keep, where one does.
+    pub kept: Option<Kept>,
 }
 
 impl Parts {
@@ -65,28 +75,118 @@ impl Parts {
     ) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
-        let plugins = load_plugins(config, Some(config.log.dir.join("compiled")))?;
+        let mut components = Components::open(&config.log.dir)?;
+        let plugins = load_chosen(config, &mut components)?;
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
-        let (accepted_midway, halt) = match check_partial(&opened.recovered, &digest, accept_midway)
-        {
-            Ok(accepted) => (accepted, None),
-            Err(halt) => (false, Some(halt)),
-        };
+        let (mut accepted_midway, mut halt, mut switching) = (false, None, None);
+        let mut at_work = plugins;
+        match check_partial(&opened.recovered, &digest, accept_midway) {
+            Ok(accepted) => accepted_midway = accepted,
+            Err(changed) => match finishing(config, &components, &at_work, &opened.recovered)? {
+                Some(before) => {
+                    let plugins = std::mem::replace(&mut at_work, before);
+                    switching = Some(Switch { plugins, digest: digest.clone(), asked: None });
+                }
+                None => halt = Some(changed),
+            },
+        }
+        let folder = &config.log.dir;
+        let (kept, halt) =
+            match plugin_state::open(&at_work, &opened.log, &opened.recovered, folder) {
+                Ok(kept) => (kept, halt),
+                Err(other) => (None, halt.or(Some(other))),
+            };
+        if halt.is_none() {
+            record_versions(&mut components, &at_work, switching.as_ref())?;
+        }
+        let digest = self::digest(config, at_work.iter().map(|loaded| &loaded.plugin));
         Ok(Parts {
             accepted_midway,
+            components,
+            switching,
             published: None,
             halt,
+            kept,
             digest,
             source,
             router,
-            plugins,
+            plugins: at_work,
             writer: opened.writer,
             log: opened.log,
             recovered: opened.recovered,
         })
     }
+}
+
+/// The plugins as their files have them, but for those that were rolled back. All are kept.
+fn load_chosen(config: &Config, components: &mut Components) -> Result<Vec<Configured>, Halt> {
+    load_all(config, Some(config.log.dir.join("compiled")), |plugin, _| {
+        let file = read_component(plugin)?;
+        components.keep(&file)?;
+        let digest = hexadecimal(&Sha256::digest(&file));
+        let Some(chosen) = components.chosen(&plugin.name, &digest) else { return Ok(file) };
+        tracing::warn!(
+            code = "PLUGIN_ROLLED_BACK",
+            plugin = plugin.name,
+            file = digest,
+            used = chosen,
+            "the plugin's file is still the version that was rolled back; the one before is used \
+             until the file is another, or `offtake plugin reload` asks for it"
+        );
+        components.read(chosen)
+    })
+}
+
+/// The versions that began the transaction that is in the log in part, if only components changed
+/// since, all of them are kept and none keeps state. `plugins`: as they are now.
+fn finishing(
+    config: &Config,
+    components: &Components,
+    plugins: &[Configured],
+    recovered: &Recovered,
+) -> Result<Option<Vec<Configured>>, Halt> {
+    let mut digests = Vec::with_capacity(plugins.len());
+    for loaded in plugins {
+        let plugin = &loaded.plugin;
+        if plugin.state().is_some() {
+            return Ok(None);
+        }
+        let mut newest_first = recovered.plugins.iter().rev();
+        let Some(record) = newest_first.find(|record| record.name == plugin.name()) else {
+            return Ok(None);
+        };
+        if record.config_digest != hexadecimal(&plugin.config_digest())
+            || !components.holds(&record.digest)
+        {
+            return Ok(None);
+        }
+        digests.push(&record.digest);
+    }
+    let cache_dir = Some(config.log.dir.join("compiled"));
+    let before = load_all(config, cache_dir, |_, index| components.read(digests[index]))?;
+    let digest = digest(config, before.iter().map(|loaded| &loaded.plugin));
+    Ok(check_partial(recovered, &digest, None).is_ok().then_some(before))
+}
+
+/// Writes down which components are at work, and which take over, and removes what nobody needs.
+fn record_versions(
+    components: &mut Components,
+    at_work: &[Configured],
+    switching: Option<&Switch>,
+) -> Result<(), Halt> {
+    let next = switching.map_or(&[][..], |switch| &switch.plugins);
+    for loaded in at_work.iter().chain(next) {
+        let (plugin, digest) = (&loaded.plugin, hexadecimal(&loaded.plugin.digest()));
+        let known = components.versions(plugin.name());
+        let rolled_back = known
+            .filter(|known| known.current == digest)
+            .and_then(|known| known.rolled_back.clone());
+        components.at_work(plugin.name(), &digest, rolled_back.as_deref())?;
+    }
+    let names: Vec<&str> = at_work.iter().map(|loaded| loaded.plugin.name()).collect();
+    components.tidy(&names)
 }
 
 /// The PostgreSQL source's options from the configuration.
@@ -124,7 +224,7 @@ fn connect_options(postgres: &PostgresSource) -> Result<ConnectOptions, Halt> {
 
 /// SHA-256 over everything that decides what becomes of a row: plugins, their configuration, and
 /// the routes.
-fn digest<'p>(config: &Config, plugins: impl ExactSizeIterator<Item = &'p Plugin>) -> Vec<u8> {
+pub fn digest<'p>(config: &Config, plugins: impl ExactSizeIterator<Item = &'p Plugin>) -> Vec<u8> {
     let mut hash = Sha256::new();
     put(&mut hash, config.name.as_bytes());
     put_count(&mut hash, plugins.len());
@@ -253,15 +353,29 @@ pub fn router(config: &Config) -> Result<Router, Halt> {
 /// # Errors
 /// The first plugin that cannot be used.
 pub fn load_plugins(config: &Config, cache_dir: Option<PathBuf>) -> Result<Vec<Configured>, Halt> {
+    load_all(config, cache_dir, |plugin, _| read_component(plugin))
+}
+
+/// The same, with what `component` gives for each.
+fn load_all(
+    config: &Config,
+    cache_dir: Option<PathBuf>,
+    mut component: impl FnMut(&offtake_config::Plugin, usize) -> Result<Vec<u8>, Halt>,
+) -> Result<Vec<Configured>, Halt> {
     if config.plugins.is_empty() {
         return Ok(Vec::new());
     }
     let engine = Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))?;
-    config.plugins.iter().map(|plugin| load_plugin(&engine, plugin)).collect()
+    let plugins = config.plugins.iter().enumerate();
+    plugins.map(|(index, plugin)| configured(&engine, plugin, component(plugin, index)?)).collect()
 }
 
-fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Configured, Halt> {
-    let component = match &plugin.wasm {
+/// A plugin's component, as its file has it now.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_component(plugin: &offtake_config::Plugin) -> Result<Vec<u8>, Halt> {
+    match &plugin.wasm {
         PluginSource::Builtin(name) => offtake_transform::builtin(name)
             .ok_or_else(|| {
                 Halt::new(
@@ -269,16 +383,27 @@ fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Confi
                     format!("plugin {:?}: there is no builtin:{name}", plugin.name),
                     "report this as a defect: the configuration should have refused the name",
                 )
-            })?
-            .to_vec(),
+            })
+            .map(<[u8]>::to_vec),
         PluginSource::Path(path) => std::fs::read(path).map_err(|error| {
             Halt::new(
                 "PLUGIN_UNREADABLE",
                 format!("plugin {:?}: cannot read {}: {error}", plugin.name, path.display()),
                 "check the path and its permissions",
             )
-        })?,
-    };
+        }),
+    }
+}
+
+/// A plugin with its configuration, limits and policy, of this component.
+///
+/// # Errors
+/// It cannot be used.
+pub fn configured(
+    engine: &Engine,
+    plugin: &offtake_config::Plugin,
+    component: Vec<u8>,
+) -> Result<Configured, Halt> {
     let limits = Limits {
         deadline: plugin.deadline.max(Duration::from_millis(1)),
         memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
@@ -295,6 +420,7 @@ fn load_plugin(engine: &Engine, plugin: &offtake_config::Plugin) -> Result<Confi
         component,
         config_json: plugin.config_json.clone(),
         limits,
+        state: plugin.state_quota.map(Keyspace::new),
     };
     let plugin = Plugin::load(engine, spec).map_err(|error| plugin_halt(&error))?;
     if policy.on_error == OnError::Pass && plugin.info().protects {

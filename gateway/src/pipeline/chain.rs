@@ -88,6 +88,8 @@ pub struct Chain {
     members: Vec<Member>,
     /// What the last call brought.
     done: Processed,
+    /// States that nobody keeps any more.
+    forgotten: Vec<v1::StateDelta>,
 }
 
 impl Chain {
@@ -96,18 +98,9 @@ impl Chain {
     /// # Errors
     /// A plugin that cannot be instantiated.
     pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
-        let mut members = Vec::with_capacity(plugins.len());
-        for Configured { plugin, counters, policy } in plugins {
-            members.push(Member {
-                instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
-                guard: guard(plugin, recorded),
-                protects: plugin.info().protects,
-                counters: Arc::clone(counters),
-                policy: *policy,
-                breaker: Breaker::default(),
-            });
-        }
-        Ok(Chain { members, done: Processed::default() })
+        let member = |plugin| Member::new(plugin, recorded);
+        let members = plugins.iter().map(member).collect::<Result<_, _>>()?;
+        Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
     /// Before the first change: plugins that protect find every column they name.
@@ -116,20 +109,72 @@ impl Chain {
         router: &Router,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
-        for (index, member) in self.members.iter_mut().enumerate() {
-            let seen: Vec<&TableSchema> = tables
-                .iter()
-                .map(Arc::as_ref)
-                .filter(|table| router.uses_plugin(table, index))
-                .collect();
-            member.guard.check_start(seen.iter().copied())?;
+        let mut members = self.members.iter_mut().enumerate();
+        members.try_for_each(|(index, member)| member.check_start(index, router, tables))
+    }
+
+    /// Puts other versions of the same plugins to work, between two transactions. Those that did not
+    /// change go on with their instances; what a plugin covered binds its new version too.
+    ///
+    /// # Errors
+    /// One that cannot be instantiated, or does not find a column that it is to protect: then
+    /// nothing is replaced.
+    pub fn replace(
+        &mut self,
+        plugins: &[Configured],
+        router: &Router,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        let mut replaced = Vec::new();
+        for (index, (member, configured)) in self.members.iter().zip(plugins).enumerate() {
+            if member.is(configured) {
+                continue;
+            }
+            let mut new = Member::new(configured, &[member.guard.record()])?;
+            new.check_start(index, router, tables)?;
+            replaced.push((index, new));
+        }
+        for (index, member) in replaced {
+            self.members[index] = member;
         }
         Ok(())
+    }
+
+    /// Whether there is no plugin at all.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Whether one of the plugins protects something.
     pub fn protects(&self, plugins: &[usize]) -> bool {
         plugins.iter().any(|&index| self.members.get(index).is_none_or(|member| member.protects))
+    }
+
+    /// Whether one of the plugins keeps state.
+    pub fn keeps_state(&self, plugins: &[usize]) -> bool {
+        let keeps = |index: &usize| self.members.get(*index).is_some_and(Member::keeps_state);
+        plugins.iter().any(keeps)
+    }
+
+    /// Whether any plugin at all keeps state.
+    pub fn is_stateful(&self) -> bool {
+        self.members.iter().any(Member::keeps_state)
+    }
+
+    /// Has the states of these plugins, which are no longer there, forgotten in the log too.
+    pub fn forget_states(&mut self, plugins: Vec<String>) {
+        let cleared = |plugin| v1::StateDelta { plugin, cleared: true, ..Default::default() };
+        self.forgotten.extend(plugins.into_iter().map(cleared));
+    }
+
+    /// How the plugins' states changed since this was last asked.
+    pub fn take_state_deltas(&mut self) -> Vec<v1::StateDelta> {
+        let mut deltas = std::mem::take(&mut self.forgotten);
+        for member in &self.members {
+            let plugin = member.instance.plugin();
+            deltas.extend(plugin.state().and_then(|state| state.take_delta(plugin.name())));
+        }
+        deltas
     }
 
     /// Has every plugin's record written again: they take over from others inside a transaction.
@@ -139,7 +184,7 @@ impl Chain {
 
     /// The records of plugins that the log does not hold as they are now.
     pub fn activations(&mut self) -> Vec<v1::PluginActivation> {
-        self.members.iter_mut().filter_map(|member| member.guard.take_record()).collect()
+        self.members.iter_mut().filter_map(Member::take_record).collect()
     }
 
     /// When a definition of a table is first used by these plugins: each is told it as the one
@@ -158,7 +203,7 @@ impl Chain {
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.guard.check_table(table, precedes_start)?;
-            records.extend(member.guard.take_record());
+            records.extend(member.take_record());
             member.check_told(table, &output, &origins)?;
             let mapped = member.instance.column_origins(&output);
             let mapped = mapped.map_err(|fault| fault_halt(&fault))?;
@@ -246,7 +291,47 @@ fn with_emitted(line: &[u32], emitted: &[Emission]) -> Vec<u32> {
 }
 
 impl Member {
+    fn keeps_state(&self) -> bool {
+        self.instance.plugin().state().is_some()
+    }
+
+    /// The record for the log, where the log does not hold what is so now.
+    fn take_record(&mut self) -> Option<v1::PluginActivation> {
+        let stateful = self.keeps_state();
+        self.guard.take_record().map(|record| v1::PluginActivation { stateful, ..record })
+    }
+
     /// Runs the plugin over rows, those of one definition together.
+    fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
+        let Configured { plugin, counters, policy } = configured;
+        Ok(Member {
+            instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
+            guard: guard(plugin, recorded),
+            protects: plugin.info().protects,
+            counters: Arc::clone(counters),
+            policy: *policy,
+            breaker: Breaker::default(),
+        })
+    }
+
+    /// Whether this is what is configured, by its component, its configuration, limits and policy.
+    fn is(&self, configured: &Configured) -> bool {
+        let plugin = self.instance.plugin();
+        self.policy == configured.policy && is_same_version(plugin, &configured.plugin)
+    }
+
+    fn check_start(
+        &mut self,
+        index: usize,
+        router: &Router,
+        tables: &[Arc<TableSchema>],
+    ) -> Result<(), Halt> {
+        let tables = tables.iter().map(Arc::as_ref);
+        let seen: Vec<&TableSchema> =
+            tables.filter(|table| router.uses_plugin(table, index)).collect();
+        self.guard.check_start(seen.iter().copied())
+    }
+
     fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
         if self.policy.on_error == OnError::Pass {
             // Definitions of emitted rows are first seen here.
@@ -282,6 +367,11 @@ impl Member {
         let live = |&row: &u32| batch.rows.get(row as usize).filter(|head| !head.dropped);
         let live: Vec<(u32, u32)> =
             rows.iter().filter_map(|row| Some((live(row)?.schema, *row))).collect();
+        if self.keeps_state() {
+            // In the order of the source, whatever they are: what is kept depends on it.
+            let rows: Vec<u32> = live.iter().map(|&(_, row)| row).collect();
+            return self.instance.process(batch, &rows, done);
+        }
         let mut told: Vec<u32> = Vec::new();
         for &(schema, _) in &live {
             if told.contains(&schema) {
@@ -420,6 +510,13 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
         required,
         record,
     )
+}
+
+/// Whether two are of one component and one configuration, and may take the same.
+pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
+    one.digest() == other.digest()
+        && one.config_digest() == other.config_digest()
+        && one.limits() == other.limits()
 }
 
 /// A digest as it is shown and recorded.

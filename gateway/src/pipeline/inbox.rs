@@ -3,6 +3,8 @@
 use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::SourceEvent;
 
+use super::worker::Switch;
+
 /// What the thread takes next.
 pub enum Next {
     /// From the source.
@@ -10,33 +12,50 @@ pub enum Next {
     /// A change that a sink could not take. It comes before further events: the sink waits for it,
     /// and a full log may wait for the sink.
     Letter(DeadLetterRequest),
+    /// Other plugins are to take over.
+    Switch(Switch),
     /// The source's end of the channel is dropped.
     Ended,
 }
 
-/// Waits for what comes next; `letters` becomes `None` once nobody is left who could ask for one.
-pub fn next(
-    events: &flume::Receiver<SourceEvent>,
-    letters: &mut Option<flume::Receiver<DeadLetterRequest>>,
-) -> Next {
-    let event = |event: Result<SourceEvent, flume::RecvError>| match event {
-        Ok(event) => Some(Next::Event(event)),
-        Err(_) => Some(Next::Ended),
-    };
-    while let Some(requests) = &*letters {
-        if let Ok(request) = requests.try_recv() {
-            return Next::Letter(request);
-        }
-        let next = flume::Selector::new()
-            .recv(events, event)
-            .recv(requests, |request| request.ok().map(Next::Letter))
-            .wait();
-        match next {
-            Some(next) => return next,
-            None => *letters = None,
+/// What others than the source ask for.
+pub struct Requests {
+    /// `None` once nobody is left who could ask for one.
+    pub letters: Option<flume::Receiver<DeadLetterRequest>>,
+    /// The same.
+    pub switches: Option<flume::Receiver<Switch>>,
+}
+
+/// Nobody is left who could ask for one.
+enum Gone {
+    Letters,
+    Switches,
+}
+
+impl Requests {
+    /// Waits for what comes next.
+    pub fn next(&mut self, events: &flume::Receiver<SourceEvent>) -> Next {
+        loop {
+            if let Some(Ok(request)) = self.letters.as_ref().map(flume::Receiver::try_recv) {
+                return Next::Letter(request);
+            }
+            let mut waiting = flume::Selector::new()
+                .recv(events, |event| Ok(event.map_or(Next::Ended, Next::Event)));
+            if let Some(letters) = &self.letters {
+                waiting = waiting
+                    .recv(letters, |request| request.map(Next::Letter).map_err(|_| Gone::Letters));
+            }
+            if let Some(switches) = &self.switches {
+                waiting = waiting
+                    .recv(switches, |switch| switch.map(Next::Switch).map_err(|_| Gone::Switches));
+            }
+            match waiting.wait() {
+                Ok(next) => return next,
+                Err(Gone::Letters) => self.letters = None,
+                Err(Gone::Switches) => self.switches = None,
+            }
         }
     }
-    events.recv().map_or(Next::Ended, Next::Event)
 }
 
 #[cfg(test)]
@@ -48,15 +67,24 @@ mod tests {
     #[test]
     fn events_go_on_when_nobody_is_left_who_could_ask() {
         let (events, received) = flume::bounded(2);
-        let (letters, requests) = flume::bounded(1);
-        let mut requests = Some(requests);
+        let (letters, requested) = flume::bounded(1);
+        let (switches, switched) = flume::bounded(1);
+        let mut requests = Requests { letters: Some(requested), switches: Some(switched) };
         events.send(SourceEvent::Idle(Lsn(1))).unwrap();
-        assert!(matches!(next(&received, &mut requests), Next::Event(_)));
-        drop(letters);
+        assert!(matches!(requests.next(&received), Next::Event(_)));
+        drop((letters, switches));
         events.send(SourceEvent::Idle(Lsn(2))).unwrap();
-        assert!(matches!(next(&received, &mut requests), Next::Event(_)));
+        assert!(matches!(requests.next(&received), Next::Event(_)));
         drop(events);
-        assert!(matches!(next(&received, &mut requests), Next::Ended));
-        assert!(requests.is_none() || received.is_disconnected());
+        assert!(matches!(requests.next(&received), Next::Ended));
+    }
+
+    #[test]
+    fn a_switch_is_heard_while_the_source_is_silent() {
+        let (_events, received) = flume::bounded(2);
+        let (switches, switched) = flume::bounded(1);
+        let mut requests = Requests { letters: None, switches: Some(switched) };
+        switches.send(Switch { plugins: Vec::new(), digest: Vec::new(), asked: None }).unwrap();
+        assert!(matches!(requests.next(&received), Next::Switch(_)));
     }
 }

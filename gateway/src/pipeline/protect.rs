@@ -247,12 +247,18 @@ impl Guard {
             return None;
         }
         self.recorded = true;
-        Some(v1::PluginActivation {
+        Some(self.record())
+    }
+
+    /// What the log is to hold of the plugin.
+    pub fn record(&self) -> v1::PluginActivation {
+        v1::PluginActivation {
             name: self.plugin.clone(),
             digest: self.digest.clone(),
             config_digest: self.config_digest.clone(),
             protects: self.covered.clone(),
-        })
+            stateful: false,
+        }
     }
 }
 

@@ -14,11 +14,15 @@ use offtake_source_postgres::{ReplayRequest, SourceError, SourceStatus};
 use tokio::sync::{mpsc, watch};
 
 use super::build::{Parts, source_halt};
-use super::chain::{Chain, Configured};
+use super::chain::Chain;
 use super::halt::Halt;
+use super::inbox::Requests;
+use super::live::Live;
+use super::plugin_state::Keeper;
+use super::reload::RecentInputs;
 use super::source;
 use super::state::{State, StateCell};
-use super::worker::{Worker, WorkerCounters};
+use super::worker::{Switch, Worker, WorkerCounters};
 
 /// Batches between source and worker. Each is at most a batch's size, so this bounds the memory
 /// between them; more would only hide a slow worker.
@@ -36,10 +40,16 @@ pub struct Running {
     pub counters: Arc<WorkerCounters>,
     /// From commit to log.
     pub commit_to_log: Arc<Histogram>,
-    /// The plugins.
-    pub plugins: Vec<Configured>,
+    /// The plugins at work.
+    pub live: Arc<Live>,
+    /// What trials of plugins run over.
+    pub inputs: Arc<RecentInputs>,
+    /// Has other versions of the plugins take over.
+    pub switches: flume::Sender<Switch>,
     /// Where rows are asked for again.
     pub replays: mpsc::Sender<ReplayRequest>,
+    /// Writes checkpoints of what plugins keep.
+    _keeper: Option<Keeper>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -68,10 +78,16 @@ impl Running {
         if parts.accepted_midway {
             chain.record_again();
         }
+        let mut keeper = None;
+        if let Some(mut kept) = parts.kept.filter(|_| parts.halt.is_none()) {
+            chain.forget_states(std::mem::take(&mut kept.forgotten));
+            keeper = Some(kept.start()?);
+        }
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(None);
         // One at a time: who asks waits.
         let (replays, asked) = mpsc::channel(1);
+        let (switches, switched) = flume::bounded(1);
         let running = Running {
             replays,
             state: state.clone(),
@@ -79,7 +95,10 @@ impl Running {
             source_status: Arc::default(),
             counters: Arc::default(),
             commit_to_log: Arc::default(),
-            plugins: parts.plugins.clone(),
+            live: Arc::new(Live::new(&parts.plugins)),
+            inputs: Arc::default(),
+            switches,
+            _keeper: keeper,
             stop,
             ended,
         };
@@ -99,14 +118,18 @@ impl Running {
             Arc::clone(&running.counters),
             parts.digest,
             early,
+            Arc::clone(&running.live),
+            Arc::clone(&running.inputs),
+            parts.switching,
         );
+        let requests = Requests { letters: Some(letters), switches: Some(switched) };
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
         let (told, source_stop) = (state.clone(), running.stop.clone());
         let worker = std::thread::Builder::new()
             .name("pipeline".to_owned())
             .spawn(move || {
                 let _stop = StopsSource(source_stop);
-                let outcome = worker.run(&received, letters);
+                let outcome = worker.run(&received, requests);
                 if let Err(halt) = &outcome {
                     told.halt(halt);
                 }

@@ -18,23 +18,30 @@ use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchem
 use offtake_failpoint::{crash_point, mutate};
 use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
-use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
 use super::chain::{Chain, Made};
 use super::dead_letters::DeadLetterDesk;
 use super::definitions::OutputVersions;
 use super::halt::Halt;
-use super::inbox::{Next, next};
+use super::inbox::{Next, Requests};
+use super::live::Live;
+use super::reload::RecentInputs;
 use super::router::Router;
 use super::state::{State, StateCell};
 
+mod letters;
 mod names;
+mod parts;
 mod plans;
 mod replay;
+mod switch;
 
 use names::BatchNames;
+use parts::Part;
 use plans::{TablePlan, TargetPlan, cut_before_schema};
+pub use switch::Switch;
+use switch::split_after_last_transaction;
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
 /// what a reader must take at once.
@@ -86,6 +93,10 @@ pub struct Worker {
     /// Of plugins, configuration and routes. They do not switch inside a transaction, but for one
     /// that `--accept-plugins-midway` named.
     digest: Vec<u8>,
+    /// Plugins that take over once no transaction is open.
+    switching: Option<Switch>,
+    live: Arc<Live>,
+    inputs: Arc<RecentInputs>,
     /// Where nothing is durable yet but the worker is done: what the mutation that acknowledges
     /// early needs.
     early: tokio::sync::watch::Sender<u64>,
@@ -111,7 +122,8 @@ struct Output {
 }
 
 impl Worker {
-    /// A worker that goes on from `position`, the log's last.
+    /// A worker that goes on from what the log held. `switching`: plugins that finish no transaction
+    /// that others began, and take over after it.
     #[allow(
         clippy::too_many_arguments,
         reason = "each is another part that the worker is wired to"
@@ -125,6 +137,9 @@ impl Worker {
         counters: Arc<WorkerCounters>,
         digest: Vec<u8>,
         early: tokio::sync::watch::Sender<u64>,
+        live: Arc<Live>,
+        inputs: Arc<RecentInputs>,
+        switching: Option<Switch>,
     ) -> Worker {
         let position = recovered.position.clone();
         let open =
@@ -160,26 +175,29 @@ impl Worker {
             coverage: VecDeque::new(),
             started_unix_us: 0,
             digest,
+            switching,
+            live,
+            inputs,
             early,
         }
     }
 
     /// Runs until the source's end of the channel is dropped. What was taken in is durable when
-    /// this returns, also on a halt. `letters`: what a sink could not take.
+    /// this returns, also on a halt.
     ///
     /// # Errors
     /// What a person must decide: a plugin's fault, a table without a route, a failing log.
     pub fn run(
         mut self,
         events: &flume::Receiver<SourceEvent>,
-        letters: flume::Receiver<DeadLetterRequest>,
+        mut requests: Requests,
     ) -> Result<(), Halt> {
         let mut outcome = Ok(());
-        let mut letters = Some(letters);
         loop {
-            outcome = match next(events, &mut letters) {
+            outcome = match requests.next(events) {
                 Next::Event(event) => self.take_event(event),
                 Next::Letter(request) => self.take_letter(request),
+                Next::Switch(switch) => self.take_switch(switch),
                 Next::Ended => break,
             };
             if let Err(halt) = &outcome {
@@ -216,18 +234,6 @@ impl Worker {
         }
     }
 
-    /// Writes a dead letter as a group of its own. Between two pieces of a transaction the group
-    /// carries no position, so that a restart goes by the piece before it.
-    fn take_letter(&mut self, request: DeadLetterRequest) -> Result<(), Halt> {
-        self.submit()?;
-        let sequence = self.letters.write(&mut self.writer, &request)?;
-        crash_point("pipeline.before_dead_letter");
-        self.writer.submit().map_err(|error| log_halt(&error))?;
-        crash_point("pipeline.after_dead_letter");
-        request.written(sequence);
-        Ok(())
-    }
-
     fn start(
         &mut self,
         identity: v1::SourceIdentity,
@@ -237,6 +243,7 @@ impl Worker {
         // plugin covers is judged as definitions come with the changes.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
+        self.inputs.started(tables);
         self.chain.check_start(&self.router, tables)?;
         for table in tables {
             // Announced before the first change, so that a sink can make room for all at once.
@@ -248,6 +255,7 @@ impl Worker {
         for record in self.chain.activations() {
             self.writer.control(Control::PluginActivation(record));
         }
+        self.write_state();
         if self.position.source.as_ref() != Some(&identity) {
             self.position.source = Some(identity);
             self.position_written = false;
@@ -265,27 +273,39 @@ impl Worker {
     }
 
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        let rest = self.switching.as_ref().and_then(|_| split_after_last_transaction(&mut batch));
+        self.process_batch(batch)?;
+        self.switch_between_transactions()?;
+        rest.map_or(Ok(()), |rest| self.process_batch(rest))
+    }
+
+    fn process_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+        if !self.chain.is_empty() {
+            self.inputs.offer(&batch);
+        }
         let (plans, refused) = self.plan_all(&batch);
         if refused.is_some() {
             cut_before_schema(&mut batch, plans.len() as u32);
         }
         let source_rows = batch.rows.len();
-        self.lay_out(&mut batch, &plans);
-        self.run_plugins(&mut batch, &plans)?;
-        if mutate("mutate.swap") && self.outputs.len() > 1 {
-            let last = self.outputs.len() - 1;
-            self.outputs.swap(last - 1, last);
+        for part in self.parts(&batch) {
+            self.lay_out(&mut batch, &plans, &part);
+            self.run_plugins(&mut batch, &plans)?;
+            if mutate("mutate.swap") && self.outputs.len() > 1 {
+                let last = self.outputs.len() - 1;
+                self.outputs.swap(last - 1, last);
+            }
+            self.append(&batch, &plans, &part)?;
         }
-        self.append(&batch, &plans, source_rows)?;
         self.counters.source_changes.fetch_add(source_rows as u64, Ordering::Relaxed);
         refused.map_or(Ok(()), Err)
     }
 
     /// One output a row and target. Where a table goes to several, every further one gets a copy
     /// of the row before any plugin touches it.
-    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) {
+    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>], part: &Part) {
         self.outputs.clear();
-        for source_row in 0..batch.rows.len() {
+        for source_row in part.rows.clone() {
             let Some(row) = batch.rows.get(source_row).copied() else { continue };
             let targets = plans.get(row.schema as usize).map_or(&[][..], Vec::as_slice);
             for (target, plan) in targets.iter().enumerate() {
@@ -313,7 +333,7 @@ impl Worker {
         self.made.clear();
         for (schema_index, targets) in plans.iter().enumerate() {
             for (target_index, target) in targets.iter().enumerate() {
-                if target.plugins.is_empty() {
+                if target.plugins.is_empty() || self.chain.keeps_state(&target.plugins) {
                     continue;
                 }
                 let rows: Vec<u32> = self
@@ -328,6 +348,7 @@ impl Worker {
                 self.chain.process(&target.plugins, batch, &rows, &mut self.made)?;
             }
         }
+        self.run_in_order(batch, plans)?;
         self.lay_out_emitted();
         Ok(())
     }
@@ -355,24 +376,29 @@ impl Worker {
         &mut self,
         batch: &Batch,
         plans: &[Vec<TargetPlan>],
-        source_rows: usize,
+        part: &Part,
     ) -> Result<(), Halt> {
+        self.write_state();
         let outputs = std::mem::take(&mut self.outputs);
         let mut next = outputs.iter().peekable();
         let mut names = BatchNames::new(batch);
-        let mut boundaries = batch.boundaries.iter().peekable();
-        for source_row in 0..=source_rows {
+        let boundaries = batch.boundaries.get(part.boundaries.clone()).unwrap_or_default();
+        let mut boundaries = boundaries.iter().peekable();
+        let Part { rows, .. } = part;
+        for source_row in rows.start..=rows.end {
             while let Some(boundary) =
                 boundaries.next_if(|boundary| boundary.rows_end as usize <= source_row)
             {
                 self.end_transaction(batch, boundary);
                 // The last boundary of a batch is where the durable position can move now; the
                 // rows after it may wait for their own end.
-                if boundaries.peek().is_none() || self.writer.group_bytes() >= PIECE_BYTES {
+                let is_due =
+                    boundaries.peek().is_none() || self.writer.group_bytes() >= PIECE_BYTES;
+                if is_due && part.may_end_at(source_row) {
                     self.submit()?;
                 }
             }
-            if source_row == source_rows {
+            if source_row == rows.end {
                 break;
             }
             // Plugins give rows other definitions; the output knows which one the source gave.
@@ -382,7 +408,7 @@ impl Worker {
             {
                 self.push(batch, plans, output, &mut names)?;
             }
-            if self.writer.group_bytes() >= PIECE_BYTES {
+            if self.writer.group_bytes() >= PIECE_BYTES && part.may_end_at(source_row + 1) {
                 self.submit()?;
             }
         }
@@ -428,23 +454,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Writes the dead letter of a row that a plugin failed at, if that is what became of it: in the
-    /// row's place, so that the position that passes the row is durable with it and not before.
-    fn push_dead(
-        &mut self,
-        batch: &Batch,
-        target: &TargetPlan,
-        output: &Output,
-    ) -> Result<(), Halt> {
-        let Some(dead) = self.made.dead.iter().find(|dead| dead.row == output.row) else {
-            return Ok(());
-        };
-        let Some(schema) = batch.schemas.get(dead.original.schema as usize) else { return Ok(()) };
-        let id = self.writer.register_schema(schema);
-        let stream = (&*target.name, target.stream);
-        self.letters.write_of_plugin(&mut self.writer, batch, dead, stream, (schema, id))
     }
 
     /// Adds what the source's definition of a row brought to the group that the row is in, at its

@@ -47,13 +47,7 @@ mod tests {
     use offtake_sdk::Kind;
 
     fn text(logical: &str, value: Value<'_>) -> String {
-        let column = ColumnInfo {
-            name: "c".to_owned(),
-            kind: Kind::Text,
-            logical: logical.to_owned(),
-            native: logical.to_owned(),
-            nullable: true,
-        };
+        let column = ColumnInfo { kind: Kind::Text, ..ColumnInfo::new("c", logical) };
         canonical(&column, value, |bytes| String::from_utf8(bytes.to_vec()).unwrap())
     }
 

@@ -71,34 +71,17 @@ impl KeyedColumn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_sdk::{Kind, Subject};
 
     fn hex(bytes: &[u8]) -> String {
         base16ct::lower::encode_string(bytes)
     }
 
     fn column(name: &str) -> ColumnInfo {
-        ColumnInfo {
-            name: name.to_owned(),
-            kind: Kind::Text,
-            logical: "text".to_owned(),
-            native: "text".to_owned(),
-            nullable: true,
-        }
+        ColumnInfo::new(name, "text")
     }
 
     fn schema(namespace: &str, table: &str) -> Schema {
-        Schema {
-            id: 1,
-            subject: Subject::Table,
-            database: "shop".to_owned(),
-            namespace: namespace.to_owned(),
-            table: table.to_owned(),
-            version: 1,
-            columns: Vec::new(),
-            key: Vec::new(),
-            extra: Vec::new(),
-        }
+        Schema::new(namespace, table, Vec::new(), &[])
     }
 
     fn digest(key: &[u8], scope: Scope, at: (&str, &str, &str), value: Value<'_>) -> String {

@@ -192,13 +192,8 @@ mod tests {
     }
 
     fn column(kind: Kind, logical: &str) -> ColumnInfo {
-        ColumnInfo {
-            name: "a".to_owned(),
-            kind,
-            logical: logical.to_owned(),
-            native: logical.to_owned(),
-            nullable: true,
-        }
+        let native = logical.to_owned();
+        ColumnInfo { kind, native, ..ColumnInfo::new("a", logical) }
     }
 
     #[test]

@@ -80,13 +80,8 @@ mod tests {
     use crate::fits;
 
     fn column(kind: Kind, logical: &str) -> ColumnInfo {
-        ColumnInfo {
-            name: "c".to_owned(),
-            kind,
-            logical: logical.to_owned(),
-            native: logical.to_owned(),
-            nullable: true,
-        }
+        let native = logical.to_owned();
+        ColumnInfo { kind, native, ..ColumnInfo::new("c", logical) }
     }
 
     fn text_of(logical: &str) -> Option<String> {

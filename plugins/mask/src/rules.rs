@@ -217,7 +217,7 @@ fn fitting(column: &ColumnInfo, in_key: bool, alone_in_key: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_sdk::{Kind, Subject};
+    use offtake_sdk::Kind;
 
     fn rules(json: &str) -> Result<Vec<Rule>, String> {
         read(&Config::from_json(json)).map_err(|failure| failure.message)
@@ -228,24 +228,11 @@ mod tests {
     }
 
     fn schema(kind: Kind, logical: &str, nullable: bool, key: &[u32]) -> Schema {
-        let column = |name: &str| ColumnInfo {
-            name: name.to_owned(),
-            kind,
-            logical: logical.to_owned(),
-            native: logical.to_owned(),
-            nullable,
+        let column = |name: &str| {
+            let native = logical.to_owned();
+            ColumnInfo { kind, native, nullable, ..ColumnInfo::new(name, logical) }
         };
-        Schema {
-            id: 1,
-            subject: Subject::Table,
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: "people".to_owned(),
-            version: 1,
-            columns: vec![column("a"), column("b")],
-            key: key.to_vec(),
-            extra: Vec::new(),
-        }
+        Schema::new("public", "people", vec![column("a"), column("b")], key)
     }
 
     fn check(strategy: &str, schema: &Schema) -> Result<(), String> {

@@ -141,7 +141,7 @@ offtake_sdk::export!(Tokenise);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offtake_sdk::{Kind, Subject};
+    use offtake_sdk::Kind;
 
     fn tokenise(more: &str) -> Tokenise {
         let key = "2b7e151628aed2a6abf7158809cf4f3c";
@@ -151,29 +151,17 @@ mod tests {
     }
 
     fn schema(kind: Kind, logical: &str, key: &[u32]) -> Schema {
-        let column = |name: &str, kind, logical: &str, nullable| ColumnInfo {
-            name: name.to_owned(),
-            kind,
-            logical: logical.to_owned(),
-            native: logical.to_owned(),
-            nullable,
+        let column = |name: &str, kind, logical: &str, nullable| {
+            let native = logical.to_owned();
+            ColumnInfo { kind, native, nullable, ..ColumnInfo::new(name, logical) }
         };
-        Schema {
-            id: 1,
-            subject: Subject::Table,
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: "cards".to_owned(),
-            version: 1,
-            columns: vec![
-                column("card", kind, logical, true),
-                column("id", Kind::Int64, "int8", false),
-                column("tenant", Kind::Text, "text", true),
-                column("weight", Kind::Float64, "float8", false),
-            ],
-            key: key.to_vec(),
-            extra: Vec::new(),
-        }
+        let columns = vec![
+            column("card", kind, logical, true),
+            column("id", Kind::Int64, "int8", false),
+            column("tenant", Kind::Text, "text", true),
+            column("weight", Kind::Float64, "float8", false),
+        ];
+        Schema::new("public", "cards", columns, key)
     }
 
     fn refused(more: &str, schema: &Schema) -> String {

@@ -8,7 +8,8 @@
 
 wit_bindgen::generate!({
     path: "../wit",
-    world: "transform",
+    // The wider world: what a plugin does not call it does not import.
+    world: "stateful-transform",
     pub_export_macro: true,
     export_macro_name: "export_component",
     default_bindings_module: "offtake_sdk::bindings",

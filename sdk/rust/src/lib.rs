@@ -68,6 +68,7 @@ mod json;
 mod schema;
 mod setter;
 mod shape;
+pub mod state;
 mod verdict;
 
 pub use batch::{Batch, Column, ColumnId, Field, Image, Operation, TextColumn, Value};

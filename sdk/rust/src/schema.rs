@@ -5,6 +5,23 @@ use crate::bindings::offtake::transform::types::Wants;
 use crate::{ColumnInfo, Failure, Kind, Schema, Subject};
 
 impl Schema {
+    /// A table's schema, for the tests of a plugin: the gateway makes those that a plugin is told.
+    /// `key`: ordinals of the key's columns, which before images have too.
+    pub fn new(namespace: &str, table: &str, columns: Vec<ColumnInfo>, key: &[u32]) -> Schema {
+        Schema {
+            id: 1,
+            subject: Subject::Table,
+            database: "shop".to_owned(),
+            namespace: namespace.to_owned(),
+            table: table.to_owned(),
+            version: 1,
+            columns,
+            key: key.to_vec(),
+            before_columns: key.to_vec(),
+            extra: Vec::new(),
+        }
+    }
+
     /// The column of that name, with its ordinal.
     pub fn column(&self, name: &str) -> Option<(u32, &ColumnInfo)> {
         let at = self.columns.iter().position(|column| column.name == name)?;
@@ -80,6 +97,16 @@ impl Info {
     pub fn protecting<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Info {
         self.wire.protects = true;
         self.wire.required_columns = columns.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl Info {
+    /// The plugin keeps state (see [`state`](crate::state)), which the gateway's configuration has to
+    /// grant.
+    #[must_use]
+    pub fn keeping_state(mut self) -> Info {
+        self.wire.stateful = true;
         self
     }
 }
@@ -184,18 +211,7 @@ pub(crate) mod tests {
     /// `public.orders` with the key `id`, and `tenant`.
     pub(crate) fn schema() -> Schema {
         let column = |name: &str| ColumnInfo::new(name, "text").required();
-        Schema {
-            id: 1,
-            subject: Subject::Table,
-            database: "shop".to_owned(),
-            namespace: "public".to_owned(),
-            table: "orders".to_owned(),
-            version: 1,
-            columns: vec![column("id"), column("tenant")],
-            key: vec![0],
-            before_columns: vec![0],
-            extra: Vec::new(),
-        }
+        Schema::new("public", "orders", vec![column("id"), column("tenant")], &[0])
     }
 
     #[test]

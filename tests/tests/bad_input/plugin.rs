@@ -34,7 +34,7 @@ async fn a_plugin_that_cannot_be_used_ends_the_start_and_touches_nothing() {
     }
     let cases: [(&[u8], &str, &[&str]); 4] = [
         (b"no wasm at all", "PLUGIN_NOT_A_COMPONENT", &["not a WebAssembly component"]),
-        (&core_module, "PLUGIN_NOT_A_COMPONENT", &["core module"]),
+        (&core_module, "PLUGIN_EXPORT_MISSING", &["core module"]),
         (&curious, "PLUGIN_IMPORT_REFUSED", &["wasi:cli/environment@0.2.3", "may not have"]),
         (&empty, "PLUGIN_EXPORT_MISSING", &["offtake:transform"]),
     ];

@@ -10,7 +10,7 @@ fn offtake(arguments: &[&str]) -> Output {
 
 #[test]
 fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 22] = [
         &[],
         &["run"],
         &["check"],
@@ -23,6 +23,15 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
         &["resync"],
         &["slot"],
         &["slot", "drop"],
+        &["plugin"],
+        &["plugin", "new"],
+        &["plugin", "build"],
+        &["plugin", "test"],
+        &["plugin", "inspect"],
+        &["plugin", "bench"],
+        &["plugin", "try"],
+        &["plugin", "reload"],
+        &["plugin", "rollback"],
         &["demo"],
     ];
     for command in commands {
@@ -40,7 +49,18 @@ fn every_subcommand_explains_itself_with_examples_or_exit_codes() {
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         names,
-        ["run", "check", "tail", "status", "resync", "slot", "dead-letters", "demo", "help"]
+        [
+            "run",
+            "check",
+            "tail",
+            "status",
+            "resync",
+            "slot",
+            "plugin",
+            "dead-letters",
+            "demo",
+            "help"
+        ]
     );
     for status in ["0  ", "1  ", "2  ", "3  "] {
         assert!(text.split("Exit status:").nth(1).unwrap().contains(status), "{text}");

@@ -47,7 +47,7 @@ fn is_written(folder: &Path, text: &str) -> Option<std::path::PathBuf> {
             if let Some(found) = is_written(&path, text) {
                 return Some(found);
             }
-        } else if path.file_name().is_some_and(|name| name != "offtake.toml") {
+        } else if path.is_file() && !path.ends_with("offtake.toml") {
             let bytes = std::fs::read(&path).unwrap();
             if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
                 return Some(path);

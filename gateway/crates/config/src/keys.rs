@@ -103,6 +103,11 @@ pub(crate) const SECTIONS: &[Section] = &[
                `_` and `-`, up to 64).",
     },
     Section {
+        path: "plugin.state",
+        header: "[plugin.NAME.state]",
+        text: "What the plugin may keep; the whole table grants it.",
+    },
+    Section {
         path: "route",
         header: "[[route]]",
         text: "Which tables go through which plugins into which stream. For each table the first \

@@ -45,8 +45,8 @@ pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig,
     OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
 };
-pub use parse::{load, parse};
+pub use parse::{load, parse, plugin_config};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;
-pub use unit::duration as parse_duration;
+pub use unit::{duration, size};

@@ -127,6 +127,10 @@ pub struct Plugin {
     pub on_error: OnError,
     /// Per cent of the changes that may fail; `None`: any number.
     pub breaker_percent: Option<u8>,
+    /// Bytes of state that it may keep; `None`: none, and it must keep none.
+    pub state_quota: Option<u64>,
+    /// Whether a change of its file is a reload.
+    pub watch: bool,
 }
 
 /// What becomes of a change that a plugin fails at.
@@ -158,7 +162,20 @@ impl fmt::Debug for Plugin {
 
 /// The plugins that come with the gateway, as `builtin:NAME`. The components are the transform
 /// crate's, which this one does not know; a test of the gateway holds both lists equal.
-pub const BUILTIN_PLUGINS: &[&str] = &["mask", "filter", "hash", "project", "tokenise"];
+pub const BUILTIN_PLUGINS: &[&str] = &[
+    "mask",
+    "filter",
+    "hash",
+    "project",
+    "tokenise",
+    "outbox",
+    "route",
+    "logical-table",
+    "cast",
+    "flatten",
+    "timezone",
+    "dedupe",
+];
 
 /// Where a plugin's component is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::model::{Config, Source};
-use crate::reader::{At, Context, Found, Section};
+use crate::reader::{At, Context, Found, Section, in_order};
 use crate::reference::{self, Sources};
-use crate::{glob::Glob, kafka, routes, sections};
+use crate::{glob::Glob, json, kafka, routes, sections};
 
 /// A configuration larger than this is something else.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -67,6 +67,27 @@ pub fn parse(
         Some(config) if !diagnostics.has_errors() => Ok(Config { warnings: diagnostics, ..config }),
         _ => Err(diagnostics),
     }
+}
+
+/// Reads a text that is the `config` table of a plugin and nothing else, and gives the JSON that the
+/// plugin would be configured with. `path` as for [`parse`].
+///
+/// # Errors
+/// See [`load`].
+pub fn plugin_config(
+    text: &str,
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Diagnostics> {
+    let base = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let context = Context::new(text, Sources { env, base: base.unwrap_or(Path::new(".")) });
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let json = json::object(&context, &in_order(document.get_ref()));
+    let mut found = context.into_parts();
+    found.diagnostics.extend(errors.iter().map(|error| syntax(text, error)));
+    let file = path.display().to_string();
+    let diagnostics = Diagnostics::new(&file, text, found.hidden, found.diagnostics);
+    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(json) }
 }
 
 /// Reads everything there is to read, whatever is wrong with it.
@@ -163,6 +184,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
         .map(|value| At { value, span: 0..0 })
         .collect();
     let plugins = sections::plugins(&top);
+    sections::check_state(&top, postgres.ack, &plugins);
     let pipeline = name.as_deref().unwrap_or_default();
     let (routes, streams) = routes::routes(&top, pipeline, &plugins, &captured);
     let log = sections::log(&top);

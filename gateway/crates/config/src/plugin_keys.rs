@@ -8,7 +8,8 @@ pub(crate) const KEYS: &[Key] = &[
         range: "`builtin:NAME` or a path",
         example: "\"builtin:mask\"",
         text: "The component: one that comes with the gateway (`builtin:mask`, `builtin:filter`, `builtin:hash`, `builtin:project`, \
-               `builtin:tokenise`), or \
+               `builtin:tokenise`, `builtin:outbox`, `builtin:route`, `builtin:logical-table`, \
+               `builtin:cast`, `builtin:flatten`, `builtin:timezone`, `builtin:dedupe`), or \
                a `.wasm` file.",
         ..key("plugin", "wasm", Kind::Text)
     },
@@ -86,5 +87,30 @@ pub(crate) const KEYS: &[Key] = &[
         text: "CPU time that finding the guilty changes of one failed call may take, before the \
                pipeline halts.",
         ..key("plugin", "isolation", Kind::Duration)
+    },
+    Key {
+        default: Some("false"),
+        example: "true",
+        text: "Whether a changed file is put to work by itself, as `offtake plugin reload` does. One that \
+               is refused leaves the version at work in its place.",
+        ..key("plugin", "watch", Kind::Flag)
+    },
+    Key {
+        default: Some("not granted"),
+        example: "{ quota = \"64MiB\" }",
+        text: "Grants the plugin state: keys and values that it keeps from one change to the next and \
+               over restarts, by the name in [plugin.NAME]. `state = {}` grants it with the default. A \
+               plugin that keeps state and is not granted any is refused, and so is the grant to \
+               one that keeps none. Not with `ack = \"sinks\"`.",
+        ..key("plugin", "state", Kind::Table)
+    },
+    Key {
+        default: Some("\"64MiB\""),
+        range: "64KiB to 4GiB",
+        example: "\"256MiB\"",
+        text: "What the plugin may keep: its keys and values, and 64 bytes for each entry. A call that \
+               would exceed it fails (`PLUGIN_STATE_QUOTA`). It is held in memory, and about as much \
+               again for a moment whenever the log begins a segment.",
+        ..key("plugin.state", "quota", Kind::Size)
     },
 ];

@@ -11,8 +11,8 @@ use toml::de::DeValue;
 use crate::delivery;
 use crate::glob::Glob;
 use crate::model::{
-    Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnError, OnHalt, Plugin, PluginSource, PostgresSource,
-    Snapshot, Source,
+    Ack, Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnError, OnHalt, Plugin, PluginSource,
+    PostgresSource, Snapshot, Source,
 };
 use crate::reader::{At, Section, kind_of};
 use crate::reference;
@@ -308,6 +308,8 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),
+        state_quota: state_quota(section),
+        watch: section.flag("watch").unwrap_or(false),
     }
 }
 
@@ -320,6 +322,30 @@ const ON_ERROR: &[(&str, OnError)] = &[
 
 /// Per cent of the changes that a plugin may fail at.
 const BREAKER_PERCENT: u8 = 10;
+
+/// State is only in the log's folder, so nothing may count as done that is not safe there.
+pub(crate) fn check_state(top: &Section<'_, '_>, ack: Ack, plugins: &[At<Plugin>]) {
+    let keeps = plugins.iter().filter(|plugin| plugin.value.state_quota.is_some());
+    for plugin in keeps.filter(|_| ack == Ack::Sinks) {
+        top.context.error(
+            "CONFIG_BAD_VALUE",
+            &plugin.span,
+            format!(
+                "plugin {:?} keeps state, and with `ack = \"sinks\"` the log's folder may be lost: its \
+                 state would be lost with it",
+                plugin.value.name
+            ),
+            Some("set `ack = \"log\"` under [source], or remove `state`".to_owned()),
+        );
+    }
+}
+
+/// `state` of `[plugin.NAME]`: granted where the table is there, also when it is empty.
+fn state_quota(section: &Section<'_, '_>) -> Option<u64> {
+    let state = section.section("state", "plugin.state");
+    let quota = state.size("quota", 64 << 10..=4 * GIB).unwrap_or(64 * MIB);
+    section.get("state").map(|_| quota)
+}
 
 fn breaker(section: &Section<'_, '_>) -> Option<u8> {
     let Some(text) = section.text("breaker") else { return Some(BREAKER_PERCENT) };

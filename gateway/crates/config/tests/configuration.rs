@@ -282,6 +282,21 @@ fn rules_for_topics_under_the_name_of_their_defaults_are_told_the_right_one() {
 }
 
 #[test]
+fn state_is_granted_by_its_table_and_not_where_the_log_may_be_lost() {
+    let with = |keys: &str| shop("[plugin.mask_people]", &format!("[plugin.mask_people]\n{keys}"));
+    let quota = |keys: &str| parse_text(&with(keys)).unwrap().plugins.remove(0).state_quota;
+    assert_eq!(quota(""), None);
+    assert_eq!(quota("state = {}"), Some(64 << 20));
+    assert_eq!(quota("state = { quota = \"1GiB\" }"), Some(1 << 30));
+    assert_eq!(codes(&with("state = true")), ["CONFIG_WRONG_TYPE"]);
+    assert_eq!(codes(&with("state = { quota = \"1KiB\" }")), ["CONFIG_OUT_OF_RANGE"]);
+    assert_eq!(codes(&with("state = { size = \"1MiB\" }")), ["CONFIG_UNKNOWN_KEY"]);
+    let lost = ALL_KEYS.replace("output = \"16MiB\"", "output = \"16MiB\"\nstate = {}");
+    let refused = parse_text(&lost).unwrap_err().to_string();
+    assert!(refused.contains("keeps state, and with `ack = \"sinks\"`"), "{refused}");
+}
+
+#[test]
 fn a_plugin_says_what_becomes_of_what_it_fails_at() {
     let with = |keys: &str| shop("[plugin.mask_people]", &format!("[plugin.mask_people]\n{keys}"));
     let plugin = |keys: &str| parse_text(&with(keys)).unwrap().plugins.remove(0);

@@ -11,7 +11,7 @@
 //! - Sequences are dense: a gap is damage, found when the log is opened (`recover`).
 //! - Only the incomplete tail of one unfinished write is ever cut off (`scan`).
 //! - A full disk or a full log blocks and goes on by itself; a failed sync ends the process.
-//! - What a [`Pin`] holds is not deleted (`retention`).
+//! - What a [`Pin`] or a [`Hold`] keeps is not deleted (`retention`).
 //!
 //! No network, no runtime: only `tokio::sync::watch` is used, to wake asynchronous readers.
 
@@ -41,6 +41,7 @@ mod selection;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 
 pub use control::Control;
@@ -59,4 +60,5 @@ pub use remove::remove;
 pub use retention::{Pin, PinStats};
 pub use selection::Selection;
 pub use stats::{Blocked, BlockedReason, LogStats, StreamStats, SyncStats};
+pub use walk::{Hold, LogPlace, Walk};
 pub use writer::LogWriter;

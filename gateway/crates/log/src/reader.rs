@@ -18,6 +18,7 @@ use crate::format::{DirectoryEntry, FLAG_CHECKPOINT, SEGMENT_HEADER_BYTES};
 use crate::load;
 use crate::log::{Durable, Shared};
 use crate::segment::{Segment, Successor};
+use crate::walk::open;
 use crate::{Damage, ReadError, Selection};
 
 pub(crate) use crate::load::GroupIndex;
@@ -300,16 +301,6 @@ impl Reader {
     fn damage(&self, what: &'static str) -> Damage {
         Damage { file: self.segment.name.log_file(), offset: self.offset, what }
     }
-}
-
-fn open(shared: &Shared, segment: &Segment) -> Result<Arc<dyn DiskFile>, ReadError> {
-    segment.file(shared.environment.disk.as_ref()).map_err(|source| {
-        if source.kind() == std::io::ErrorKind::NotFound {
-            let earliest = shared.segments.read().oldest().first_sequence;
-            return ReadError::TooOld { earliest };
-        }
-        ReadError::Io { file: segment.name.log_file(), source }
-    })
 }
 
 /// Leaves out the changes up to and including a sequence. `None`: there are not so many.

@@ -1,6 +1,6 @@
 //! Removing a log for good, as `offtake resync` does.
 //!
-//! Only what this crate and the sinks made in the folder is removed; anything else stays, and so
+//! Only what this crate, the sinks and the plugins' state made in the folder is removed; anything else stays, and so
 //! do the folder and the key of the subscribers' tokens.
 
 use std::path::Path;
@@ -38,7 +38,8 @@ fn belongs_to_log(name: &str) -> bool {
     let name = name.strip_suffix(".tmp").unwrap_or(name);
     let is_segment =
         [".log", ".idx"].iter().any(|ending| SegmentName::parse(name, ending).is_some());
-    is_segment || name.ends_with(".cursor") || name == "meta" || name == "reserve"
+    let is_kept_beside = name.ends_with(".cursor") || name.ends_with(".state");
+    is_segment || is_kept_beside || name == "meta" || name == "reserve"
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::LogError;
 use crate::disk::Disk;
 use crate::log::Shared;
+use crate::segment::Segment;
 
 /// A reader's hold on the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,19 +27,64 @@ pub struct PinStats {
 /// Who holds what.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
-    inner: Mutex<(u64, BTreeMap<u64, PinStats>)>,
+    inner: Mutex<(u64, BTreeMap<u64, Held>)>,
+}
+
+/// What one of them holds.
+#[derive(Debug)]
+struct Held {
+    stats: PinStats,
+    /// The ordinal of a segment that is kept, with all that follow, whatever their sequences.
+    segment: Option<u64>,
+}
+
+impl Held {
+    fn needs(&self, segment: &Segment) -> bool {
+        match self.segment {
+            Some(from) => from <= segment.ordinal,
+            None => self.stats.after < segment.last_sequence(),
+        }
+    }
 }
 
 impl Pins {
     pub(crate) fn list(&self) -> Vec<PinStats> {
-        self.inner.lock().1.values().cloned().collect()
+        self.inner.lock().1.values().map(|held| held.stats.clone()).collect()
     }
 
-    /// The name of a pin that needs changes at or before a sequence.
-    fn holder(&self, last_sequence: u64) -> Option<String> {
+    /// The name of a pin that needs a segment.
+    fn holder(&self, segment: &Segment) -> Option<String> {
         let inner = self.inner.lock();
-        let pin = inner.1.values().find(|pin| pin.after < last_sequence)?;
-        Some(pin.name.clone())
+        let held = inner.1.values().find(|held| held.needs(segment))?;
+        Some(held.stats.name.clone())
+    }
+
+    fn add(&self, held: Held) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.0 += 1;
+        let id = inner.0;
+        inner.1.insert(id, held);
+        id
+    }
+
+    /// Holds segments from an ordinal on; `after`: what is shown of it.
+    pub(crate) fn hold(&self, name: &str, segment: u64, after: u64) -> u64 {
+        let stats = PinStats { name: name.to_owned(), after };
+        self.add(Held { stats, segment: Some(segment) })
+    }
+
+    /// Holds from a later ordinal on.
+    pub(crate) fn hold_from(&self, id: u64, segment: u64, after: u64) {
+        if let Some(held) = self.inner.lock().1.get_mut(&id)
+            && held.segment.is_some_and(|from| from < segment)
+        {
+            held.segment = Some(segment);
+            held.stats.after = after;
+        }
+    }
+
+    pub(crate) fn release(&self, id: u64) {
+        self.inner.lock().1.remove(&id);
     }
 }
 
@@ -51,18 +97,15 @@ pub struct Pin {
 
 impl Pin {
     pub(crate) fn new(shared: Arc<Shared>, name: &str, after: u64) -> Pin {
-        let mut inner = shared.pins.inner.lock();
-        inner.0 += 1;
-        let id = inner.0;
-        inner.1.insert(id, PinStats { name: name.to_owned(), after });
-        drop(inner);
+        let stats = PinStats { name: name.to_owned(), after };
+        let id = shared.pins.add(Held { stats, segment: None });
         Pin { shared, id }
     }
 
     /// Lets go of everything up to and including a sequence. A pin never moves back.
     pub fn advance(&self, after: u64) {
-        if let Some(pin) = self.shared.pins.inner.lock().1.get_mut(&self.id) {
-            pin.after = pin.after.max(after);
+        if let Some(held) = self.shared.pins.inner.lock().1.get_mut(&self.id) {
+            held.stats.after = held.stats.after.max(after);
         }
         self.shared.queue.poke();
     }
@@ -70,7 +113,7 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        self.shared.pins.inner.lock().1.remove(&self.id);
+        self.shared.pins.release(self.id);
         self.shared.queue.poke();
     }
 }
@@ -95,7 +138,7 @@ pub(crate) fn delete_oldest(shared: &Shared) -> Result<Deletion, LogError> {
         }
         Arc::clone(segments.oldest())
     };
-    if let Some(name) = shared.pins.holder(oldest.last_sequence()) {
+    if let Some(name) = shared.pins.holder(&oldest) {
         return Ok(Deletion::Held(name));
     }
     // Out of the list first: who asks now where the log begins is told the truth already.

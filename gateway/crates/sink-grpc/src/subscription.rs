@@ -240,6 +240,9 @@ impl Subscription {
         self.commits.gathered(&group);
         let mut marks = Vec::new();
         for record in &group.controls {
+            if let Record::PluginActivation(plugin) = record {
+                self.outbox.push_control(Control::Notice(self.at_work(plugin)));
+            }
             if let Record::SnapshotProgress(progress) = record
                 && let Some(mark) = self.opening.selection.mark(&self.opening.log, progress)
             {
@@ -252,6 +255,15 @@ impl Subscription {
         }
         self.group =
             Some(Group { runs: group.runs.into_iter(), marks, last_sequence: group.last_sequence });
+    }
+
+    /// The notice that a plugin, as it is recorded, works on what follows.
+    fn at_work(&self, plugin: &v1::PluginActivation) -> v1::Notice {
+        v1::Notice {
+            code: "PLUGIN_AT_WORK".to_owned(),
+            text: format!("plugin {} is of component {}", plugin.name, plugin.digest),
+            sequence: self.covered,
+        }
     }
 
     /// Moves runs of the current group into frames until one is ready or the group is done.

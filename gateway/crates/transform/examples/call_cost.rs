@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         component,
         config_json: r#"{"columns":["email"],"keep_last":4}"#.to_owned(),
         limits: Limits::default(),
+        state: None,
     };
     let begin = Instant::now();
     let plugin = Plugin::load(&engine, spec)?;

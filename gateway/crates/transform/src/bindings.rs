@@ -13,8 +13,12 @@
 
 wasmtime::component::bindgen!({
     path: "../../../sdk/wit",
-    world: "transform",
+    world: "stateful-transform",
     imports: { default: trappable },
 });
 
+/// The wider of the two worlds: what does not import state is taken as well.
+pub(crate) use StatefulTransform as Transform;
+pub(crate) use StatefulTransformPre as TransformPre;
+pub(crate) use exports::offtake::transform::plugin::Info;
 pub(crate) use offtake::transform::types::*;

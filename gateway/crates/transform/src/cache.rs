@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
-
 use crate::mac::{MAC_BYTES, equal, hex, hmac_sha256};
+use sha2::{Digest, Sha256};
 
 /// Part of every name. To be changed when the settings of the host change in a way that wasmtime's
 /// own compatibility hash does not see.
@@ -89,8 +87,8 @@ impl CodeCache {
         self.inner.hits.load(Ordering::Relaxed)
     }
 
-    /// The component, where this gateway compiled it before.
-    pub(crate) fn load(&self, engine: &wasmtime::Engine, key: &CodeKey) -> Option<Component> {
+    /// The component or core module, where this gateway compiled it before.
+    pub(crate) fn load<C: Compiled>(&self, engine: &wasmtime::Engine, key: &CodeKey) -> Option<C> {
         let path = self.path(key);
         let bytes = match read_limited(&path) {
             Ok(bytes) => bytes,
@@ -108,10 +106,10 @@ impl CodeCache {
             tracing::warn!(path = %path.display(), "compiled plugin damaged or foreign, compiling it again");
             return None;
         }
-        match authenticated::component(engine, code) {
-            Ok(component) => {
+        match authenticated::load(engine, code) {
+            Ok(compiled) => {
                 self.inner.hits.fetch_add(1, Ordering::Relaxed);
-                Some(component)
+                Some(compiled)
             }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled plugin unusable, compiling it again");
@@ -205,17 +203,65 @@ fn read_or_make_key(path: &Path) -> io::Result<[u8; MAC_BYTES]> {
     Ok(key)
 }
 
+pub(crate) use authenticated::Compiled;
+
 /// The one place where compiled code becomes executable.
+#[allow(unsafe_code, reason = "loading compiled code is unsafe by nature; see SAFETY")]
 mod authenticated {
     use wasmtime::component::Component;
+    use wasmtime::{Engine, Module, Result};
+
+    /// What a plugin is compiled to.
+    pub(crate) trait Compiled: Sized {
+        /// Compiles WebAssembly.
+        fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self>;
+
+        /// The compiled code.
+        fn serialize(&self) -> Result<Vec<u8>>;
+
+        /// Takes compiled code for what it is.
+        ///
+        /// # Safety
+        /// The bytes are what [`Compiled::serialize`] gave, and cannot change.
+        unsafe fn deserialize(engine: &Engine, code: &[u8]) -> Result<Self>;
+    }
+
+    impl Compiled for Component {
+        fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component> {
+            Component::from_binary(engine, wasm)
+        }
+
+        fn serialize(&self) -> Result<Vec<u8>> {
+            self.serialize()
+        }
+
+        unsafe fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component> {
+            // SAFETY: the caller's promise.
+            unsafe { Component::deserialize(engine, code) }
+        }
+    }
+
+    impl Compiled for Module {
+        fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module> {
+            Module::from_binary(engine, wasm)
+        }
+
+        fn serialize(&self) -> Result<Vec<u8>> {
+            self.serialize()
+        }
+
+        unsafe fn deserialize(engine: &Engine, code: &[u8]) -> Result<Module> {
+            // SAFETY: the caller's promise.
+            unsafe { Module::deserialize(engine, code) }
+        }
+    }
 
     /// Loads code whose authentication code the caller has checked.
-    #[allow(unsafe_code, reason = "loading compiled code is unsafe by nature; see SAFETY")]
-    pub(super) fn component(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    pub(super) fn load<C: Compiled>(engine: &Engine, code: &[u8]) -> Result<C> {
         // SAFETY: `deserialize` needs bytes that wasmtime itself made. The caller verified an HMAC
         // over them, made with a key that only this gateway's user can read, when it stored what
-        // `Component::serialize` gave; the bytes are in our memory and cannot change after the
-        // check. wasmtime checks its own version and settings on top.
-        unsafe { Component::deserialize(engine, code) }
+        // `serialize` gave; the bytes are in our memory and cannot change after the check.
+        // wasmtime checks its own version and settings on top, and whether it is a component.
+        unsafe { C::deserialize(engine, code) }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use offtake_state::StateError;
 use wasmtime::{Trap, WasmBacktrace};
 
+use crate::abi::{Exited, NoRoom, Unreadable};
 use crate::clock::DeadlineSpent;
 use crate::fault::{Fault, FaultCode, guest_text};
 use crate::host::{HostCallsExceeded, Phase};
@@ -32,14 +34,30 @@ pub(crate) fn fault(plugin: &Arc<str>, error: &wasmtime::Error, context: &CallCo
     if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
         return Fault::new(FaultCode::Memory, plugin, format!("{exceeded}, {during}"));
     }
+    if let Some(full) = error.downcast_ref::<NoRoom>() {
+        return Fault::new(FaultCode::Memory, plugin, format!("{full}, {during}"));
+    }
     if let Some(exceeded) = error.downcast_ref::<HostCallsExceeded>() {
         return Fault::new(FaultCode::HostCalls, plugin, format!("{exceeded}, {during}"));
+    }
+    if let Some(refused) = error.downcast_ref::<StateError>() {
+        let code = match refused {
+            StateError::Quota { .. } => FaultCode::StateQuota,
+            StateError::TooMuch { .. } | StateError::OutsideCall => FaultCode::StateLimit,
+        };
+        return Fault::new(code, plugin, format!("{refused}, {during}"));
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return trapped(plugin, *trap, error, context, during);
     }
+    if let Some(exited) = error.downcast_ref::<Exited>() {
+        let mut message = format!("{exited}, {during}");
+        add_last_words(&mut message, context);
+        return Fault::new(FaultCode::Trap, plugin, message);
+    }
     let text = error.root_cause().to_string();
-    if text.contains(OUTPUT_EXCEEDED) {
+    let too_large = matches!(error.downcast_ref(), Some(Unreadable::TooLarge));
+    if too_large || text.contains(OUTPUT_EXCEEDED) {
         let message = format!("it handed over more bytes than `output_bytes` allows, {during}");
         return Fault::new(FaultCode::Output, plugin, message);
     }
@@ -75,8 +93,12 @@ fn trapped(
     if let Some(function) = place {
         message.push_str(&format!(" in {}", guest_text(function)));
     }
+    add_last_words(&mut message, context);
+    Fault::new(FaultCode::Trap, plugin, message)
+}
+
+fn add_last_words(message: &mut String, context: &CallContext) {
     if let Some(text) = &context.last_error {
         message.push_str(&format!(" (it said: {text})"));
     }
-    Fault::new(FaultCode::Trap, plugin, message)
 }

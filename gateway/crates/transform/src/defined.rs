@@ -13,7 +13,7 @@ pub(crate) const COLUMNS: usize = 3200;
 /// Longest name of a column, in bytes.
 const NAME_BYTES: usize = 255;
 /// Deepest nesting of a list's type.
-const LIST_DEPTH: usize = 6;
+pub(crate) const LIST_DEPTH: usize = 6;
 
 /// The column that a plugin described.
 pub(crate) fn column(info: &wit::ColumnInfo) -> Result<Column, String> {
@@ -59,7 +59,7 @@ pub(crate) fn told_as(kind: Kind) -> wit::Kind {
 }
 
 /// A column of a logical type, without a name.
-fn of_type(logical: &str, depth: usize) -> Result<Column, String> {
+pub(crate) fn of_type(logical: &str, depth: usize) -> Result<Column, String> {
     if logical.is_empty() || logical.len() > NAME_BYTES {
         return Err("its logical type is empty or too long".to_owned());
     }

@@ -105,6 +105,20 @@ impl Emitting<'_> {
         children: &mut [u32; CALL_ROWS],
         bytes: &mut usize,
     ) -> Result<(), Rejected> {
+        self.check_counts()?;
+        self.check_parents(limits, children)?;
+        for stream in self.emitted.streams.iter().filter(|stream| !stream.is_empty()) {
+            check_stream(stream).map_err(malformed)?;
+        }
+        *bytes = bytes.saturating_add(self.header_bytes()?).saturating_add(self.cell_bytes());
+        if *bytes > limits.output_bytes {
+            let message = format!("the rows that it emits take {bytes} bytes, more than they may");
+            return Err(Rejected(FaultCode::Output, message));
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), Rejected> {
         let emitted = self.emitted;
         let count = emitted.parents.len();
         if emitted.ops.len() != count {
@@ -117,10 +131,20 @@ impl Emitting<'_> {
                 return Err(malformed(format!("{given} {what} for {count} rows")));
             }
         }
-        if !emitted.parents.is_sorted() {
+        Ok(())
+    }
+
+    /// Checks whose the rows are, and that nobody has too many.
+    fn check_parents(
+        &self,
+        limits: &CallLimits,
+        children: &mut [u32; CALL_ROWS],
+    ) -> Result<(), Rejected> {
+        let parents = &self.emitted.parents;
+        if !parents.is_sorted() {
             return Err(malformed("parents that are not ascending"));
         }
-        for &parent in &emitted.parents {
+        for &parent in parents {
             let known = children.get_mut(parent as usize);
             let Some(children) = known.filter(|_| (parent as usize) < self.rows.len()) else {
                 return Err(malformed(format!("parent {parent} of {}", self.rows.len())));
@@ -134,29 +158,32 @@ impl Emitting<'_> {
                 return Err(Rejected(FaultCode::FanOut, message));
             }
         }
-        for stream in emitted.streams.iter().filter(|stream| !stream.is_empty()) {
-            check_stream(stream).map_err(malformed)?;
-        }
-        if let Some(pair) = emitted.headers.windows(2).find(|pair| pair[0].row >= pair[1].row) {
+        Ok(())
+    }
+
+    /// Checks the headers, and gives their size.
+    fn header_bytes(&self) -> Result<usize, Rejected> {
+        let (headers, count) = (&self.emitted.headers, self.emitted.parents.len());
+        if let Some(pair) = headers.windows(2).find(|pair| pair[0].row >= pair[1].row) {
             return Err(malformed(format!(
                 "headers of row {} after row {}",
                 pair[1].row, pair[0].row
             )));
         }
-        for given in &emitted.headers {
+        let mut bytes = 0;
+        for given in headers {
             if given.row as usize >= count {
                 return Err(malformed(format!("headers of row {} of {count}", given.row)));
             }
-            *bytes += check_headers(&given.headers)?;
+            bytes += check_headers(&given.headers)?;
         }
-        // A row takes room for every column of its output, whether it is given or not.
-        let cells = count.saturating_mul(2 * self.output.schema.columns.len());
-        *bytes = bytes.saturating_add(cells.saturating_mul(size_of::<Cell>()));
-        if *bytes > limits.output_bytes {
-            let message = format!("the rows that it emits take {bytes} bytes, more than they may");
-            return Err(Rejected(FaultCode::Output, message));
-        }
-        Ok(())
+        Ok(bytes)
+    }
+
+    /// A row takes room for every column of its output, whether it is given or not.
+    fn cell_bytes(&self) -> usize {
+        let cells = self.emitted.parents.len().saturating_mul(2 * self.output.schema.columns.len());
+        cells.saturating_mul(size_of::<Cell>())
     }
 
     fn stage(

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use wasmtime::{Config, OptLevel, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{Config, OptLevel, Store, WasmBacktraceDetails, WasmFeatures};
 
-use crate::cache::CodeCache;
+use crate::cache::{CodeCache, CodeKey, Compiled};
 use crate::{PluginError, ticker};
 
 /// Stack of a plugin.
@@ -41,6 +41,7 @@ pub struct EngineOptions {
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) cache: Option<CodeCache>,
+    counts_fuel: bool,
 }
 
 impl Engine {
@@ -50,7 +51,21 @@ impl Engine {
     /// # Errors
     /// The machine cannot run WebAssembly, or gives no thread.
     pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
-        let wasmtime = wasmtime::Engine::new(&config())
+        Engine::with(&config(), options)
+    }
+
+    /// An engine whose instances count what they execute, instruction by instruction: slower, and the
+    /// same on every machine. For measurements, not for a pipeline.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn counting_fuel(options: EngineOptions) -> Result<Engine, PluginError> {
+        let engine = Engine::with(config().consume_fuel(true), options)?;
+        Ok(Engine { counts_fuel: true, ..engine })
+    }
+
+    fn with(config: &Config, options: EngineOptions) -> Result<Engine, PluginError> {
+        let wasmtime = wasmtime::Engine::new(config)
             .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         ticker::register(&wasmtime).map_err(|error| PluginError::Engine(error.to_string()))?;
         let cache = options.cache_dir.and_then(|dir| match CodeCache::open(&dir) {
@@ -60,7 +75,28 @@ impl Engine {
                 None
             }
         });
-        Ok(Engine { wasmtime, cache })
+        Ok(Engine { wasmtime, cache, counts_fuel: false })
+    }
+
+    /// Gives a store all the fuel that there can be, where fuel is counted.
+    pub(crate) fn fill_up<T>(&self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        if self.counts_fuel { store.set_fuel(u64::MAX) } else { Ok(()) }
+    }
+
+    /// Compiles a plugin, or finds it compiled.
+    pub(crate) fn compiled<C: Compiled>(
+        &self,
+        wasm: &[u8],
+        digest: &[u8; 32],
+    ) -> wasmtime::Result<C> {
+        let Some(cache) = &self.cache else { return C::compile(&self.wasmtime, wasm) };
+        let key = CodeKey::new(&self.wasmtime, digest);
+        if let Some(compiled) = cache.load(&self.wasmtime, &key) {
+            return Ok(compiled);
+        }
+        let compiled = C::compile(&self.wasmtime, wasm)?;
+        cache.store(&key, &compiled.serialize()?);
+        Ok(compiled)
     }
 
     /// Plugins that were found compiled in the cache so far.

@@ -7,8 +7,8 @@ use crate::Fault;
 /// A plugin could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// The bytes are a core module, or no WebAssembly.
-    #[error("plugin {plugin}: {found}, not a WebAssembly component")]
+    /// The bytes are no WebAssembly, or not yet a component.
+    #[error("plugin {plugin}: {found}, not a WebAssembly component or core module")]
     NotAComponent {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
@@ -18,13 +18,13 @@ pub enum PluginError {
         hint: &'static str,
     },
     /// The bytes are code that some wasmtime compiled; to run it would be to trust it entirely.
-    #[error("plugin {plugin}: compiled machine code is not accepted, only a WebAssembly component")]
+    #[error("plugin {plugin}: compiled machine code is not accepted, only WebAssembly")]
     Precompiled {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
     },
-    /// The component is larger than a component may be.
-    #[error("plugin {plugin}: the component has {bytes} bytes, more than {limit}")]
+    /// The plugin is larger than one may be.
+    #[error("plugin {plugin}: it has {bytes} bytes, more than {limit}")]
     TooLarge {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
@@ -33,15 +33,15 @@ pub enum PluginError {
         /// The largest that is accepted.
         limit: usize,
     },
-    /// The component is damaged, or uses what is not offered.
-    #[error("plugin {plugin}: the component cannot be compiled: {message}")]
+    /// The plugin is damaged, or uses what is not offered.
+    #[error("plugin {plugin}: it cannot be compiled: {message}")]
     Invalid {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
         /// The compiler's words.
         message: String,
     },
-    /// The component wants something that a plugin may not have.
+    /// The plugin wants something that a plugin may not have.
     #[error("plugin {plugin}: imports {import}, which a plugin may not have")]
     ImportRefused {
         /// The plugin's name in the configuration.
@@ -51,17 +51,43 @@ pub enum PluginError {
         /// What to do.
         hint: &'static str,
     },
-    /// The component does not export the plugin interface, or not in the right shape.
-    #[error("plugin {plugin}: does not export offtake:transform/plugin as it must: {message}")]
+    /// The plugin does not export the plugin interface, or not in the right shape.
+    #[error(
+        "plugin {plugin}: does not export what a plugin must (offtake:transform/plugin, or a core module's functions): {message}"
+    )]
     ExportMissing {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
         /// What is missing.
         message: String,
     },
-    /// The plugin wants kept state.
-    #[error("plugin {plugin}: needs kept state, which this release does not offer")]
+    /// A core module of another version of its ABI.
+    #[error(
+        "plugin {plugin}: is of version {found} of the core-module ABI, and this host offers {offered}"
+    )]
+    AbiVersion {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// The version that it says it is of.
+        found: u32,
+        /// The version that the host offers.
+        offered: u32,
+    },
+    /// A core module that keeps state.
+    #[error("plugin {plugin}: a core module that keeps state, which this release does not offer")]
     StateUnsupported {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+    /// The plugin keeps state, and the configuration does not grant it.
+    #[error("plugin {plugin}: keeps state, which its configuration does not grant")]
+    StateNotGranted {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+    },
+    /// The configuration grants state to a plugin that keeps none.
+    #[error("plugin {plugin}: is granted state, and keeps none")]
+    StateUnused {
         /// The plugin's name in the configuration.
         plugin: Arc<str>,
     },
@@ -99,6 +125,9 @@ impl PluginError {
             PluginError::Invalid { .. } => "PLUGIN_INVALID",
             PluginError::ImportRefused { .. } => "PLUGIN_IMPORT_REFUSED",
             PluginError::ExportMissing { .. } => "PLUGIN_EXPORT_MISSING",
+            PluginError::StateNotGranted { .. } => "PLUGIN_STATE_NOT_GRANTED",
+            PluginError::StateUnused { .. } => "PLUGIN_STATE_UNUSED",
+            PluginError::AbiVersion { .. } => "PLUGIN_ABI_VERSION",
             PluginError::StateUnsupported { .. } => "PLUGIN_STATE_UNSUPPORTED",
             PluginError::ConfigRefused { .. } => "PLUGIN_CONFIG_REFUSED",
             PluginError::ConfigNotJson { .. } => "PLUGIN_CONFIG_NOT_JSON",
@@ -121,10 +150,19 @@ impl PluginError {
                 "build the plugin anew; threads, 64-bit memory, garbage collection and exceptions are not offered"
             }
             PluginError::ExportMissing { .. } => {
-                "build the plugin for the world `transform` of offtake:transform@1.0.0"
+                "build the plugin for the world `transform` of offtake:transform@1.0.0, or with the exports that sdk/abi.md names"
+            }
+            PluginError::AbiVersion { .. } => {
+                "build the plugin with an SDK for version 1 of sdk/abi.md, or use a later release"
             }
             PluginError::StateUnsupported { .. } => {
-                "use a plugin without state, or a later release"
+                "keep state in a component of the world `stateful-transform`"
+            }
+            PluginError::StateNotGranted { .. } => {
+                "grant it under [plugin.NAME], for example `state = { quota = \"64MiB\" }`"
+            }
+            PluginError::StateUnused { .. } => {
+                "remove `state` under [plugin.NAME], or give the plugin that keeps some"
             }
             PluginError::ConfigRefused { .. } => {
                 "correct the plugin's `config` as its message says"

@@ -26,6 +26,10 @@ pub enum FaultCode {
     FanOut,
     /// The plugin called the host more often than it may.
     HostCalls,
+    /// The plugin's state would be larger than was granted.
+    StateQuota,
+    /// The plugin asked its state for what no call may have: too long a key, too much at once.
+    StateLimit,
     /// The verdict, or the answer to a schema, makes no sense: nothing of it was applied.
     MalformedVerdict,
     /// The plugin declared one change failed.
@@ -56,6 +60,8 @@ impl FaultCode {
             FaultCode::Output => "PLUGIN_OUTPUT",
             FaultCode::FanOut => "PLUGIN_FAN_OUT",
             FaultCode::HostCalls => "PLUGIN_HOST_CALLS",
+            FaultCode::StateQuota => "PLUGIN_STATE_QUOTA",
+            FaultCode::StateLimit => "PLUGIN_STATE_LIMIT",
             FaultCode::MalformedVerdict => "PLUGIN_MALFORMED_VERDICT",
             FaultCode::RowFailure => "PLUGIN_ROW_FAILURE",
             FaultCode::Refused => "PLUGIN_REFUSED",
@@ -77,6 +83,8 @@ impl FaultCode {
             | FaultCode::Output
             | FaultCode::FanOut
             | FaultCode::HostCalls
+            | FaultCode::StateQuota
+            | FaultCode::StateLimit
             | FaultCode::MalformedVerdict
             | FaultCode::RowFailure
             | FaultCode::Refused => true,
@@ -99,6 +107,12 @@ impl FaultCode {
             FaultCode::Output => "make the plugin's answers smaller",
             FaultCode::FanOut => "make the plugin emit fewer rows a change, or raise its `fan_out`",
             FaultCode::HostCalls => "make the plugin log and count less often",
+            FaultCode::StateQuota => {
+                "have the plugin keep less or for a shorter time, or raise the `quota` of its `state`"
+            }
+            FaultCode::StateLimit => {
+                "have the plugin use shorter keys and values, or fewer of them at once"
+            }
             FaultCode::MalformedVerdict => {
                 "correct the plugin: the message says which part of its answer is wrong"
             }

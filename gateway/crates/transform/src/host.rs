@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bindings::offtake::transform::{host, types};
+use offtake_state::{Keyspace, StateError};
+
+use crate::abi::WasiState;
+use crate::bindings::offtake::transform::{host, state, types};
 use crate::clock::CallClock;
 use crate::fault::guest_text;
 use crate::limits::{Limits, MemoryLimiter};
 
 /// Longest log line, in bytes.
-const LINE_BYTES: usize = 4096;
+pub(crate) const LINE_BYTES: usize = 4096;
 /// Metrics that a plugin may register.
 const METRICS: usize = 64;
 /// Longest name of a metric.
@@ -48,7 +51,11 @@ pub(crate) struct HostState {
     /// The last line at the error level during this call: a panic's message, mostly.
     pub(crate) last_error: Option<String>,
     pub(crate) metrics: Vec<CustomMetric>,
+    /// What stands in for WASI, of a core module.
+    pub(crate) wasi: WasiState,
     plugin: Arc<str>,
+    /// What the plugin keeps, where it may.
+    state: Option<Keyspace>,
     protects: bool,
     host_calls_left: u32,
     lines: LineLimiter,
@@ -78,14 +85,16 @@ impl fmt::Display for HostCallsExceeded {
 impl std::error::Error for HostCallsExceeded {}
 
 impl HostState {
-    pub(crate) fn new(plugin: &Arc<str>, limits: &Limits) -> HostState {
+    pub(crate) fn new(plugin: &Arc<str>, limits: &Limits, state: Option<Keyspace>) -> HostState {
         HostState {
             memory: MemoryLimiter::new(limits.memory_bytes),
             clock: CallClock::start(limits.setup_deadline),
             phase: Phase::Configure,
             last_error: None,
             metrics: Vec::new(),
+            wasi: WasiState::default(),
             plugin: Arc::clone(plugin),
+            state,
             protects: false,
             host_calls_left: limits.host_calls,
             lines: LineLimiter::new(limits.log_lines_per_second),
@@ -105,13 +114,40 @@ impl HostState {
         self.protects = true;
     }
 
-    fn count_call(&mut self) -> wasmtime::Result<()> {
+    /// Counts a call of the host that costs something.
+    pub(crate) fn count_call(&mut self) -> wasmtime::Result<()> {
         match self.host_calls_left.checked_sub(1) {
             Some(left) => {
                 self.host_calls_left = left;
                 Ok(())
             }
             None => Err(HostCallsExceeded.into()),
+        }
+    }
+
+    /// Writes a log line, if the rate allows it.
+    pub(crate) fn write_line(&mut self, level: host::Level, message: String) {
+        let Some(left_out) = self.lines.admit(Instant::now()) else { return };
+        let level = match level {
+            host::Level::Trace => "trace",
+            host::Level::Debug => "debug",
+            host::Level::Info => "info",
+            host::Level::Warn => "warn",
+            host::Level::Error => "error",
+        };
+        let plugin = &*self.plugin;
+        if self.protects && self.phase == Phase::Process {
+            // The line might repeat what the plugin is there to hide.
+            tracing::debug!(
+                plugin,
+                level,
+                bytes = message.len(),
+                left_out,
+                "plugin log line withheld"
+            );
+        } else {
+            let line = one_line(message);
+            tracing::debug!(plugin, level, line, left_out, "plugin log line");
         }
     }
 
@@ -150,28 +186,7 @@ impl host::Host for HostState {
         if level == host::Level::Error {
             self.last_error = Some(guest_text(&message));
         }
-        let Some(left_out) = self.lines.admit(Instant::now()) else { return Ok(()) };
-        let level = match level {
-            host::Level::Trace => "trace",
-            host::Level::Debug => "debug",
-            host::Level::Info => "info",
-            host::Level::Warn => "warn",
-            host::Level::Error => "error",
-        };
-        let plugin = &*self.plugin;
-        if self.protects && self.phase == Phase::Process {
-            // The line might repeat what the plugin is there to hide.
-            tracing::debug!(
-                plugin,
-                level,
-                bytes = message.len(),
-                left_out,
-                "plugin log line withheld"
-            );
-        } else {
-            let line = one_line(message);
-            tracing::debug!(plugin, level, line, left_out, "plugin log line");
-        }
+        self.write_line(level, message);
         Ok(())
     }
 
@@ -197,6 +212,32 @@ impl host::Host for HostState {
             self.record(id, MetricKind::Histogram, 1, value);
         }
         Ok(())
+    }
+}
+
+impl HostState {
+    /// What the plugin keeps. There is none for one that may not have it, whatever it imports.
+    fn kept(&mut self) -> wasmtime::Result<&Keyspace> {
+        self.count_call()?;
+        Ok(self.state.as_ref().ok_or(StateError::OutsideCall)?)
+    }
+}
+
+impl state::Host for HostState {
+    fn get_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
+        Ok(self.kept()?.get(&keys)?)
+    }
+
+    fn put_many(
+        &mut self,
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<()> {
+        Ok(self.kept()?.put(&entries, ttl_seconds)?)
+    }
+
+    fn delete_many(&mut self, keys: Vec<Vec<u8>>) -> wasmtime::Result<()> {
+        Ok(self.kept()?.delete(&keys)?)
     }
 }
 
@@ -259,7 +300,7 @@ mod tests {
 
     #[test]
     fn metrics_are_registered_while_configuring_and_bounded() {
-        let mut state = HostState::new(&Arc::from("p"), &Limits::default());
+        let mut state = HostState::new(&Arc::from("p"), &Limits::default(), None);
         assert_eq!(state.register("rows_masked", MetricKind::Counter), 0);
         assert_eq!(state.register("rows_masked", MetricKind::Counter), 0);
         assert_eq!(state.register("rows_masked", MetricKind::Histogram), NO_METRIC);

@@ -17,6 +17,8 @@ use crate::shape::Shaped;
 use crate::verdict::{Applier, CallLimits, Rejected};
 use crate::{CALL_ROWS, Fault, FaultCode, Info, Interest};
 
+mod stateful;
+
 /// Wanted values in one call, at most; a single row may be larger.
 const CALL_BYTES: usize = 1 << 20;
 /// Below this size a batch need not be measured row by row.
@@ -131,6 +133,12 @@ impl Instance {
     /// Linear memory that the instance holds, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.runner.memory_bytes()
+    }
+
+    /// What the instance has executed so far; `None`: its engine does not count it, see
+    /// [`Engine::counting_fuel`](crate::Engine::counting_fuel).
+    pub fn fuel_spent(&self) -> Option<u64> {
+        self.runner.fuel_spent()
     }
 
     /// Whether a fault made the instance unusable.
@@ -272,14 +280,14 @@ impl Instance {
             };
             let full = self.call_rows.len() == CALL_ROWS || bytes + size > CALL_BYTES;
             if full && !self.call_rows.is_empty() {
-                self.call(batch, table, done)?;
+                self.call_all(batch, table, done)?;
                 self.call_rows.clear();
                 bytes = 0;
             }
             bytes += size;
             self.call_rows.push(index);
         }
-        if self.call_rows.is_empty() { Ok(()) } else { self.call(batch, table, done) }
+        if self.call_rows.is_empty() { Ok(()) } else { self.call_all(batch, table, done) }
     }
 
     /// Sends rows to the stream that the table leaves on; a verdict may send one elsewhere.
@@ -305,19 +313,34 @@ impl Instance {
         }
     }
 
-    /// One call with the rows in `call_rows`, and its verdict.
-    fn call(
+    /// The rows in `call_rows`: one call, where the plugin keeps no state.
+    fn call_all(
         &mut self,
         batch: &mut Batch,
         table: usize,
         done: &mut Processed,
     ) -> Result<(), BrokenCall> {
+        match self.runner.state().cloned() {
+            Some(state) => self.call_with_state(&state, batch, table, done),
+            None => self.call(batch, table, done).map(|_| ()),
+        }
+    }
+
+    /// One call with the rows in `call_rows`, and its verdict. Gives the first row that the plugin
+    /// declared failed, where it keeps state: then nothing of the verdict is applied.
+    fn call(
+        &mut self,
+        batch: &mut Batch,
+        table: usize,
+        done: &mut Processed,
+    ) -> Result<Option<FailedRow>, BrokenCall> {
         let shaped = self.tables.entries[table].shaped.clone();
         let name = || table_name(&shaped.input);
         let declared = done.failed.len();
-        let outcome = self.try_call(batch, &shaped, done);
+        let mut outcome = self.try_call(batch, &shaped, done);
         self.gathered.trim();
-        for FailedRow { row, fault } in &mut done.failed[declared..] {
+        let first = outcome.as_mut().ok().and_then(Option::as_mut);
+        for FailedRow { row, fault } in done.failed[declared..].iter_mut().chain(first) {
             fault.lsn = batch.rows.get(*row as usize).map(|row| row.lsn);
             fault.table = Some(name());
         }
@@ -334,20 +357,24 @@ impl Instance {
         batch: &mut Batch,
         shaped: &Shaped,
         done: &mut Processed,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<FailedRow>, Fault> {
         let table = self.table(&shaped.input)?;
         let entry = &self.tables.entries[table];
         self.gathered
             .fill(batch, &self.call_rows, &shaped.input, &entry.interest, entry.id)
             .map_err(|message| self.runner.poison(FaultCode::Host, message))?;
         let input = self.gathered.batch();
-        let answer = self.runner.call(Phase::Process, |component, store| {
-            component.offtake_transform_plugin().call_process(store, input)
-        })?;
+        let answer =
+            self.runner.call(Phase::Process, |guest, store| guest.process(store, input))?;
         self.counters.calls += 1;
         self.counters.rows += self.call_rows.len() as u64;
         let verdict =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
+        let mut failed = self.declared_failed(&verdict.failures);
+        if self.runner.state().is_some() && !failed.is_empty() {
+            let place = |failed: &FailedRow| self.call_rows.iter().position(|it| *it == failed.row);
+            return Ok(failed.into_iter().min_by_key(place));
+        }
         let limits = self.runner.limits();
         let limits = CallLimits { output_bytes: limits.output_bytes, fan_out: limits.fan_out };
         let dropped = self
@@ -355,13 +382,20 @@ impl Instance {
             .apply(batch, &self.call_rows, shaped, &verdict, &limits, &mut done.emitted)
             .map_err(|Rejected(code, message)| self.runner.poison(code, message))?;
         self.counters.dropped += dropped;
-        for failure in &verdict.failures {
-            let Some(&row) = self.call_rows.get(failure.row as usize) else { continue };
+        done.failed.append(&mut failed);
+        Ok(None)
+    }
+
+    /// The rows of the call that the plugin declared failed. What names none is the applier's to
+    /// refuse.
+    fn declared_failed(&self, failures: &[wit::RowFailure]) -> Vec<FailedRow> {
+        let declared = |failure: &wit::RowFailure| {
+            let row = *self.call_rows.get(failure.row as usize)?;
             let mut fault = self.runner.declared(FaultCode::RowFailure, &failure.failure);
             fault.row = Some(row);
-            done.failed.push(FailedRow { row, fault });
-        }
-        Ok(())
+            Some(FailedRow { row, fault })
+        };
+        failures.iter().filter_map(declared).collect()
     }
 
     /// Index of a table that the plugin knows; it is told first where it does not.
@@ -392,9 +426,8 @@ impl Instance {
         let id = self.tables.next_id;
         self.tables.next_id = self.tables.next_id.wrapping_add(1);
         let described: wit::Schema = interest::describe(schema, id);
-        let answer = self.runner.call(Phase::Schema, |component, store| {
-            component.offtake_transform_plugin().call_on_schema(store, &described)
-        })?;
+        let answer =
+            self.runner.call(Phase::Schema, |guest, store| guest.on_schema(store, &described))?;
         let answer =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
         let plugin = Arc::clone(self.runner.plugin());

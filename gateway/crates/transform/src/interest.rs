@@ -53,14 +53,10 @@ pub(crate) fn check(
         let message = "it says more than this version of the contract has (`extra`)".to_owned();
         return Err((FaultCode::FeatureUnsupported, message));
     }
-    let is_flat = |form: &wit::Form| matches!(form, wit::Form::Flat);
-    if answer.form.as_ref().is_some_and(is_flat)
-        || answer.outputs.iter().any(|output| is_flat(&output.form))
-    {
-        let message = "it asks for a stream of rows alone, which this release does not offer yet";
-        return Err((FaultCode::FeatureUnsupported, message.to_owned()));
-    }
     let malformed = |message| Err((FaultCode::MalformedVerdict, message));
+    if schema.subject == Subject::Message && matches!(answer.form, Some(wit::Form::Flat)) {
+        return malformed("it asks for rows alone of logical messages, which have none".to_owned());
+    }
     let shape = Shape::check(schema, answer.shape, answer.form.as_ref(), answer.subscribe)?;
     let outputs = match Output::check(plugin, schema, answer.outputs) {
         Ok(outputs) => outputs,

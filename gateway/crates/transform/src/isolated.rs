@@ -63,6 +63,11 @@ impl Isolated {
         self.past + self.instance.counters()
     }
 
+    /// The instance that runs now.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     /// Instances that were replaced after a fault.
     pub fn restarts(&self) -> u64 {
         self.restarts
@@ -119,8 +124,7 @@ impl Isolated {
             if self.instance.is_poisoned() {
                 self.renew()?;
             }
-            let at = rest.iter().position(|row| Some(*row) == last);
-            rest = at.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
+            rest = behind(rest, last);
         }
         Ok(())
     }
@@ -138,10 +142,29 @@ impl Isolated {
             return self.divide(batch, BrokenCall { fault, rows }, budget, done);
         }
         self.renew()?;
-        match self.instance.run(batch, &rows, done) {
-            Ok(()) => Ok(()),
-            Err(broken) => self.divide(batch, isolable(broken)?, budget, done),
+        self.run_divided(batch, &rows, budget, done)
+    }
+
+    /// Rows in order, and what of them fails in halves. Where the plugin keeps state they may be
+    /// several calls, of which one fails.
+    fn run_divided(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        budget: &Budget,
+        done: &mut Processed,
+    ) -> Result<(), Fault> {
+        let mut rest = rows;
+        while !rest.is_empty() {
+            if self.instance.is_poisoned() {
+                self.renew()?;
+            }
+            let Err(broken) = self.instance.run(batch, rest, done) else { return Ok(()) };
+            let last = broken.rows.last().copied();
+            self.divide(batch, isolable(broken)?, budget, done)?;
+            rest = behind(rest, last);
         }
+        Ok(())
     }
 
     /// The halves of a call that failed.
@@ -164,12 +187,7 @@ impl Isolated {
             if budget.is_spent() {
                 return Err(budget.fault(&fault));
             }
-            if self.instance.is_poisoned() {
-                self.renew()?;
-            }
-            if let Err(broken) = self.instance.run(batch, half, done) {
-                self.divide(batch, isolable(broken)?, budget, done)?;
-            }
+            self.run_divided(batch, half, budget, done)?;
         }
         Ok(())
     }
@@ -202,6 +220,12 @@ impl Budget {
         );
         Fault { code: FaultCode::Isolation, message, permanent: true, ..last.clone() }
     }
+}
+
+/// What comes after a row.
+fn behind(rows: &[u32], last: Option<u32>) -> &[u32] {
+    let at = rows.iter().position(|row| Some(*row) == last);
+    at.and_then(|at| rows.get(at + 1..)).unwrap_or_default()
 }
 
 /// A call's failure if it may be the doing of one of its changes.

@@ -1,8 +1,8 @@
 //! The WebAssembly host: runs plugins over batches of changes within limits.
 //!
-//! A plugin is a component of the world `offtake:transform/transform` (`sdk/wit/transform.wit`). An
-//! [`Engine`] compiles it, or takes its own earlier work from a cache; a [`Plugin`] is the compiled
-//! and configured component; an [`Instance`] is one that runs, owned by one thread. An instance is
+//! A plugin is a component of the world `offtake:transform/transform` (`sdk/wit/transform.wit`), or a
+//! core module that keeps to `sdk/abi.md`. An [`Engine`] compiles it, or takes its own earlier work
+//! from a cache; a [`Plugin`] is what was compiled and configured; an [`Instance`] is one that runs, owned by one thread. An instance is
 //! given a batch and the rows of it that the plugin is to see, gathers the columns that the plugin
 //! asked for, calls it, checks the whole verdict and only then applies it to the batch in place.
 //!
@@ -11,14 +11,19 @@
 //! (stop, skip, set aside) is the caller's matter. A plugin reaches nothing of the machine: no file,
 //! no network, no clock, no randomness. This crate alone knows wasmtime.
 
+mod abi;
 mod bindings;
 mod builtin;
 mod cache;
+mod canonical;
 mod classify;
 mod clock;
 mod column;
+mod complete;
 mod component;
+mod custom_section;
 mod defined;
+mod door;
 mod emit;
 mod engine;
 mod error;
@@ -34,12 +39,14 @@ mod list_text;
 mod mac;
 mod operation;
 mod plugin;
+mod preamble;
 mod runner;
 mod shape;
 mod ticker;
 mod verdict;
 
 pub use builtin::{BUILTIN_NAMES, builtin};
+pub use canonical::{cell_of_text, column_of_type, put_list_text};
 pub use emit::Emission;
 pub use engine::{Engine, EngineOptions};
 pub use error::PluginError;

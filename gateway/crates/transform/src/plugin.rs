@@ -1,27 +1,29 @@
-//! A plugin: a component that was compiled, checked and configured, ready to make instances of.
+//! A plugin: what was compiled, checked and configured, ready to make instances of.
 
 use std::fmt;
 use std::sync::Arc;
 
+use offtake_state::Keyspace;
 use sha2::{Digest, Sha256};
-use wasmtime::component::Linker;
 
-use crate::bindings as wit;
-use crate::host::HostState;
+use crate::custom_section::config_schema;
+use crate::door::Prepared;
 use crate::runner::Runner;
-use crate::{Engine, Instance, Limits, PluginError, component};
+use crate::{Engine, Instance, Limits, PluginError};
 
 /// What a plugin is made of.
 #[derive(Clone)]
 pub struct PluginSpec {
     /// Its name in the configuration.
     pub name: String,
-    /// The WebAssembly component.
+    /// The WebAssembly component or core module.
     pub component: Vec<u8>,
     /// Its configuration as JSON.
     pub config_json: String,
     /// What each of its instances may take.
     pub limits: Limits,
+    /// What it keeps, where that is granted; its instances share it.
+    pub state: Option<Keyspace>,
 }
 
 /// What a plugin says of itself.
@@ -36,6 +38,8 @@ pub struct Info {
     /// Names of columns that a plugin which protects promises to cover. Each must exist in at least
     /// one table of the route.
     pub required_columns: Vec<String>,
+    /// It keeps state.
+    pub stateful: bool,
 }
 
 /// A loaded plugin. Cheap to clone.
@@ -46,12 +50,15 @@ pub struct Plugin {
 }
 
 /// What all instances share.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) name: Arc<str>,
     pub(crate) engine: Engine,
-    pub(crate) pre: wit::TransformPre<HostState>,
+    pub(crate) prepared: Prepared,
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
+    pub(crate) state: Option<Keyspace>,
+    config_schema: Option<Vec<u8>>,
     digest: [u8; 32],
     config_digest: [u8; 32],
 }
@@ -64,11 +71,11 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Compiles a component (or finds it compiled), checks what it imports and exports, starts it
+    /// Compiles a component or core module (or finds it compiled), checks what it imports and exports, starts it
     /// once and configures it.
     ///
     /// # Errors
-    /// What is wrong with the component, or the plugin's own words where it refuses its
+    /// What is wrong with it, or the plugin's own words where it refuses its
     /// configuration.
     pub fn load(engine: &Engine, spec: PluginSpec) -> Result<Plugin, PluginError> {
         let name: Arc<str> = Arc::from(spec.name);
@@ -76,15 +83,19 @@ impl Plugin {
             PluginError::ConfigNotJson { plugin: Arc::clone(&name), message: error.to_string() }
         })?;
         let digest: [u8; 32] = Sha256::digest(&spec.component).into();
-        let component = component::compile(engine, &name, &spec.component, &digest)?;
-        let pre = link(engine, &name, &component)?;
+        let grants_state = spec.state.is_some();
+        let prepared = Prepared::new(engine, &name, &spec.component, &digest, grants_state)?;
+        let is_component = !prepared.is_core();
+        let config_schema = config_schema(&spec.component, is_component).map(<[u8]>::to_vec);
         let config_digest = Sha256::digest(spec.config_json.as_bytes()).into();
         let loaded = Arc::new(Loaded {
             name,
             engine: engine.clone(),
-            pre,
+            prepared,
             config_json: spec.config_json,
             limits: spec.limits,
+            state: spec.state,
+            config_schema,
             digest,
             config_digest,
         });
@@ -106,7 +117,19 @@ impl Plugin {
         &self.loaded.limits
     }
 
-    /// SHA-256 of the component.
+    /// What the plugin keeps, where it keeps something.
+    pub fn state(&self) -> Option<&Keyspace> {
+        self.loaded.state.as_ref()
+    }
+
+    /// The same plugin with a state of its own, empty: what it does leaves this one's alone.
+    pub fn apart(&self) -> Plugin {
+        let state = self.state().map(|state| Keyspace::new(state.usage().quota));
+        let loaded = Loaded { state, ..Loaded::clone(&self.loaded) };
+        Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
+    }
+
+    /// SHA-256 of the component or core module.
     pub fn digest(&self) -> [u8; 32] {
         self.loaded.digest
     }
@@ -114,6 +137,12 @@ impl Plugin {
     /// SHA-256 of the configuration's JSON.
     pub fn config_digest(&self) -> [u8; 32] {
         self.loaded.config_digest
+    }
+
+    /// The JSON Schema of its configuration that the plugin carries (custom section
+    /// `offtake:config-schema`), as it is: nothing of it was checked.
+    pub fn config_schema(&self) -> Option<&[u8]> {
+        self.loaded.config_schema.as_deref()
     }
 
     /// What the plugin says of itself under its configuration.
@@ -135,22 +164,4 @@ impl Plugin {
         }
         Ok(Instance::new(runner, info))
     }
-}
-
-fn link(
-    engine: &Engine,
-    name: &Arc<str>,
-    component: &wasmtime::component::Component,
-) -> Result<wit::TransformPre<HostState>, PluginError> {
-    let mut linker = Linker::new(&engine.wasmtime);
-    wit::Transform::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |state| state)
-        .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
-    let pre = linker.instantiate_pre(component).map_err(|error| PluginError::Invalid {
-        plugin: Arc::clone(name),
-        message: format!("{error:#}"),
-    })?;
-    wit::TransformPre::new(pre).map_err(|error| PluginError::ExportMissing {
-        plugin: Arc::clone(name),
-        message: format!("{error:#}"),
-    })
 }

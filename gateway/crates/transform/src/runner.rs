@@ -1,12 +1,15 @@
-//! One running component in its store, and the guard around every call of it.
+//! One running plugin in its store, and the guard around every call of it.
 
 use std::sync::Arc;
 
+use offtake_state::Keyspace;
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::abi::{self, OtherVersion};
 use crate::bindings as wit;
 use crate::classify::{self, CallContext};
 use crate::clock::CallClock;
+use crate::door::Running;
 use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
 use crate::plugin::Loaded;
@@ -20,7 +23,7 @@ const WITHHELD: &str = "the plugin protects data, so its own words are withheld"
 pub(crate) struct Runner {
     loaded: Arc<Loaded>,
     store: Store<HostState>,
-    component: wit::Transform,
+    guest: Running,
     protects: bool,
     poisoned: bool,
 }
@@ -30,21 +33,35 @@ impl Runner {
     pub(crate) fn start(loaded: &Arc<Loaded>) -> Result<(Runner, Info), PluginError> {
         let limits = &loaded.limits;
         let clock = CallClock::start(limits.setup_deadline);
-        let mut store = Store::new(&loaded.engine.wasmtime, HostState::new(&loaded.name, limits));
+        let mut store = Store::new(
+            &loaded.engine.wasmtime,
+            HostState::new(&loaded.name, limits, loaded.state.clone()),
+        );
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output_bytes);
         store.epoch_deadline_callback(|context| {
             Ok(UpdateDeadline::Continue(context.data().clock.extend()?))
         });
         store.set_epoch_deadline(clock.ticks());
+        loaded
+            .engine
+            .fill_up(&mut store)
+            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let running = CallInProgress::begin();
-        let component = loaded.pre.instantiate(&mut store).map_err(|error| {
-            let context = CallContext { phase: Phase::Configure, last_error: None };
+        let started = loaded.prepared.start(&mut store, limits.output_bytes);
+        drop(running);
+        store.data_mut().end_lines();
+        let guest = started.map_err(|error| {
+            if let Some(OtherVersion(found)) = error.downcast_ref() {
+                let plugin = Arc::clone(&loaded.name);
+                return PluginError::AbiVersion { plugin, found: *found, offered: abi::VERSION };
+            }
+            let last_error = store.data_mut().last_error.take();
+            let context = CallContext { phase: Phase::Configure, last_error };
             PluginError::Fault(classify::fault(&loaded.name, &error, &context))
         })?;
-        drop(running);
         let loaded = Arc::clone(loaded);
-        let mut runner = Runner { loaded, store, component, protects: false, poisoned: false };
+        let mut runner = Runner { loaded, store, guest, protects: false, poisoned: false };
         let info = runner.configure()?;
         Ok((runner, info))
     }
@@ -52,17 +69,20 @@ impl Runner {
     fn configure(&mut self) -> Result<Info, PluginError> {
         let loaded = Arc::clone(&self.loaded);
         let answer = self
-            .call(Phase::Configure, |component, store| {
-                component.offtake_transform_plugin().call_configure(store, &loaded.config_json)
-            })
+            .call(Phase::Configure, |guest, store| guest.configure(store, &loaded.config_json))
             .map_err(PluginError::Fault)?;
         let plugin = || Arc::clone(&loaded.name);
         let info = answer.map_err(|failure| PluginError::ConfigRefused {
             plugin: plugin(),
             message: guest_text(&failure.message),
         })?;
-        if info.stateful {
+        if info.stateful && loaded.prepared.is_core() {
             return Err(PluginError::StateUnsupported { plugin: plugin() });
+        }
+        match (info.stateful, loaded.state.is_some()) {
+            (true, false) => return Err(PluginError::StateNotGranted { plugin: plugin() }),
+            (false, true) => return Err(PluginError::StateUnused { plugin: plugin() }),
+            _ => {}
         }
         if !info.protects && !info.required_columns.is_empty() {
             return Err(PluginError::ConfigRefused {
@@ -81,6 +101,7 @@ impl Runner {
             version: guest_text(&info.version),
             protects: info.protects,
             required_columns: info.required_columns,
+            stateful: info.stateful,
         })
     }
 
@@ -88,7 +109,7 @@ impl Runner {
     pub(crate) fn call<R>(
         &mut self,
         phase: Phase,
-        call: impl FnOnce(&wit::Transform, &mut Store<HostState>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Running, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         if self.poisoned {
             let message = "the instance had a fault before and cannot be used again";
@@ -103,8 +124,9 @@ impl Runner {
         self.store.set_epoch_deadline(clock.ticks());
         self.store.data_mut().begin(phase, clock, limits);
         let running = CallInProgress::begin();
-        let result = call(&self.component, &mut self.store);
+        let result = call(&mut self.guest, &mut self.store);
         drop(running);
+        self.store.data_mut().end_lines();
         result.map_err(|error| {
             self.poisoned = true;
             let quiet = self.protects && phase == Phase::Process;
@@ -141,12 +163,22 @@ impl Runner {
         self.poisoned
     }
 
+    /// What the plugin keeps, where it keeps something.
+    pub(crate) fn state(&self) -> Option<&Keyspace> {
+        self.loaded.state.as_ref()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.loaded.limits
     }
 
     pub(crate) fn metrics(&self) -> &[CustomMetric] {
         &self.store.data().metrics
+    }
+
+    /// Fuel that was spent, where it is counted.
+    pub(crate) fn fuel_spent(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Linear memory that the instance has now, in bytes.

@@ -267,7 +267,16 @@ impl Output {
 
     fn checked(plugin: &str, table: &TableSchema, output: wit::Output) -> Result<Output, String> {
         check_count(output.columns.len())?;
-        let columns = output.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let is_own = output.name == table.table;
+        // What is told as the table's own column is that column, with all that is known of it.
+        let known = |info: &wit::ColumnInfo| {
+            table.columns.iter().find(|old| old.name == info.name && is_told_as(old, info))
+        };
+        let defined = |info: &wit::ColumnInfo| match known(info).filter(|_| is_own) {
+            Some(old) => renamed(old, info),
+            None => column(info),
+        };
+        let columns = output.columns.iter().map(defined).collect::<Result<Vec<_>, _>>()?;
         check_names(&columns)?;
         check_key(columns.len(), &output.key)?;
         if let Some(stream) = &output.stream {
@@ -284,6 +293,11 @@ impl Output {
             columns,
             &output.key,
         );
+        if is_own {
+            // The table's own rows by another way: the same definition where the columns are.
+            schema.replica_identity = table.replica_identity;
+            schema.version = table.version;
+        }
         schema.form = form;
         (schema.payload, schema.content_type) = opaque.unwrap_or_default();
         schema.changed_by.clone_from(&table.changed_by);

@@ -1,15 +1,14 @@
 //! A plugin's verdict: checked as a whole, then applied as a whole.
 //!
 //! Checking copies the new values into the batch's arena and stages cells that point there; only
-//! when nothing is left to object to do rows change. So a malformed verdict leaves the batch as it
-//! was, but for some bytes that nothing refers to.
+//! when nothing is left to object to do rows change. What a rejected verdict staged is rewound, so the
+//! batch is then as it was.
 
-use std::collections::HashSet;
-
-use offtake_change::{Batch, Operation};
+use offtake_change::Batch;
 
 use crate::bindings as wit;
 use crate::column::{self, Staged, target_count};
+use crate::complete;
 use crate::defined::check_stream;
 use crate::emit::{self, Emission, StagedRow};
 use crate::operation;
@@ -31,7 +30,8 @@ pub(crate) fn malformed(message: impl Into<String>) -> Rejected {
 
 /// What one verdict may hold.
 pub(crate) struct CallLimits {
-    /// Bytes of headers over all rows.
+    /// Bytes of headers that routes add, over all rows, and as many again of emitted rows: their
+    /// cells and headers.
     pub(crate) output_bytes: usize,
     /// Rows emitted for one change.
     pub(crate) fan_out: u32,
@@ -115,68 +115,11 @@ impl Applier {
         for patch in &verdict.set {
             column::stage(batch, rows, shaped, patch, &mut self.staged).map_err(malformed)?;
         }
-        self.check_complete(batch, rows, shaped, verdict).map_err(malformed)?;
+        complete::check(batch, rows, shaped, verdict, &self.staged, &self.failed)
+            .map_err(malformed)?;
         self.emitted.clear();
         emit::stage(batch, rows, shaped, &verdict.emit, limits, &mut self.emitted)?;
         Ok(self.commit(batch, rows, shaped, verdict))
-    }
-
-    /// Whether every row that leaves has what its columns ask for where these are defined anew.
-    fn check_complete(
-        &self,
-        batch: &Batch,
-        rows: &[u32],
-        shaped: &Shaped,
-        verdict: &wit::Verdict,
-    ) -> Result<(), String> {
-        if shaped.checked.is_empty() && shaped.payload.is_none() {
-            return Ok(());
-        }
-        let set: HashSet<(u32, bool, u32)> =
-            self.staged.iter().map(|it| (it.row, it.before, it.ordinal)).collect();
-        let dropped: HashSet<u32> = verdict.drop.iter().copied().collect();
-        for (at, &row) in (0_u32..).zip(rows) {
-            let Some(head) = batch.rows.get(row as usize) else { continue };
-            if dropped.contains(&at) || self.failed.contains(&row) {
-                continue;
-            }
-            let change = verdict.ops.iter().find(|change| change.row == at);
-            let operation = change.and_then(|change| Operation::from_letter(change.op));
-            let loses = |before: bool| match operation {
-                Some(Operation::Delete) => !before && head.before.is_some(),
-                Some(Operation::Create) => before,
-                _ => false,
-            };
-            if let Some(payload) = shaped.payload {
-                let has_payload = set.contains(&(row, false, payload))
-                    || !batch.column(head.after, payload as usize).is_missing();
-                let is_deleted = operation.unwrap_or(head.operation) == Operation::Delete;
-                if is_deleted || (head.after.is_some() && !has_payload) {
-                    return Err(format!("row {at} has no payload, and leaves as one"));
-                }
-            }
-            for (before, image) in [(true, head.before), (false, head.after)] {
-                if !image.is_some() || loses(before) {
-                    continue;
-                }
-                let unfit = shaped.checked.iter().find(|&&ordinal| {
-                    !set.contains(&(row, before, ordinal))
-                        && !shaped.fits_unset(
-                            ordinal,
-                            !before,
-                            batch.column(image, ordinal as usize),
-                        )
-                });
-                if let Some(&ordinal) = unfit {
-                    let column = shaped.wide.columns.get(ordinal as usize);
-                    return Err(format!(
-                        "row {at} has no value that fits in the column {:?}, which it defines",
-                        column.map_or("", |column| &column.name)
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Applies a verdict that was checked.

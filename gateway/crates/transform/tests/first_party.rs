@@ -6,178 +6,49 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
-use offtake_change::{
-    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Subject, TableSchema,
-    ValueRef,
-};
-use offtake_transform::{
-    Engine, EngineOptions, Fault, Instance, Limits, Plugin, PluginSpec, builtin,
-};
+use offtake_change::{Column, Kind, Operation, Subject, TableSchema};
+use offtake_transform::{Fault, Instance};
 
 use Operation::{Create, Delete, Message, Read, Truncate, Update};
 use V::{Absent, Boolean, Integer, Null, Number, Text, Unchanged};
 
-/// A value of a test row.
-#[derive(Clone, Debug, PartialEq)]
-enum V {
-    Null,
-    Unchanged,
-    Absent,
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    Text(String),
-}
+use support::{Change, Outcome, V, change, load, load_component, refusal, run, table, untouched};
 
-/// A change of a test, and what a batch holds of one afterwards; a dropped one has no images.
-#[derive(Clone, Debug, PartialEq)]
-struct Change {
-    operation: Operation,
-    before: Option<Vec<V>>,
-    after: Option<Vec<V>>,
-    dropped: bool,
-}
-
-fn change(operation: Operation, before: Option<Vec<V>>, after: Option<Vec<V>>) -> Change {
-    Change { operation, before, after, dropped: false }
-}
-
-fn dropped(operation: Operation) -> Change {
-    Change { operation, before: None, after: None, dropped: true }
-}
-
-fn text(value: &str) -> V {
-    Text(value.to_owned())
+fn text(value: &'static str) -> V {
+    Text(value)
 }
 
 fn schema(columns: &[(&str, Kind, &str)]) -> Arc<TableSchema> {
-    Arc::new(TableSchema {
-        replica_identity: ReplicaIdentity::Full,
-        ..TableSchema::new(
-            "shop",
-            "public",
-            "customers",
-            columns.iter().map(|&(name, kind, ty)| Column::new(name, kind, ty)).collect(),
-            &[0],
-        )
-    })
-}
-
-fn cell(batch: &mut Batch, value: &V) -> Cell {
-    match value {
-        Null => Cell::NULL,
-        Unchanged => Cell::UNCHANGED,
-        Absent => Cell::ABSENT,
-        Boolean(value) => Cell::boolean(*value),
-        Integer(value) => Cell::integer(*value),
-        Number(value) => Cell::number(*value),
-        Text(value) => batch.text(value.as_bytes()),
-    }
-}
-
-fn image(batch: &mut Batch, values: Option<&Vec<V>>) -> Image {
-    let Some(values) = values else { return Image::NONE };
-    let cells: Vec<Cell> = values.iter().map(|value| cell(batch, value)).collect();
-    let begin = batch.begin_image();
-    cells.into_iter().for_each(|cell| batch.push_cell(cell));
-    batch.end_image(begin)
-}
-
-fn filled(schema: &Arc<TableSchema>, changes: &[Change]) -> Batch {
-    let mut batch = Batch::new();
-    let schema = batch.schema_index(schema);
-    for (order, change) in (1..).zip(changes) {
-        let before = image(&mut batch, change.before.as_ref());
-        let after = image(&mut batch, change.after.as_ref());
-        batch.rows.push(Row {
-            schema,
-            lsn: Lsn(order),
-            order,
-            order_in_table: order,
-            ..Row::new(change.operation, before, after)
-        });
-    }
-    batch
-}
-
-fn values(batch: &Batch, image: Image) -> Option<Vec<V>> {
-    image.is_some().then(|| {
-        batch
-            .values(image)
-            .map(|value| match value {
-                ValueRef::Null => Null,
-                ValueRef::Unchanged => Unchanged,
-                ValueRef::Absent => Absent,
-                ValueRef::Boolean(value) => Boolean(value),
-                ValueRef::Integer(value) => Integer(value),
-                ValueRef::Number(value) => Number(value),
-                ValueRef::Text(value) => Text(String::from_utf8(value.to_vec()).unwrap()),
-                other => panic!("no test has such a value: {other:?}"),
-            })
-            .collect()
-    })
-}
-
-fn read(batch: &Batch) -> Vec<Change> {
-    let read = |row: &Row| match row.dropped {
-        true => dropped(row.operation),
-        false => change(row.operation, values(batch, row.before), values(batch, row.after)),
-    };
-    batch.rows.iter().map(read).collect()
-}
-
-fn load(component: &[u8], config: &str) -> Result<Plugin, offtake_transform::PluginError> {
-    let engine = Engine::new(EngineOptions::default()).unwrap();
-    let spec = PluginSpec {
-        name: "under_test".to_owned(),
-        component: component.to_vec(),
-        config_json: config.to_owned(),
-        limits: Limits::default(),
-    };
-    Plugin::load(&engine, spec)
+    let columns = columns.iter().map(|&(name, kind, ty)| Column::new(name, kind, ty));
+    table("customers", columns.collect())
 }
 
 fn instance(name: &str, config: &str) -> Instance {
-    load(builtin(name).unwrap(), config).unwrap().instance().unwrap()
+    load(name, config).unwrap().instance().unwrap()
 }
 
-/// Runs changes through a plugin at every batch size and checks that the result is one.
-fn run(plugin: &Plugin, schema: &Arc<TableSchema>, changes: &[Change]) -> Vec<Change> {
-    let at_size = |size: usize| {
-        let mut batch = filled(schema, changes);
-        let mut instance = plugin.instance().unwrap();
-        let rows: Vec<u32> = (0..changes.len() as u32).collect();
-        for rows in rows.chunks(size) {
-            instance.process(&mut batch, rows).unwrap();
-        }
-        read(&batch)
-    };
-    let whole = at_size(256);
-    for size in [1, 2, 7] {
-        assert_eq!(at_size(size), whole, "at batch size {size}");
-    }
-    whole
-}
-
-/// As [`run`], and more: among 600 changes, each in turn with the others around it.
-fn expect(name: &str, config: &str, schema: &Arc<TableSchema>, cases: &[(Change, Change)]) {
-    let plugin = load(builtin(name).unwrap(), config).unwrap();
+/// Runs 600 changes, each in turn with the others around it, and compares with what each is to
+/// become; `None`: it is dropped.
+fn expect<E: Clone + Into<Option<Change>>>(
+    name: &str,
+    config: &str,
+    schema: &Arc<TableSchema>,
+    cases: &[(Change, E)],
+) {
+    let plugin = load(name, config).unwrap();
     let repeated = || cases.iter().cycle().take(600.max(cases.len()));
     let changes: Vec<Change> = repeated().map(|(given, _)| given.clone()).collect();
-    let expected: Vec<Change> = repeated().map(|(_, expected)| expected.clone()).collect();
     let result = run(&plugin, schema, &changes);
-    for (index, (result, expected)) in result.iter().zip(&expected).enumerate() {
-        assert_eq!(result, expected, "change {index}: {:?}", changes[index]);
+    assert_eq!(result.len(), changes.len());
+    for (index, (result, (_, expected))) in result.iter().zip(repeated()).enumerate() {
+        let expected: Option<Change> = expected.clone().into();
+        let expected = expected.map_or(Outcome::Dropped, |expected| untouched(schema, &expected));
+        assert_eq!(*result, expected, "change {index}: {:?}", changes[index]);
     }
-    assert_eq!(result.len(), expected.len());
-}
-
-fn refusal(result: Result<Plugin, offtake_transform::PluginError>) -> String {
-    let Err(error) = result else { panic!("the configuration was accepted") };
-    assert_eq!(error.code(), "PLUGIN_CONFIG_REFUSED");
-    error.to_string()
 }
 
 const MASK: &str = r#"{"columns":["email","note"],"keep_last":4}"#;
@@ -209,8 +80,8 @@ fn mask_covers_both_images_of_every_operation() {
 
 #[test]
 fn mask_counts_characters_and_covers_short_values_whole() {
-    let case = |given: &str, expected: &str| {
-        let row = |email: &str| Some(vec![text(email), Integer(1), Null, Null]);
+    let case = |given: &'static str, expected: &'static str| {
+        let row = |email: &'static str| Some(vec![text(email), Integer(1), Null, Null]);
         (change(Create, None, row(given)), change(Create, None, row(expected)))
     };
     let cases = [
@@ -257,7 +128,7 @@ fn mask_leaves_null_unchanged_and_absent_as_they_are() {
 
 #[test]
 fn mask_promises_its_columns_and_is_not_called_for_tables_without_them() {
-    let plugin = load(builtin("mask").unwrap(), MASK).unwrap();
+    let plugin = load("mask", MASK).unwrap();
     assert!(plugin.info().protects);
     assert_eq!(plugin.info().required_columns, ["email", "note"]);
     let mut mask = plugin.instance().unwrap();
@@ -280,7 +151,7 @@ fn mask_stops_when_a_table_loses_or_retypes_a_column_that_it_covers() {
 
 #[test]
 fn mask_takes_another_character_and_keeps_nothing_by_default() {
-    let row = |email: &str| Some(vec![text(email), Integer(1), Null, Null]);
+    let row = |email: &'static str| Some(vec![text(email), Integer(1), Null, Null]);
     let cases = [(change(Create, None, row("ada")), change(Create, None, row("•••")))];
     expect("mask", r#"{"columns":["email"],"with":"•"}"#, &people(), &cases);
 }
@@ -308,7 +179,7 @@ fn mask_refuses_columns_that_are_no_free_text() {
 
 #[test]
 fn mask_refuses_a_wrong_configuration_by_key() {
-    let refused = |config: &str| refusal(load(builtin("mask").unwrap(), config));
+    let refused = |config: &str| refusal("mask", config);
     assert!(refused("{}").contains("`columns` must name at least one column"));
     assert!(refused(r#"{"columns":["a"],"keeplast":2}"#).contains("unknown key `keeplast`"));
     assert!(refused(r#"{"columns":"a"}"#).contains("`columns` must be an array of strings"));
@@ -325,7 +196,7 @@ fn orders() -> Arc<TableSchema> {
     ])
 }
 
-fn order(status: &str) -> Option<Vec<V>> {
+fn order(status: &'static str) -> Option<Vec<V>> {
     Some(vec![Integer(1), text(status), Boolean(false), Null])
 }
 
@@ -335,22 +206,22 @@ const CANCELLED: &str = r#"{"drop":[{"column":"status","equals":"cancelled"}]}"#
 fn filter_turns_updates_across_the_line_into_deletes_and_creates() {
     let (seen, unseen) = (|| order("paid"), || order("cancelled"));
     let key_only = || Some(vec![Integer(1), Absent, Absent, Absent]);
-    let same = |given: Change| (given.clone(), given);
+    let same = |given: Change| (given.clone(), Some(given));
     let cases = [
         same(change(Create, None, seen())),
-        (change(Create, None, unseen()), dropped(Create)),
+        (change(Create, None, unseen()), None),
         same(change(Read, None, seen())),
-        (change(Read, None, unseen()), dropped(Read)),
+        (change(Read, None, unseen()), None),
         same(change(Delete, seen(), None)),
-        (change(Delete, unseen(), None), dropped(Delete)),
+        (change(Delete, unseen(), None), None),
         same(change(Delete, key_only(), None)),
         same(change(Update, seen(), seen())),
-        (change(Update, unseen(), unseen()), dropped(Update)),
-        (change(Update, seen(), unseen()), change(Delete, seen(), None)),
-        (change(Update, unseen(), seen()), change(Create, None, seen())),
+        (change(Update, unseen(), unseen()), None),
+        (change(Update, seen(), unseen()), Some(change(Delete, seen(), None))),
+        (change(Update, unseen(), seen()), Some(change(Create, None, seen()))),
         same(change(Update, None, seen())),
-        (change(Update, None, unseen()), dropped(Update)),
-        (change(Update, key_only(), unseen()), dropped(Update)),
+        (change(Update, None, unseen()), None),
+        (change(Update, key_only(), unseen()), None),
         same(change(Truncate, None, None)),
     ];
     expect("filter", CANCELLED, &orders(), &cases);
@@ -358,11 +229,12 @@ fn filter_turns_updates_across_the_line_into_deletes_and_creates() {
 
 #[test]
 fn filter_takes_an_unchanged_value_from_the_before_image_and_else_passes() {
+    let same = |given: Change| (given.clone(), Some(given));
     let unchanged = || Some(vec![Integer(1), Unchanged, Boolean(false), Null]);
     let cases = [
-        (change(Update, order("cancelled"), unchanged()), dropped(Update)),
-        (change(Update, order("paid"), unchanged()), change(Update, order("paid"), unchanged())),
-        (change(Update, None, unchanged()), change(Update, None, unchanged())),
+        (change(Update, order("cancelled"), unchanged()), None),
+        same(change(Update, order("paid"), unchanged())),
+        same(change(Update, None, unchanged())),
     ];
     expect("filter", CANCELLED, &orders(), &cases);
 }
@@ -379,8 +251,8 @@ fn filter_combines_conditions_of_every_kind() {
         row(text(""), Null, Null),
     ];
     let passes = |config: &str| -> Vec<bool> {
-        let plugin = load(builtin("filter").unwrap(), config).unwrap();
-        run(&plugin, &orders(), &rows).iter().map(|change| !change.dropped).collect()
+        let plugin = load("filter", config).unwrap();
+        run(&plugin, &orders(), &rows).iter().map(|change| *change != Outcome::Dropped).collect()
     };
     let both = r#"[{"column":"status","equals":"a"},{"column":"is_test","equals":true}]"#;
     assert_eq!(passes(&format!(r#"{{"drop":{both}}}"#)), [false, true, true, true]);
@@ -438,7 +310,7 @@ fn filter_passes_logical_messages_and_is_not_called_for_them() {
 fn the_template_of_the_sdk_trims_its_column() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/wasm/rebuilt/template.wasm");
     let component = std::fs::read(path).expect("plugins/build.sh --check builds it");
-    let plugin = load(&component, r#"{"column":"name"}"#).unwrap();
+    let plugin = load_component(&component, r#"{"column":"name"}"#).unwrap();
     assert_eq!(plugin.info().name, "trim");
     let row = |name: V| Some(vec![text("e"), Integer(1), Null, name]);
     let given = [
@@ -451,5 +323,6 @@ fn the_template_of_the_sdk_trims_its_column() {
         change(Update, row(text("Zoë")), row(Null)),
         change(Delete, row(text("Bob")), None),
     ];
+    let expected = expected.map(|expected| untouched(&people(), &expected));
     assert_eq!(run(&plugin, &people(), &given), expected);
 }

@@ -5,43 +5,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, LazyLock};
+mod support;
 
-use offtake_change::{
-    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, Snapshot, TableSchema,
-    Transaction,
-};
-use offtake_transform::{
-    Engine, EngineOptions, Interest, Limits, Plugin, PluginError, PluginSpec, builtin,
-};
+use std::sync::Arc;
+
+use offtake_change::{Column, Kind, Operation, TableSchema};
+use offtake_transform::{Interest, Plugin, PluginError};
 
 use Operation::{Create, Delete, Read, Truncate, Update};
 use Outcome::{Became, Dropped, Passed};
 
-/// A value of a test row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum V {
-    Null,
-    Unchanged,
-    Absent,
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    Text(&'static str),
-    Bytes(&'static [u8]),
-}
+use support::{Change, V, run, table};
 
 /// Values of [`orders`]'s columns.
 type Values = [V; 7];
-
-/// A change of a test.
-#[derive(Clone, Debug)]
-struct Change {
-    operation: Operation,
-    before: Option<Values>,
-    after: Option<Values>,
-    headers: Vec<(&'static str, &'static [u8])>,
-}
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,24 +30,18 @@ enum Outcome {
 
 fn orders() -> Arc<TableSchema> {
     let column = |name: &str, kind, ty: &str| Column::new(name, kind, ty);
-    Arc::new(TableSchema {
-        replica_identity: ReplicaIdentity::Full,
-        ..TableSchema::new(
-            "shop",
-            "public",
-            "orders",
-            vec![
-                column("id", Kind::Integer, "int8"),
-                column("status", Kind::Text, "text"),
-                column("total", Kind::Text, "decimal(12,2)"),
-                column("paid", Kind::Boolean, "bool"),
-                column("score", Kind::Number, "float8"),
-                column("payload", Kind::Text, "jsonb"),
-                column("digest", Kind::Bytes, "bytes"),
-            ],
-            &[0],
-        )
-    })
+    table(
+        "orders",
+        vec![
+            column("id", Kind::Integer, "int8"),
+            column("status", Kind::Text, "text"),
+            column("total", Kind::Text, "decimal(12,2)"),
+            column("paid", Kind::Boolean, "bool"),
+            column("score", Kind::Number, "float8"),
+            column("payload", Kind::Text, "jsonb"),
+            column("digest", Kind::Bytes, "bytes"),
+        ],
+    )
 }
 
 /// An order with this status.
@@ -94,7 +65,7 @@ fn key_only() -> Values {
 }
 
 fn change(operation: Operation, before: Option<Values>, after: Option<Values>) -> Change {
-    Change { operation, before, after, headers: Vec::new() }
+    support::change(operation, before.map(Vec::from), after.map(Vec::from))
 }
 
 fn create(after: Values) -> Change {
@@ -105,69 +76,8 @@ fn update(before: Values, after: Values) -> Change {
     change(Update, Some(before), Some(after))
 }
 
-fn image(batch: &mut Batch, values: Option<&Values>) -> Image {
-    let Some(values) = values else { return Image::NONE };
-    let cells: Vec<Cell> = values
-        .iter()
-        .map(|value| match value {
-            V::Null => Cell::NULL,
-            V::Unchanged => Cell::UNCHANGED,
-            V::Absent => Cell::ABSENT,
-            V::Boolean(value) => Cell::boolean(*value),
-            V::Integer(value) => Cell::integer(*value),
-            V::Number(value) => Cell::number(*value),
-            V::Text(text) => batch.text(text.as_bytes()),
-            V::Bytes(bytes) => batch.bytes(bytes),
-        })
-        .collect();
-    let begin = batch.begin_image();
-    cells.into_iter().for_each(|cell| batch.push_cell(cell));
-    batch.end_image(begin)
-}
-
-/// A batch of these changes, all of transaction 742 but the rows that a snapshot read.
-fn filled(changes: &[Change]) -> Batch {
-    let mut batch = Batch::new();
-    let schema = batch.schema_index(&orders());
-    let transaction = batch.push_transaction(Transaction {
-        id: "742".to_owned(),
-        // 2023-11-14 22:13:20 UTC.
-        commit_unix_us: 1_700_000_000_000_000,
-        ..Transaction::default()
-    });
-    for (order, change) in (1..).zip(changes) {
-        let before = image(&mut batch, change.before.as_ref());
-        let after = image(&mut batch, change.after.as_ref());
-        let mut row = Row {
-            schema,
-            lsn: Lsn(order),
-            order,
-            order_in_table: order,
-            ..Row::new(change.operation, before, after)
-        };
-        if change.operation == Read {
-            row.snapshot = Snapshot::Row;
-        } else {
-            row.transaction = transaction;
-        }
-        batch.rows.push(row);
-        if !change.headers.is_empty() {
-            batch.set_headers(batch.rows.len() - 1, change.headers.iter().copied());
-        }
-    }
-    batch
-}
-
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
-
 fn load(config: &str) -> Result<Plugin, PluginError> {
-    let spec = PluginSpec {
-        name: "under_test".to_owned(),
-        component: builtin("filter").unwrap().to_vec(),
-        config_json: config.to_owned(),
-        limits: Limits::default(),
-    };
-    Plugin::load(&ENGINE, spec)
+    support::load("filter", config)
 }
 
 /// The configuration with this expression and further keys.
@@ -177,25 +87,14 @@ fn config(expression: &str, further: &str) -> String {
 }
 
 fn outcomes(plugin: &Plugin, changes: &[Change]) -> Vec<Outcome> {
-    let at_size = |size: usize| {
-        let mut batch = filled(changes);
-        let mut instance = plugin.instance().unwrap();
-        let rows: Vec<u32> = (0..).take(changes.len()).collect();
-        for rows in rows.chunks(size) {
-            instance.process(&mut batch, rows).unwrap();
-        }
-        let outcome = |(row, change): (&Row, &Change)| match row.dropped {
-            true => Dropped,
-            false if row.operation == change.operation => Passed,
-            false => Became(row.operation),
-        };
-        batch.rows.iter().zip(changes).map(outcome).collect::<Vec<_>>()
+    let outcome = |(outcome, change): (support::Outcome, &Change)| match outcome {
+        support::Outcome::Dropped => Dropped,
+        other => match other.left().operation {
+            operation if operation == change.operation => Passed,
+            operation => Became(operation),
+        },
     };
-    let whole = at_size(256);
-    for size in [1, 2, 7] {
-        assert_eq!(at_size(size), whole, "at batch size {size}");
-    }
-    whole
+    run(plugin, &orders(), changes).into_iter().zip(changes).map(outcome).collect()
 }
 
 /// Checks what becomes of changes, also among many others.

@@ -7,33 +7,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
-use offtake_change::wire::encode_value_into_list;
-use offtake_change::{
-    Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, TableSchema, ValueRef,
-};
-use offtake_transform::{
-    Engine, EngineOptions, Isolated, Limits, Plugin, PluginError, PluginSpec, Processed,
-};
+use offtake_change::{Batch, Column, Kind, Operation, TableSchema};
+use offtake_transform::{Isolated, Processed};
 
 use Operation::{Create, Delete, Truncate, Update};
 use V::{Absent, Boolean, Bytes, Integer, List, Null, Number, Single, Text, Unchanged};
 
-/// A value of a test row; a list is one of texts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum V {
-    Null,
-    Unchanged,
-    Absent,
-    Boolean(bool),
-    Integer(i64),
-    Single(f32),
-    Number(f64),
-    Text(&'static str),
-    Bytes(&'static [u8]),
-    List(&'static [&'static str]),
-}
+use support::{V, column, load, refused};
 
 /// A change of a test: operation, before image, after image.
 type Change = (Operation, Option<Vec<V>>, Option<Vec<V>>);
@@ -42,111 +26,36 @@ type Change = (Operation, Option<Vec<V>>, Option<Vec<V>>);
 /// are withheld, for it protects.
 type Outcome = Result<(Option<Vec<String>>, Option<Vec<String>>), &'static str>;
 
-fn column(name: &str, kind: Kind, logical: &str) -> Column {
-    let element = (kind == Kind::List).then(|| Box::new(Column::new("", Kind::Text, "text")));
-    Column { element, ..Column::new(name, kind, logical) }
-}
-
 /// A table whose key is its first column.
 fn table(columns: Vec<Column>) -> Arc<TableSchema> {
-    Arc::new(TableSchema {
-        replica_identity: ReplicaIdentity::Full,
-        ..TableSchema::new("shop", "public", "people", columns, &[0])
-    })
+    support::table("people", columns)
 }
 
-fn cell(batch: &mut Batch, value: V) -> Cell {
-    match value {
-        Null => Cell::NULL,
-        Unchanged => Cell::UNCHANGED,
-        Absent => Cell::ABSENT,
-        Boolean(value) => Cell::boolean(value),
-        Integer(value) => Cell::integer(value),
-        Single(value) => Cell::single(value),
-        Number(value) => Cell::number(value),
-        Text(text) => batch.text(text.as_bytes()),
-        Bytes(bytes) => batch.bytes(bytes),
-        List(texts) => {
-            let mut encoded = Vec::new();
-            for text in texts {
-                encode_value_into_list(ValueRef::Text(text.as_bytes()), &mut encoded);
-            }
-            batch.list(&encoded)
+fn changes(given: &[Change]) -> Vec<support::Change> {
+    let change = |(operation, before, after): &Change| {
+        support::change(*operation, before.clone(), after.clone())
+    };
+    given.iter().map(change).collect()
+}
+
+fn filled(schema: &Arc<TableSchema>, given: &[Change]) -> Batch {
+    support::filled(schema, &changes(given))
+}
+
+fn outcome(outcome: support::Outcome) -> Outcome {
+    match outcome {
+        support::Outcome::Failed(code, _) => Err(code),
+        other => {
+            let left = other.left();
+            Ok((left.before, left.after))
         }
     }
-}
-
-fn image(batch: &mut Batch, values: Option<&Vec<V>>) -> Image {
-    let Some(values) = values else { return Image::NONE };
-    let cells: Vec<Cell> = values.iter().map(|value| cell(batch, *value)).collect();
-    let begin = batch.begin_image();
-    cells.into_iter().for_each(|cell| batch.push_cell(cell));
-    batch.end_image(begin)
-}
-
-fn filled(schema: &Arc<TableSchema>, changes: &[Change]) -> Batch {
-    let mut batch = Batch::new();
-    let schema = batch.schema_index(schema);
-    for (order, (operation, before, after)) in (1..).zip(changes) {
-        let before = image(&mut batch, before.as_ref());
-        let after = image(&mut batch, after.as_ref());
-        let row = Row::new(*operation, before, after);
-        batch.rows.push(Row { schema, lsn: Lsn(order), order, order_in_table: order, ..row });
-    }
-    batch
-}
-
-fn texts(batch: &Batch, image: Image) -> Option<Vec<String>> {
-    let text = |value: ValueRef<'_>| match value {
-        ValueRef::Null => "NULL".to_owned(),
-        ValueRef::Unchanged => "unchanged".to_owned(),
-        ValueRef::Absent => "absent".to_owned(),
-        ValueRef::Boolean(value) => value.to_string(),
-        ValueRef::Integer(value) => value.to_string(),
-        ValueRef::Unsigned(value) => value.to_string(),
-        ValueRef::Single(value) => value.to_string(),
-        ValueRef::Number(value) => value.to_string(),
-        ValueRef::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-        ValueRef::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ValueRef::List(list) => format!("{} elements", list.iter().count()),
-    };
-    image.is_some().then(|| batch.values(image).map(text).collect())
-}
-
-fn load(name: &str, config: &str) -> Result<Plugin, PluginError> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../plugins/dist");
-    let component = std::fs::read(format!("{folder}/{name}.wasm")).expect("it is committed");
-    let engine = Engine::new(EngineOptions::default()).unwrap();
-    let (name, config_json) = (name.to_owned(), config.to_owned());
-    Plugin::load(&engine, PluginSpec { name, component, config_json, limits: Limits::default() })
 }
 
 /// Runs changes through a plugin at every batch size; all must end alike.
-fn run(name: &str, config: &str, schema: &Arc<TableSchema>, changes: &[Change]) -> Vec<Outcome> {
+fn run(name: &str, config: &str, schema: &Arc<TableSchema>, given: &[Change]) -> Vec<Outcome> {
     let plugin = load(name, config).unwrap();
-    let at_size = |size: usize| {
-        let mut batch = filled(schema, changes);
-        let mut isolated = Isolated::new(&plugin).unwrap();
-        let rows: Vec<u32> = (0..changes.len() as u32).collect();
-        let mut done = Processed::default();
-        for rows in rows.chunks(size) {
-            isolated.process(&mut batch, rows, &mut done).unwrap();
-        }
-        let outcome = |(index, row): (usize, &Row)| match done
-            .failed
-            .iter()
-            .find(|failed| failed.row as usize == index)
-        {
-            Some(failed) => Err(failed.fault.code()),
-            None => Ok((texts(&batch, row.before), texts(&batch, row.after))),
-        };
-        batch.rows.iter().enumerate().map(outcome).collect::<Vec<Outcome>>()
-    };
-    let whole = at_size(256);
-    for size in [1, 2, 7] {
-        assert_eq!(at_size(size), whole, "at batch size {size}");
-    }
-    whole
+    support::run(&plugin, schema, &changes(given)).into_iter().map(outcome).collect()
 }
 
 /// What a create of one row becomes.
@@ -154,14 +63,6 @@ fn created(name: &str, config: &str, schema: &Arc<TableSchema>, row: &[V]) -> Ve
     let changes = [(Create, None, Some(row.to_vec()))];
     let outcome = run(name, config, schema, &changes).remove(0);
     outcome.expect("it failed").1.expect("there is an after image")
-}
-
-/// Why a plugin refuses a table.
-fn refused(name: &str, config: &str, schema: &Arc<TableSchema>) -> String {
-    let mut instance = load(name, config).unwrap().instance().unwrap();
-    let fault = instance.on_schema(schema).expect_err("the table was accepted");
-    assert_eq!(fault.code(), "PLUGIN_REFUSED");
-    fault.message.strip_prefix("it declared a failure: ").expect("the plugin says so").to_owned()
 }
 
 /// Every kind of column and the grammars that travel as text.
@@ -276,11 +177,8 @@ fn null_unchanged_and_absent_stay_as_they_are() {
         (Delete, Some(vec![Integer(1), Absent, Absent]), None),
         (Truncate, None, None),
     ];
-    let same: Vec<Outcome> = {
-        let batch = filled(&schema, &changes);
-        let same = |row: &Row| Ok((texts(&batch, row.before), texts(&batch, row.after)));
-        batch.rows.iter().map(same).collect()
-    };
+    let untouched = |given| outcome(support::untouched(&schema, given));
+    let same: Vec<Outcome> = self::changes(&changes).iter().map(untouched).collect();
     for (name, config) in configs {
         assert_eq!(run(name, &config, &schema, &changes), same, "{name} {config}");
     }

@@ -2,37 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, LazyLock};
+mod support;
 
-use offtake_change::{
-    Batch, Cell, Column, Image, Kind, Operation, ReplicaIdentity, Row, TableSchema, ValueRef,
-};
-use offtake_transform::{Engine, EngineOptions, Instance, Limits, Plugin, PluginSpec, builtin};
+use std::sync::Arc;
+
+use offtake_change::{Column, Kind, Operation, TableSchema};
+use offtake_transform::Instance;
+
+use support::{V, change, filled, table, texts};
 
 fn customers() -> Arc<TableSchema> {
     let columns = ["id", "name", "note", "secret"];
-    Arc::new(TableSchema {
-        replica_identity: ReplicaIdentity::Full,
-        ..TableSchema::new(
-            "shop",
-            "public",
-            "customers",
-            columns.map(|name| Column::new(name, Kind::Text, "text")).to_vec(),
-            &[0],
-        )
-    })
+    table("customers", columns.map(|name| Column::new(name, Kind::Text, "text")).to_vec())
 }
 
 fn instance(config: &str) -> Instance {
-    static ENGINE: LazyLock<Engine> =
-        LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
-    let spec = PluginSpec {
-        name: "view".to_owned(),
-        component: builtin("project").unwrap().to_vec(),
-        config_json: config.to_owned(),
-        limits: Limits::default(),
-    };
-    Plugin::load(&ENGINE, spec).unwrap().instance().unwrap()
+    support::load("project", config).unwrap().instance().unwrap()
 }
 
 fn names(schema: &TableSchema) -> Vec<&str> {
@@ -56,25 +41,18 @@ fn what_is_kept_removed_and_renamed_is_the_definitions_and_the_key_stays() {
 
 #[test]
 fn both_images_lose_what_is_removed_and_keep_the_rest_without_a_call() {
-    let mut batch = Batch::new();
-    let schema = batch.schema_index(&customers());
-    let image = |last: Cell, batch: &mut Batch| -> Image {
-        let cells = ["7", "ada"].map(|text| batch.text(text.as_bytes()));
-        let begin = batch.begin_image();
-        cells.into_iter().chain([Cell::UNCHANGED, last]).for_each(|cell| batch.push_cell(cell));
-        batch.end_image(begin)
-    };
-    let hidden = batch.text(b"hidden");
-    let (before, after) = (image(Cell::NULL, &mut batch), image(hidden, &mut batch));
-    batch.rows.push(Row { schema, ..Row::new(Operation::Update, before, after) });
-    batch.rows.push(Row { schema, ..Row::new(Operation::Truncate, Image::NONE, Image::NONE) });
+    let row = |last| Some(vec![V::Text("7"), V::Text("ada"), V::Unchanged, last]);
+    let changes = [
+        change(Operation::Update, row(V::Null), row(V::Text("hidden"))),
+        change(Operation::Truncate, None, None),
+    ];
+    let mut batch = filled(&customers(), &changes);
     let mut plugin = instance(r#"{"remove":["secret"],"rename":{"note":"remark"}}"#);
     plugin.process(&mut batch, &[0, 1]).unwrap();
     assert_eq!(plugin.counters().calls, 0);
     let head = batch.rows[0];
     for image in [head.before, head.after] {
-        let values: Vec<ValueRef<'_>> = batch.values(image).collect();
-        assert_eq!(values, [ValueRef::Text(b"7"), ValueRef::Text(b"ada"), ValueRef::Unchanged]);
+        assert_eq!(texts(&batch, image).unwrap(), ["7", "ada", "unchanged"]);
     }
     for row in &batch.rows {
         assert_eq!(names(&batch.schemas[row.schema as usize]), ["id", "name", "remark"]);

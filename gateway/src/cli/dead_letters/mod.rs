@@ -64,7 +64,7 @@ struct Filters {
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
     /// Letters of the last time of that length, as in 30m or 1d.
-    #[arg(long, value_name = "DURATION", value_parser = offtake_config::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = offtake_config::duration)]
     since: Option<Duration>,
 }
 

@@ -1,19 +1,12 @@
 //! `offtake dead-letters replay`: asks the running gateway to send again what letters stand for.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-
 use clap::Args;
-use offtake_config::Config;
-use serde::Deserialize;
 
-use super::super::{ConfigArgs, Exit, ExitCode, confirm, http, render, run};
+use super::super::{ConfigArgs, Exit, ExitCode, confirm, render, run};
 use super::{Filters, PlaceArgs};
-use crate::admin::{MOST_LETTERS, token_file};
-use crate::pipeline::{Halt, chain_text};
+use crate::control::{Answer, MOST_LETTERS, ReplayedLetter, Request, ask};
+use crate::pipeline::Halt;
 
-/// Longer than the gateway waits.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// What has to be typed before changes are sent out of order.
 const WORD: &str = "reorder";
 
@@ -30,8 +23,7 @@ database lasts, 10 s at most.
 With --as-it-was the change itself is sent again, after everything that came since: consumers that
 apply it go back to an older row. A letter that holds no change cannot be replayed.
 
-Runs on the gateway's machine, under a user that may read the log's folder; [admin] must be
-configured. The letters stay in the log.
+Runs on the gateway's machine, under the gateway's user. The letters stay in the log.
 
 Examples:
   offtake dead-letters replay 4711 4712
@@ -59,25 +51,6 @@ pub struct ReplayArgs {
     json: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct Reply {
-    letters: Vec<serde_json::Value>,
-}
-
-/// What became of a letter.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    sequence: u64,
-    outcome: String,
-    operations: String,
-    entered: Vec<u64>,
-    dead_letters: Vec<u64>,
-    code: String,
-    cause: String,
-    next_step: String,
-}
-
 /// Runs `dead-letters replay`.
 pub async fn execute(args: &ReplayArgs) -> Result<Exit, Exit> {
     let config = run::load(&args.config)?;
@@ -91,12 +64,15 @@ pub async fn execute(args: &ReplayArgs) -> Result<Exit, Exit> {
     }
     let mut is_well = true;
     for chunk in sequences.chunks(MOST_LETTERS) {
-        for letter in ask(&config, chunk, args.as_it_was)?.letters {
-            let answer = Answer::deserialize(&letter).unwrap_or_default();
-            is_well &= matches!(&*answer.outcome, "sent" | "gone" | "left_out");
+        let request =
+            Request::ReplayDeadLetters { sequences: chunk.to_vec(), as_it_was: args.as_it_was };
+        let answer = ask(&config.log.dir, &request).map_err(|halt| Exit::failed(&halt))?;
+        let Answer::Replayed { letters } = answer else { return Err(Exit::failed(&other())) };
+        for letter in letters {
+            is_well &= matches!(&*letter.outcome, "sent" | "gone" | "left_out");
             match args.json {
-                true => say!("{letter}"),
-                false => say!("{}", line(&answer)),
+                true => say!("{}", serde_json::to_string(&letter).unwrap_or_default()),
+                false => say!("{}", line(&letter)),
             }
         }
     }
@@ -143,58 +119,15 @@ fn confirmed(args: &ReplayArgs, count: usize) -> bool {
     confirm::confirmed(args.yes, &what, WORD)
 }
 
-fn ask(config: &Config, sequences: &[u64], as_it_was: bool) -> Result<Reply, Exit> {
-    let failed =
-        |code: &'static str, cause: String, next: &str| Exit::failed(&Halt::new(code, cause, next));
-    let Some(admin) = &config.admin else {
-        return Err(Exit::configuration(
-            "a replay is asked for at the admin listener, which this configuration has not: add \
-             [admin] with listen, and restart the gateway",
-        ));
-    };
-    let path = token_file(&config.log.dir);
-    let token = std::fs::read_to_string(&path).map_err(|error| {
-        failed(
-            "REPLAY_TOKEN",
-            format!("cannot read {}: {error}", path.display()),
-            "start the gateway, and run this on its machine as a user that may read its log",
-        )
-    })?;
-    let address = from_here(admin.listen);
-    let body = serde_json::json!({ "sequences": sequences, "as_it_was": as_it_was });
-    let path = "/dead-letters/replay";
-    let answer = http::post(address, path, &token, &body.to_string(), PATIENCE);
-    let (status, body) = answer.map_err(|error| {
-        failed(
-            "REPLAY_UNREACHABLE",
-            format!("no gateway answers at {address}: {}", chain_text(&error)),
-            "start it with `offtake run`, and run this again",
-        )
-    })?;
-    let refused = |cause: &str| {
-        failed(
-            "REPLAY_REFUSED",
-            format!("the gateway refused with status {status}: {}", render::visible(cause.trim())),
-            "check that configuration and log folder are those of the gateway that runs there",
-        )
-    };
-    if status != 200 {
-        return Err(refused(&body));
-    }
-    serde_json::from_str(&body).map_err(|_| refused("its answer cannot be read"))
+fn other() -> Halt {
+    Halt::new(
+        "CONTROL_ANSWER",
+        "the gateway answered something else than was asked",
+        "use an `offtake` of the running gateway's version",
+    )
 }
 
-/// The listener's address as it is reached on this machine.
-fn from_here(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-fn line(answer: &Answer) -> String {
+fn line(answer: &ReplayedLetter) -> String {
     let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let (sequence, entered) = (answer.sequence, list(&answer.entered));
     let letters = list(&answer.dead_letters);
@@ -211,30 +144,36 @@ fn line(answer: &Answer) -> String {
         "failed_again" => {
             format!("{sequence}  failed again: dead letter {letters}; sequence {entered} was sent")
         }
-        _ => format!(
-            "{sequence}  refused [{}]: {}\n  next: {}",
-            answer.code,
-            render::visible(&answer.cause),
-            answer.next_step
-        ),
+        _ => {
+            let refusal = answer.refusal.clone().unwrap_or_default();
+            format!(
+                "{sequence}  refused [{}]: {}\n  next: {}",
+                refusal.code,
+                render::visible(&refusal.cause),
+                refusal.next_step
+            )
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::RefusedLetter;
 
     #[test]
     fn every_outcome_is_told_with_what_came_of_it() {
-        let answer = |outcome: &str, entered: &[u64], dead_letters: &[u64]| Answer {
+        let answer = |outcome: &str, entered: &[u64], dead_letters: &[u64]| ReplayedLetter {
             sequence: 7,
             outcome: outcome.into(),
             operations: "r".into(),
             entered: entered.to_vec(),
             dead_letters: dead_letters.to_vec(),
-            code: "REPLAY_NO_KEY".into(),
-            cause: "no key".into(),
-            next_step: "do it".into(),
+            refusal: Some(RefusedLetter {
+                code: "REPLAY_NO_KEY".into(),
+                cause: "no key".into(),
+                next_step: "do it".into(),
+            }),
         };
         for (answer, expected) in [
             (answer("sent", &[8, 9], &[]), "7  sent, op r, sequence 8, 9"),
@@ -245,14 +184,5 @@ mod tests {
             assert_eq!(line(&answer), expected);
         }
         assert!(line(&answer("gone", &[], &[])).contains("nothing was sent"));
-    }
-
-    #[test]
-    fn a_listener_for_all_addresses_is_asked_at_loopback() {
-        for (listen, asked) in
-            [("0.0.0.0:9", "127.0.0.1:9"), ("[::]:9", "[::1]:9"), ("127.0.0.1:9", "127.0.0.1:9")]
-        {
-            assert_eq!(from_here(listen.parse().unwrap()), asked.parse().unwrap());
-        }
     }
 }

@@ -72,6 +72,7 @@ impl Worker {
             return Ok(plan.targets.clone());
         }
         let targets = self.route(schema)?;
+        self.inputs.defined(schema);
         let mut plans = Vec::with_capacity(targets.len());
         let mut records = Vec::new();
         for target in targets {

@@ -11,6 +11,8 @@ use super::super::failure::{FailurePolicy, OnError};
 use super::super::router::Route;
 use super::*;
 
+mod state;
+
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
         version: columns.len() as u32,
@@ -59,6 +61,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
             component: component.to_vec(),
             config_json: config.into(),
             limits: Limits { output_bytes: 64 << 10, ..Limits::default() },
+            state: None,
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
         Configured { plugin, counters: Arc::default(), policy }
@@ -78,6 +81,9 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
         Arc::default(),
         vec![1],
         tokio::sync::watch::channel(0).0,
+        Arc::default(),
+        Arc::default(),
+        None,
     );
     (worker, opened.log)
 }
@@ -124,7 +130,9 @@ fn a_halt_is_told_while_a_full_log_still_holds_what_was_taken_in() {
     let _pin = log.pin("reader", 0);
     let state = worker.state.clone();
     let (events, received) = flume::bounded(4);
-    let running = std::thread::spawn(move || worker.run(&received, flume::bounded(1).1));
+    let running = std::thread::spawn(move || {
+        worker.run(&received, Requests { letters: None, switches: None })
+    });
     let people = table(&["email"]);
     events.send(started(&[Arc::clone(&people)])).unwrap();
     for end in 1.. {

@@ -9,7 +9,7 @@ use offtake_change::wire::{ChangeView, RowRef};
 
 use super::envelope::{BlockPlan, Envelope, source_names};
 use super::options::UnfitValues;
-use super::plan::{KeyPlan, MessageFormat, PlanOptions, Writer, beside_schema, within};
+use super::plan::{MessageFormat, PlanOptions, StructPlan, Writer, beside_schema, within};
 use super::row::{Choices, RowPlan, put_row};
 use super::schemas::TableSchemas;
 use super::source::{Place, SourcePlan, number, put_sequence};
@@ -22,7 +22,7 @@ use crate::json::format::{Json, Prepared};
 /// The events of a table, prepared.
 #[derive(Clone, Debug)]
 pub(super) struct EventTable {
-    key: Option<KeyPlan<Json>>,
+    key: Option<StructPlan<Json>>,
     key_frame: (Vec<u8>, Vec<u8>),
     event: cloudevents::Plan,
     mode: Mode,
@@ -102,7 +102,7 @@ impl EventTable {
         let [before, after] = data.children.as_slice() else { return Err(misshapen()) };
         let frame = |schema| if debezium.schemas { beside_schema(schema) } else { <_>::default() };
         Ok(EventTable {
-            key: schemas.key.as_ref().map(|key| KeyPlan::new(key, schemas, choices)),
+            key: schemas.key.as_ref().map(|key| StructPlan::new(key, schemas, choices)),
             key_frame: schemas.key.as_deref().map(frame).unwrap_or_default(),
             event: cloudevents::Plan::new(&options.prefix, Content::json()),
             mode: mode.ok_or_else(misshapen)?,

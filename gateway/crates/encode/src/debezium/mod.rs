@@ -44,7 +44,7 @@ use offtake_change::wire::{ChangeView, RowRef};
 
 use crate::EncodeError;
 use envelope::{Envelope, Order};
-use plan::{Formatted, Writer};
+use plan::{Formatted, ROW_ALONE, Writer};
 use value::Scratch;
 
 /// What stands in `source.version`: this product's version, where Debezium puts its own. Consumers
@@ -55,6 +55,9 @@ pub const SOURCE_VERSION: &str = concat!("offtake-", env!("CARGO_PKG_VERSION"));
 pub const NEW_KEY_HEADER: &str = "__debezium.newkey";
 /// Header of the create that a moved key ends with: the old key.
 pub const OLD_KEY_HEADER: &str = "__debezium.oldkey";
+
+/// Why a delete is no message.
+const NO_KEY: &str = "a deleted row is told by its key alone, and the table has no key";
 
 /// A message to publish.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +152,7 @@ impl Encoder {
 
     /// Gives the messages of one change to `emit`, in order: one; with its tombstone after a
     /// delete; delete, tombstone and create where the key moved; none for an operation that is
-    /// skipped.
+    /// skipped. Of rows alone a delete is its tombstone and nothing else.
     ///
     /// # Errors
     /// A damaged change, a value that the format cannot hold, or what `emit` answers: then the rest
@@ -194,6 +197,12 @@ impl Encoder {
         value.clear();
         attributes.clear();
         let has_key = table.put_key(key, change, image, scratch)?;
+        if plan.is_flat && change.operation == Operation::Delete {
+            if !has_key {
+                return Err(EncodeError::Value { format: ROW_ALONE, reason: NO_KEY }.into());
+            }
+            return emit(Message { key: Some(key), value: None, key_change: None, attributes });
+        }
         let envelope = Envelope {
             operation: change.operation,
             before: change.before,
@@ -229,15 +238,17 @@ impl Encoder {
             let order = self.count(plan, change);
             let Buffers { key, value, header, attributes, scratch, .. } = &mut self.buffers;
             put_header(plan, header, after, scratch)?;
-            let (operation, before) = (Operation::Delete, Some(before));
-            let delete = Envelope { operation, before, after: None, old: None, order };
-            value.clear();
-            table.put_value(value, change, &delete, scratch)?;
-            attributes.clear();
-            table.put_attributes(attributes, change, &delete, scratch);
             let (key, key_change) = (Some(key.as_slice()), Some((NEW_KEY_HEADER, &header[..])));
-            emit(Message { key, value: Some(value), key_change, attributes })?;
-            if plan.tombstones {
+            if !plan.is_flat {
+                let (operation, before) = (Operation::Delete, Some(before));
+                let delete = Envelope { operation, before, after: None, old: None, order };
+                value.clear();
+                table.put_value(value, change, &delete, scratch)?;
+                attributes.clear();
+                table.put_attributes(attributes, change, &delete, scratch);
+                emit(Message { key, value: Some(value), key_change, attributes })?;
+            }
+            if plan.tombstones || plan.is_flat {
                 emit(Message { key, value: None, key_change, attributes: &[] })?;
             }
         }

@@ -9,7 +9,7 @@ use super::envelope::{Envelope, EnvelopePlan, MessagePlan, source_names};
 use super::events::EventTable;
 use super::header::HeaderText;
 use super::options::{Options, SkippedOperations, UnfitValues};
-use super::row::{Choices, RowPlan, put_key, put_struct};
+use super::row::{Choices, RowPlan, put_key, put_row, put_struct};
 use super::rowless::{FlatTable, PayloadTable};
 use super::schemas::{self, TableSchemas};
 use super::value::Scratch;
@@ -83,8 +83,10 @@ pub struct PlanOptions {
 pub struct Plan {
     pub(super) formatted: Formatted,
     /// The key as it stands in headers.
-    pub(super) header: Option<KeyPlan<HeaderText>>,
+    pub(super) header: Option<StructPlan<HeaderText>>,
     pub(super) tombstones: bool,
+    /// Rows alone leave, and of a delete a tombstone.
+    pub(super) is_flat: bool,
     pub(super) skipped: SkippedOperations,
     /// Whether changes are counted within their transaction, and under which name.
     pub(super) collection: Option<Arc<str>>,
@@ -92,6 +94,12 @@ pub struct Plan {
     value_schema: Arc<Schema>,
     context: Vec<(&'static str, Box<[u8]>)>,
 }
+
+/// The name of streams of rows without envelope in error texts.
+pub(super) const ROW_ALONE: &str = "a row alone";
+/// Why a truncate is no message.
+const NO_ROW: &str = "a table was emptied, which a stream of rows cannot say: leave truncates out \
+                      (`skipped_operations`) or let the envelope stay";
 
 /// A plan in its format.
 #[derive(Clone, Debug)]
@@ -140,7 +148,7 @@ pub(super) trait Writer {
 #[derive(Clone, Debug)]
 pub(super) struct Table<F: Format> {
     layout: Layout<F>,
-    key: Option<KeyPlan<F>>,
+    key: Option<StructPlan<F>>,
     frames: Frames,
 }
 
@@ -148,14 +156,16 @@ pub(super) struct Table<F: Format> {
 #[derive(Clone, Debug)]
 enum Layout<F: Format> {
     Rows(Box<EnvelopePlan<F>>),
+    /// The row after the change, without an envelope.
+    Flat(Box<StructPlan<F>>),
     Messages(Box<MessagePlan<F>>),
     /// The payload as it is.
     Opaque,
 }
 
-/// A key, prepared.
+/// A key, or a row that stands alone, prepared.
 #[derive(Clone, Debug)]
-pub(super) struct KeyPlan<F: Format> {
+pub(super) struct StructPlan<F: Format> {
     at: F::Prepared,
     pub(super) row: RowPlan<F>,
 }
@@ -199,6 +209,21 @@ impl Plan {
                 reason: format!("changes of {} are payloads, not rows", schema.qualified_name()),
             });
         }
+        let is_flat = schema.form == Form::Flat && schema.subject == Subject::Table;
+        if is_flat
+            && matches!(
+                options.format,
+                MessageFormat::CloudEvents | MessageFormat::CloudEventsBinary
+            )
+        {
+            return Err(EncodeError::Schema {
+                format: options.format.name(),
+                reason: format!(
+                    "changes of {} are rows alone, and events have an envelope",
+                    schema.qualified_name()
+                ),
+            });
+        }
         let formatted = match options.format {
             MessageFormat::DebeziumJson => Formatted::Json(Table::new(options, schema, &schemas)?),
             MessageFormat::Avro => Formatted::Avro(Table::new(options, schema, &schemas)?),
@@ -219,7 +244,7 @@ impl Plan {
             MessageFormat::Payload => Formatted::Payload(PayloadTable::new(schema, &key)?),
         };
         let choices = Choices { loose: true, lenient: false, format: "text" };
-        let header = schemas.key.as_ref().map(|key| KeyPlan::new(key, &schemas, choices));
+        let header = schemas.key.as_ref().map(|key| StructPlan::new(key, &schemas, choices));
         let collection = match schema.subject {
             Subject::Message => "LOGICAL_DECODING_MESSAGE".into(),
             Subject::Table => schema.qualified_name().into(),
@@ -229,6 +254,7 @@ impl Plan {
             formatted,
             header: header.filter(|_| is_table),
             tombstones: options.debezium.tombstones,
+            is_flat,
             skipped: options.debezium.skipped_operations,
             collection: options.debezium.transactions.then_some(collection),
             context: headers(options, schema),
@@ -417,7 +443,13 @@ impl<F: Format> Table<F> {
         };
         let (layout, key) = match (schema.form, schema.subject, &key_schema) {
             (Form::Opaque, _, key) => {
-                (Layout::Opaque, key.as_ref().map(|key| KeyPlan::new(key, schemas, choices)))
+                (Layout::Opaque, key.as_ref().map(|key| StructPlan::new(key, schemas, choices)))
+            }
+            (Form::Flat, Subject::Table, key) => {
+                let row = RowPlan::new(&schemas.columns, &node.children, choices);
+                let plan = StructPlan { at: node.prepared, row };
+                let key = key.as_ref().map(|key| StructPlan::new(key, schemas, choices));
+                (Layout::Flat(Box::new(plan)), key)
             }
             (_, Subject::Message, Some(key)) => {
                 let plan = MessagePlan::new(Node::root(key), &node, &names, debezium);
@@ -425,7 +457,7 @@ impl<F: Format> Table<F> {
             }
             (_, _, key) => {
                 let plan = EnvelopePlan::new(&node, schemas, &names, debezium, choices);
-                let key = key.as_ref().map(|key| KeyPlan::new(key, schemas, choices));
+                let key = key.as_ref().map(|key| StructPlan::new(key, schemas, choices));
                 (Layout::Rows(Box::new(plan.ok_or_else(misshapen)?)), key)
             }
         };
@@ -446,6 +478,14 @@ impl<F: Format> Writer for Table<F> {
             Layout::Rows(plan) => {
                 self.frames.value(out, |out| plan.put(out, change, envelope, scratch))
             }
+            Layout::Flat(plan) => match envelope.after {
+                Some(row) => self.frames.value(out, |out| {
+                    put_struct::<F>(out, &plan.at, |out| {
+                        put_row(out, &plan.row, row, envelope.old, scratch)
+                    })
+                }),
+                None => Err(EncodeError::Value { format: ROW_ALONE, reason: NO_ROW }),
+            },
             Layout::Messages(plan) => {
                 self.frames.value(out, |out| plan.put(out, change, envelope.order, scratch))
             }
@@ -477,15 +517,15 @@ impl<F: Format> Writer for Table<F> {
     }
 }
 
-impl<F: Format> KeyPlan<F> {
+impl<F: Format> StructPlan<F> {
     pub(super) fn new(
         schema: &Arc<Schema>,
         schemas: &TableSchemas,
         choices: Choices,
-    ) -> KeyPlan<F> {
+    ) -> StructPlan<F> {
         let node = Node::<F>::root(schema);
         let row = RowPlan::new(&schemas.key_columns, &node.children, choices);
-        KeyPlan { at: node.prepared, row }
+        StructPlan { at: node.prepared, row }
     }
 
     /// Appends the key of a row.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use offtake_change::{Column, TableSchema};
+use offtake_change::{Column, Form, TableSchema};
 
 use super::convert::{self, Encoding, binary_schema};
 use super::default;
@@ -55,6 +55,8 @@ pub(super) fn of_table(
     let key_columns: Vec<ColumnSchema> = key.iter().filter_map(|&at| column(at)).collect();
     let mut row = record(&columns);
     row.name = Some(named("Value"));
+    // In an envelope either image may be missing; alone it is always there.
+    let alone = (schema.form == Form::Flat).then(|| Arc::new(row.clone()));
     let row = Arc::new(row.optional());
     let key = (!key.is_empty()).then(|| {
         let mut key = record(&key_columns);
@@ -71,7 +73,7 @@ pub(super) fn of_table(
         ("ts_us", optional_int64()),
         ("ts_ns", optional_int64()),
     ]);
-    let value = Arc::new(value.named(named("Envelope"), 2));
+    let value = alone.unwrap_or_else(|| Arc::new(value.named(named("Envelope"), 2)));
     TableSchemas { key, value, key_columns, columns }
 }
 

@@ -8,6 +8,7 @@ mod model;
 mod reading;
 mod recovery;
 mod retention;
+mod walking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -50,8 +50,9 @@ fn plugins_and_instances_move_between_threads() {
 }
 
 #[test]
-fn a_core_module_is_refused_with_a_hint() {
-    let error = refused(wat::parse_str("(module)").unwrap());
+fn a_module_that_is_still_to_become_a_component_is_refused_with_a_hint() {
+    let text = r#"(module (func (export "offtake:transform/plugin@1.0.0#configure")))"#;
+    let error = refused(wat::parse_str(text).unwrap());
     assert_eq!(error.code(), "PLUGIN_NOT_A_COMPONENT");
     assert!(error.to_string().contains("core module"), "{error}");
     assert!(error.next_step().contains("component"), "{}", error.next_step());
@@ -88,15 +89,6 @@ fn imports_beyond_the_contract_are_refused_by_name() {
     assert_eq!(error.code(), "PLUGIN_IMPORT_REFUSED");
     assert!(error.to_string().contains("wasi:cli/environment@0.2.3"), "{error}");
     assert!(error.next_step().contains("wasm32-unknown-unknown"), "{}", error.next_step());
-}
-
-#[test]
-fn kept_state_is_refused() {
-    let error = match load(&Guest { stateful: true, ..Guest::default() }) {
-        Err(error) => error,
-        Ok(_) => panic!("it was loaded"),
-    };
-    assert_eq!(error.code(), "PLUGIN_STATE_UNSUPPORTED");
 }
 
 #[test]

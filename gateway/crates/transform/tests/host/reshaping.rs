@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use offtake_change::{Batch, Form, Kind, Operation, TableSchema, ValueRef};
+use offtake_change::{Batch, Form, Kind, Operation, Subject, TableSchema, ValueRef};
 
 use crate::answers::{self, Column, Shape, Values, integer_column, patch, text_column};
 use crate::batches::{EMAIL, TestRow, Value, all, batch, customer, customers, schema};
@@ -255,8 +255,11 @@ fn a_row_without_a_payload_does_not_leave_as_one() {
         assert!(fault.message.contains("has no payload"), "{fault}");
     }
     let flat = Guest { form: answers::Form::Flat, ..Guest::pass(&[], 0) };
-    let fault = instance(&flat).output_schema(&schema()).unwrap_err();
-    assert_eq!(fault.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{fault}");
+    let output = instance(&flat).output_schema(&schema()).unwrap();
+    assert_eq!((output.form, output.changed_by.len()), (Form::Flat, 1));
+    let messages = TableSchema { subject: Subject::Message, ..TableSchema::clone(&schema()) };
+    let fault = instance(&flat).output_schema(&Arc::new(messages)).unwrap_err();
+    assert!(fault.message.contains("rows alone of logical messages"), "{fault}");
     let key = Shape::key(&[EMAIL]);
     let fault =
         instance(&Guest { shape: Some(key), ..guest }).output_schema(&schema()).unwrap_err();

@@ -50,6 +50,15 @@ fn logged(protects: bool, lines: u32) -> String {
     let at = guest.layout.put(b"row of jane@example.com");
     let line = format!("(call $log (i32.const 2) (i32.const {at}) (i32.const 23))");
     guest.process = format!("{} (i32.const 512)", line.repeat(lines as usize));
+    captured(|| {
+        let mut plugin = instance(&guest);
+        let mut batch = batch(&schema(), &customers(1));
+        plugin.process(&mut batch, &[0]).unwrap();
+    })
+}
+
+/// What the crate logs meanwhile.
+pub(crate) fn captured(work: impl FnOnce()) -> String {
     // Without a subscriber of the whole process a thread that has none, in another test, could have the
     // place of the log line remembered as one that nobody listens to.
     static LISTENING: Once = Once::new();
@@ -57,11 +66,7 @@ fn logged(protects: bool, lines: u32) -> String {
         tracing::subscriber::set_global_default(Captured::default()).unwrap();
     });
     let captured = Captured::default();
-    tracing::subscriber::with_default(captured.clone(), || {
-        let mut plugin = instance(&guest);
-        let mut batch = batch(&schema(), &customers(1));
-        plugin.process(&mut batch, &[0]).unwrap();
-    });
+    tracing::subscriber::with_default(captured.clone(), work);
     captured.0.lock().unwrap().clone()
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Guest {
     pub(crate) protects: bool,
     pub(crate) required: Vec<&'static str>,
     pub(crate) stateful: bool,
+    /// Of the wider world, whose functions it then imports.
+    pub(crate) imports: &'static str,
     pub(crate) refuses_config: Option<&'static str>,
     pub(crate) columns: Vec<u32>,
     pub(crate) wants: u8,
@@ -91,6 +93,7 @@ impl Default for Guest {
             protects: false,
             required: Vec::new(),
             stateful: false,
+            imports: "",
             refuses_config: None,
             columns: Vec::new(),
             wants: 0,
@@ -147,7 +150,8 @@ impl Guest {
 
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
-        component(&self.text(), "transform")
+        let world = if self.imports.is_empty() { "transform" } else { "stateful-transform" };
+        component(&self.text(), world)
     }
 
     fn text(&self) -> String {
@@ -160,6 +164,7 @@ impl Guest {
   (import "offtake:transform/host@1.0.0" "log" (func $log (param i32 i32 i32)))
   (import "offtake:transform/host@1.0.0" "counter" (func $counter (param i32 i32) (result i32)))
   (import "offtake:transform/host@1.0.0" "add" (func $add (param i32 i32)))
+  {imports}
   (memory (export "memory") 4)
   (global $heap (mut i32) (i32.const {HEAP}))
   (data (i32.const {ANSWERS}) "{data}")
@@ -175,6 +180,7 @@ impl Guest {
   (func (export "cabi_post_offtake:transform/plugin@1.0.0#process") (param i32)
     (global.set $heap (i32.const {HEAP})))
 )"#,
+            imports = self.imports,
             configure = self.on_configure,
             process = self.process,
         )
@@ -319,6 +325,7 @@ pub(crate) fn spec(component: Vec<u8>) -> PluginSpec {
             fan_out: 4,
             isolation: Duration::from_secs(5),
         },
+        state: None,
     }
 }
 

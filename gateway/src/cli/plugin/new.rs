@@ -1,0 +1,71 @@
+//! `offtake plugin new` and `offtake plugin build`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use offtake_workbench::language::{self, Obstacle};
+
+use crate::cli::exit::{Exit, ExitCode};
+
+#[derive(Debug, Args)]
+#[command(after_help = NEW_EXAMPLES)]
+pub struct NewArgs {
+    /// The plugin's name, and that of its folder: lower case letters, digits and -.
+    name: String,
+    /// The language: rust.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: String,
+    /// The folder `sdk` of Offtake's repository, in place of a copy of the SDK.
+    #[arg(long, value_name = "FOLDER")]
+    sdk: Option<PathBuf>,
+}
+
+const NEW_EXAMPLES: &str = "\
+Examples:
+  offtake plugin new --lang rust my-plugin";
+
+#[derive(Debug, Args)]
+#[command(after_help = BUILD_EXIT)]
+pub struct BuildArgs {
+    /// The plugin's folder.
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+}
+
+const BUILD_EXIT: &str = "\
+Exit status:
+  0  built
+  1  a tool is missing, or refused the plugin";
+
+/// Writes a new plugin.
+pub fn begin(args: &NewArgs) -> Exit {
+    // The manifest lies elsewhere than where the path was given.
+    let sdk = args.sdk.as_deref().map(|path| path.canonicalize().unwrap_or_else(|_| path.into()));
+    let begun = language::of_name(&args.lang)
+        .and_then(|language| language::begin(language, Path::new("."), &args.name, sdk.as_deref()));
+    match begun {
+        Ok(_) => {
+            let (name, file) = (&args.name, args.name.replace('-', "_"));
+            say!("{name}: a plugin with its first fixture");
+            say!("  next: offtake plugin build {name} && offtake plugin test {name}/{file}.wasm");
+            Exit::done()
+        }
+        Err(obstacle) => Exit::configuration(obstacle.to_string()),
+    }
+}
+
+/// Builds a plugin.
+pub fn build(args: &BuildArgs) -> Exit {
+    match language::build(&args.folder) {
+        Ok(path) => {
+            let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            say!("{}: {bytes} bytes", path.display());
+            Exit::done()
+        }
+        Err(obstacle) => failed(&obstacle),
+    }
+}
+
+fn failed(obstacle: &Obstacle) -> Exit {
+    Exit::with(ExitCode::Failed, obstacle.to_string())
+}

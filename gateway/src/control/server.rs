@@ -1,0 +1,122 @@
+//! The gateway's side.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::replay::ReplayDesk;
+use super::socket::Place;
+use super::{Answer, Request};
+use crate::pipeline::{Halt, Reloader};
+
+/// Longest request.
+const REQUEST_BYTES: u64 = 1 << 20;
+
+/// Who does what is asked.
+pub struct Desk {
+    /// New versions of plugins.
+    pub reloader: Arc<Reloader>,
+    /// Dead letters.
+    pub letters: ReplayDesk,
+}
+
+/// A bound socket, not yet serving.
+pub struct ControlServer {
+    listener: UnixListener,
+    _place: Place,
+}
+
+impl ControlServer {
+    /// Makes the socket in the log's folder, which this process has locked: one that is there is an
+    /// earlier process's.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn bind(log_folder: &Path) -> Result<ControlServer, Halt> {
+        let bound = || {
+            let place = Place::of(log_folder)?;
+            match std::fs::remove_file(&place.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(&place.path)?;
+            let own = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&place.path, own)?;
+            Ok(ControlServer { listener, _place: place })
+        };
+        bound().map_err(|error: io::Error| {
+            Halt::new(
+                "CONTROL_SOCKET",
+                format!("cannot make a socket in {}: {error}", log_folder.display()),
+                "put the log on a file system that has sockets, and give the gateway's user the \
+                 folder to write",
+            )
+        })
+    }
+
+    /// Answers until `shutdown` is done.
+    pub async fn serve(self, desk: Arc<Desk>, shutdown: impl Future<Output = ()> + Send + 'static) {
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else { continue };
+            let desk = Arc::clone(&desk);
+            tokio::spawn(async move {
+                if let Err(error) = answer(stream, desk).await {
+                    tracing::debug!(%error, "a request to the control socket was not answered");
+                }
+            });
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, desk: Arc<Desk>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST_BYTES)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(Request::ReplayDeadLetters { sequences, as_it_was }) => {
+            match desk.letters.replay(&sequences, as_it_was).await {
+                Ok(letters) => Answer::Replayed { letters },
+                Err(halt) => halt.into(),
+            }
+        }
+        Ok(request) => tokio::task::spawn_blocking(move || done(&desk.reloader, request))
+            .await
+            .map_err(io::Error::other)?,
+        Err(error) => Halt::new(
+            "CONTROL_REQUEST",
+            format!("the request cannot be read: {error}"),
+            "use an `offtake` of the running gateway's version",
+        )
+        .into(),
+    };
+    write.write_all(&serde_json::to_vec(&answer)?).await
+}
+
+fn done(reloader: &Reloader, request: Request) -> Answer {
+    let outcome = match request {
+        Request::Reload { plugins } => reloader.reload(&plugins).map(Answer::Reloaded),
+        Request::RollBack { plugin } => reloader.roll_back(&plugin).map(Answer::Reloaded),
+        Request::Try { plugin, wasm } => std::fs::read(&wasm)
+            .map_err(|error| {
+                Halt::new(
+                    "PLUGIN_UNREADABLE",
+                    format!("cannot read {}: {error}", wasm.display()),
+                    "check the path and its permissions: the gateway reads it",
+                )
+            })
+            .and_then(|component| reloader.attempt(&plugin, component))
+            .map(Answer::Trial),
+        // Answered before, where it may wait.
+        Request::ReplayDeadLetters { .. } => return Answer::Replayed { letters: Vec::new() },
+    };
+    outcome.unwrap_or_else(Answer::from)
+}

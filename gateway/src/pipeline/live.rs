@@ -1,0 +1,31 @@
+//! The plugins that are at work now, for those who look from outside.
+//!
+//! The worker owns its instances; here stands which versions they are of, for the status, the metrics
+//! and a reload. Replaced as a whole, by the worker, once it has switched.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::chain::Configured;
+
+/// The plugins that are at work, in the order of the configuration.
+#[derive(Default)]
+pub struct Live {
+    plugins: RwLock<Arc<[Configured]>>,
+}
+
+impl Live {
+    /// These plugins.
+    pub fn new(plugins: &[Configured]) -> Live {
+        Live { plugins: RwLock::new(plugins.into()) }
+    }
+
+    /// Those at work now.
+    pub fn get(&self) -> Arc<[Configured]> {
+        Arc::clone(&self.plugins.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others are at work from now on.
+    pub(super) fn replace(&self, plugins: &[Configured]) {
+        *self.plugins.write().unwrap_or_else(PoisonError::into_inner) = plugins.into();
+    }
+}

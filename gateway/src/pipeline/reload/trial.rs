@@ -1,0 +1,284 @@
+//! A trial: other plugins over the tables and the recent changes, beside those at work.
+//!
+//! Both chains take copies of the same batches, as they came from the source; what leaves them is
+//! compared row by row. Nothing of a trial reaches the log, and the counters of the plugins at work
+//! do not move; plugins that keep state begin with none. A trial finds what faults and what differs; it cannot know which result is meant.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use offtake_change::{Batch, HeaderRange, Image, NO_TRANSACTION, Row, TableSchema, ValueRef};
+use offtake_proto::v1;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::super::chain::{Chain, Configured, Made};
+use super::super::failure::{FailurePolicy, OnError};
+use super::super::halt::Halt;
+use super::super::router::Router;
+use super::inputs::Kept;
+
+/// Differences that are shown; all are counted.
+const SHOWN: usize = 20;
+
+/// What a trial found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Tables whose definitions the plugins were told.
+    pub tables: u64,
+    /// Changes that both were given.
+    pub changes: u64,
+    /// Changes that came out otherwise.
+    pub different: u64,
+    /// Changes that the plugins at work fail at.
+    pub failed_before: u64,
+    /// Changes that the others fail at.
+    pub failed_after: u64,
+    /// The first change that the others fail at and those at work do not.
+    pub first_failure: Option<String>,
+    /// Nanoseconds a change in plugins, at work and of the others.
+    pub nanoseconds_before: u64,
+    /// See `nanoseconds_before`.
+    pub nanoseconds_after: u64,
+    /// The first differences.
+    pub differences: Vec<Difference>,
+}
+
+/// A change that came out otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The source's table.
+    pub table: String,
+    /// Where the change stands in the source's log.
+    pub position: String,
+    /// What the plugins at work make of it, a line a row.
+    pub before: Vec<String>,
+    /// What the others make of it.
+    pub after: Vec<String>,
+}
+
+/// What both chains need.
+pub struct Setting<'s> {
+    /// The routes.
+    pub router: &'s Router,
+    /// What the log holds of activations.
+    pub recorded: &'s [v1::PluginActivation],
+    /// Tables and changes.
+    pub kept: &'s Kept,
+}
+
+impl Setting<'_> {
+    /// Tells plugins every table, as the pipeline would, with their own policies.
+    ///
+    /// # Errors
+    /// What the pipeline would halt with.
+    pub fn tell(&self, plugins: &[Configured]) -> Result<u64, Halt> {
+        let apart = |configured: &Configured| Configured {
+            plugin: configured.plugin.apart(),
+            ..configured.clone()
+        };
+        let plugins: Vec<Configured> = plugins.iter().map(apart).collect();
+        let mut chain = Chain::new(&plugins, self.recorded)?;
+        chain.check_start(self.router, &self.kept.catalogue)?;
+        let tables = self.kept.tables();
+        for table in &tables {
+            for target in self.router.targets(table) {
+                chain.check_table(&target.plugins, table, false)?;
+            }
+        }
+        Ok(tables.len() as u64)
+    }
+
+    /// Runs both over the recent changes and compares.
+    ///
+    /// # Errors
+    /// A fault that is no change's.
+    pub fn compare(
+        &self,
+        before: &[Configured],
+        after: &[Configured],
+    ) -> Result<TrialReport, Halt> {
+        let tables = self.tell(after)?;
+        let (mut old, mut new) = (Side::new(self, before)?, Side::new(self, after)?);
+        let mut report = TrialReport { tables, ..TrialReport::default() };
+        for batch in &self.kept.batches {
+            let lines = old.run(batch)?.into_iter().zip(new.run(batch)?);
+            for (row, (old, new)) in batch.rows.iter().zip(lines) {
+                report.take(batch, row, old, new);
+            }
+        }
+        report.nanoseconds_before = old.nanoseconds(report.changes);
+        report.nanoseconds_after = new.nanoseconds(report.changes);
+        Ok(report)
+    }
+}
+
+impl TrialReport {
+    fn take(&mut self, batch: &Batch, row: &Row, old: Vec<Line>, new: Vec<Line>) {
+        self.changes += 1;
+        let failures = |lines: &[Line]| lines.iter().filter(|line| line.failed).count() as u64;
+        let (before, after) = (failures(&old), failures(&new));
+        self.failed_before += before;
+        self.failed_after += after;
+        if old == new {
+            return;
+        }
+        self.different += 1;
+        let schema = batch.schemas.get(row.schema as usize);
+        let table = schema.map(|schema| schema.qualified_name()).unwrap_or_default();
+        if after > before && self.first_failure.is_none() {
+            let failure = new.iter().find(|line| line.failed);
+            self.first_failure = failure.map(|line| format!("{table}: {}", line.text));
+        }
+        if self.differences.len() < SHOWN {
+            let texts = |lines: Vec<Line>| lines.into_iter().map(|line| line.text).collect();
+            self.differences.push(Difference {
+                table,
+                position: row.lsn.to_string(),
+                before: texts(old),
+                after: texts(new),
+            });
+        }
+    }
+}
+
+/// A row that leaves a chain, or what became of it instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    text: String,
+    failed: bool,
+}
+
+/// One of the two chains.
+struct Side<'s> {
+    setting: &'s Setting<'s>,
+    chain: Chain,
+    plugins: Vec<Configured>,
+}
+
+impl<'s> Side<'s> {
+    fn new(setting: &'s Setting<'s>, plugins: &[Configured]) -> Result<Side<'s>, Halt> {
+        // Every failure is found, and none is counted against the plugins at work.
+        let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
+        let tried = |configured: &Configured| Configured {
+            plugin: configured.plugin.apart(),
+            counters: Arc::default(),
+            policy,
+        };
+        let plugins: Vec<Configured> = plugins.iter().map(tried).collect();
+        let mut chain = Chain::new(&plugins, setting.recorded)?;
+        chain.check_start(setting.router, &setting.kept.catalogue)?;
+        Ok(Side { setting, chain, plugins })
+    }
+
+    fn nanoseconds(&self, changes: u64) -> u64 {
+        let spent =
+            |configured: &Configured| configured.counters.nanoseconds.load(Ordering::Relaxed);
+        self.plugins.iter().map(spent).sum::<u64>() / changes.max(1)
+    }
+
+    /// What becomes of every row of a batch, on all of its ways.
+    fn run(&mut self, batch: &Batch) -> Result<Vec<Vec<Line>>, Halt> {
+        let mut lines = vec![Vec::new(); batch.rows.len()];
+        let targets: Vec<_> =
+            batch.schemas.iter().map(|schema| self.setting.router.targets(schema)).collect();
+        for way in 0..targets.iter().map(Vec::len).max().unwrap_or(0) {
+            // Each way has its own copy, as forked rows would be.
+            let mut copy = batch.clone();
+            let mut made = Made::default();
+            for (schema, targets) in targets.iter().enumerate() {
+                let Some(target) = targets.get(way) else { continue };
+                let rows: Vec<u32> = (0..batch.rows.len() as u32)
+                    .filter(|&row| batch.rows[row as usize].schema as usize == schema)
+                    .collect();
+                self.chain.process(&target.plugins, &mut copy, &rows, &mut made)?;
+                for &row in &rows {
+                    let failure = made.dead.iter().find(|dead| dead.row == row);
+                    let line = match failure {
+                        Some(dead) => Line {
+                            text: format!("failed {}: {}", dead.fault.code(), dead.fault),
+                            failed: true,
+                        },
+                        None => rendered(&copy, row, &target.stream),
+                    };
+                    lines[row as usize].push(line);
+                }
+                for emission in made.emitted.drain(..) {
+                    let line = rendered(&copy, emission.row, &target.stream);
+                    if let Some(lines) = lines.get_mut(emission.parent as usize) {
+                        lines.push(line);
+                    }
+                }
+                made.clear();
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// A row as one line of JSON.
+fn rendered(batch: &Batch, row: u32, stream: &str) -> Line {
+    let Some(row) = batch.rows.get(row as usize) else {
+        return Line { text: "nothing".to_owned(), failed: false };
+    };
+    if row.dropped {
+        return Line { text: "dropped".to_owned(), failed: false };
+    }
+    let chosen = row.stream.and_then(|at| batch.streams.get(at as usize));
+    let operation = char::from(row.operation.letter()).to_string();
+    let mut line = Map::new();
+    line.insert("stream".to_owned(), json!(chosen.map_or(stream, |name| &**name)));
+    line.insert("op".to_owned(), json!(operation));
+    let schema = batch.schemas.get(row.schema as usize);
+    if let Some(schema) = schema {
+        let key: Vec<&str> = schema
+            .key
+            .iter()
+            .filter_map(|&at| schema.columns.get(at as usize))
+            .map(|column| &*column.name)
+            .collect();
+        line.insert("table".to_owned(), json!(schema.qualified_name()));
+        line.insert("key".to_owned(), json!(key));
+        for (name, image) in [("before", row.before), ("after", row.after)] {
+            if image.is_some() {
+                line.insert(name.to_owned(), image_of(batch, schema, image));
+            }
+        }
+    }
+    put_headers(batch, row.headers, &mut line);
+    if row.transaction == NO_TRANSACTION {
+        line.insert("snapshot".to_owned(), json!(true));
+    }
+    Line { text: Value::Object(line).to_string(), failed: false }
+}
+
+fn put_headers(batch: &Batch, headers: HeaderRange, line: &mut Map<String, Value>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let all: Map<String, Value> =
+        batch.headers(headers).map(|(name, value)| (text(name), json!(text(value)))).collect();
+    if !all.is_empty() {
+        line.insert("headers".to_owned(), Value::Object(all));
+    }
+    if let Some(partition) = headers.partition() {
+        line.insert("partition".to_owned(), json!(partition));
+    }
+}
+
+fn image_of(batch: &Batch, schema: &TableSchema, image: Image) -> Value {
+    let columns = schema.columns.iter().zip(batch.values(image));
+    let present = columns.filter(|(_, value)| !matches!(value, ValueRef::Absent));
+    Value::Object(present.map(|(column, value)| (column.name.clone(), value_of(value))).collect())
+}
+
+fn value_of(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Unchanged => json!({ "unchanged": true }),
+        ValueRef::Boolean(value) => Value::Bool(value),
+        other => {
+            let mut text = Vec::new();
+            other.put_text(&mut text);
+            Value::String(String::from_utf8_lossy(&text).into_owned())
+        }
+    }
+}

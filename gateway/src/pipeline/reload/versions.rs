@@ -1,0 +1,246 @@
+//! The components that were at work, kept by their digest in the log's folder.
+//!
+//! A transaction of which the first rows are in the log is finished by the components that began it,
+//! also where the file was replaced meanwhile; and a rollback needs the one before. Kept are those at
+//! work and the one before each; the rest is removed. Configurations are not kept: they may hold
+//! secrets.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::chain::hexadecimal;
+use super::super::halt::Halt;
+
+/// The folder in the log's.
+const FOLDER: &str = "plugins";
+/// Which components are whose.
+const INDEX: &str = "versions.json";
+
+/// What is known of a plugin's versions; digests are SHA-256, hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// At work.
+    pub current: String,
+    /// At work before.
+    pub previous: Option<String>,
+    /// The one that a rollback took out: while the file is still this one, `current` is used.
+    pub rolled_back: Option<String>,
+}
+
+/// The components that are kept.
+#[derive(Debug)]
+pub struct Components {
+    folder: PathBuf,
+    versions: BTreeMap<String, Versions>,
+}
+
+impl Components {
+    /// These, leaving an empty list in their place.
+    pub fn take(&mut self) -> Components {
+        Components { folder: self.folder.clone(), versions: std::mem::take(&mut self.versions) }
+    }
+
+    /// Those in a log's folder; none yet where there is nothing.
+    ///
+    /// # Errors
+    /// The index is there and cannot be read.
+    pub fn open(log_folder: &Path) -> Result<Components, Halt> {
+        let folder = log_folder.join(FOLDER);
+        let versions = match fs::read(folder.join(INDEX)) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| unusable(&folder.join(INDEX), &io::Error::other(error)))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(unusable(&folder.join(INDEX), &error)),
+        };
+        Ok(Components { folder, versions })
+    }
+
+    /// What is known of a plugin, by its name in the configuration.
+    pub fn versions(&self, plugin: &str) -> Option<&Versions> {
+        self.versions.get(plugin)
+    }
+
+    /// The component to use where the file has this digest: the file's own, unless it was rolled
+    /// back.
+    pub fn chosen(&self, plugin: &str, file: &str) -> Option<&str> {
+        let versions = self.versions.get(plugin)?;
+        (versions.rolled_back.as_deref() == Some(file)).then_some(&*versions.current)
+    }
+
+    /// A component that is kept.
+    ///
+    /// # Errors
+    /// It is not, or it is damaged.
+    pub fn read(&self, digest: &str) -> Result<Vec<u8>, Halt> {
+        let path = self.path(digest);
+        let component = fs::read(&path).map_err(|error| unusable(&path, &error))?;
+        if hexadecimal(&Sha256::digest(&component)) != digest {
+            return Err(unusable(&path, &io::Error::other("its content is not of that digest")));
+        }
+        Ok(component)
+    }
+
+    /// Whether a component is kept.
+    pub fn holds(&self, digest: &str) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// Keeps a component, before it is at work.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self, component: &[u8]) -> Result<(), Halt> {
+        let path = self.path(&hexadecimal(&Sha256::digest(component)));
+        if path.is_file() {
+            return Ok(());
+        }
+        self.write(&path, component)
+    }
+
+    /// A component is at work. `rolled_back`: in place of this one.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn at_work(
+        &mut self,
+        plugin: &str,
+        digest: &str,
+        rolled_back: Option<&str>,
+    ) -> Result<(), Halt> {
+        let known = self.versions.entry(plugin.to_owned()).or_default();
+        let mut new = known.clone();
+        if known.current != digest {
+            new.previous = Some(std::mem::take(&mut new.current)).filter(|it| !it.is_empty());
+            new.current = digest.to_owned();
+        }
+        new.rolled_back = rolled_back.map(str::to_owned);
+        if *known == new {
+            return Ok(());
+        }
+        *known = new;
+        self.write_index()
+    }
+
+    /// Forgets plugins that are not in the configuration, and removes components that nobody needs.
+    ///
+    /// # Errors
+    /// The index cannot be written.
+    pub fn tidy(&mut self, plugins: &[&str]) -> Result<(), Halt> {
+        let before = self.versions.len();
+        self.versions.retain(|name, _| plugins.contains(&&**name));
+        if self.versions.len() != before {
+            self.write_index()?;
+        }
+        let needed: Vec<String> = self
+            .versions
+            .values()
+            .flat_map(|it| [Some(&it.current), it.previous.as_ref()])
+            .flatten()
+            .map(|digest| format!("{digest}.wasm"))
+            .collect();
+        let Ok(files) = fs::read_dir(&self.folder) else { return Ok(()) };
+        for file in files.flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".wasm") && !needed.contains(&name) {
+                // What cannot be removed takes room and nothing else.
+                let _ = fs::remove_file(file.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn write_index(&self) -> Result<(), Halt> {
+        let path = self.folder.join(INDEX);
+        let text = serde_json::to_vec_pretty(&self.versions)
+            .map_err(|error| unusable(&path, &io::Error::other(error)))?;
+        self.write(&path, &text)
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{digest}.wasm"))
+    }
+
+    /// All of it or nothing, also after a crash.
+    fn write(&self, path: &Path, content: &[u8]) -> Result<(), Halt> {
+        let written = || {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            let unfinished = path.with_extension("new");
+            let mut options = fs::OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, path)?;
+            fs::File::open(&self.folder)?.sync_all()
+        };
+        written().map_err(|error: io::Error| unusable(path, &error))
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Halt {
+    Halt::new(
+        "PLUGIN_KEPT_UNUSABLE",
+        format!("the plugin versions that are kept: {}: {error}", path.display()),
+        "give the gateway's user the log folder to read and write, or remove that file: what it \
+         holds is needed for a rollback and for a transaction that was left in its middle",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(content: &[u8]) -> String {
+        hexadecimal(&Sha256::digest(content))
+    }
+
+    #[test]
+    fn the_one_at_work_and_the_one_before_stay_and_older_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        for content in [b"one", b"two", b"six"] {
+            components.keep(content).unwrap();
+            components.at_work("mask", &digest(content), None).unwrap();
+        }
+        components.tidy(&["mask"]).unwrap();
+        let again = Components::open(folder.path()).unwrap();
+        let versions = again.versions("mask").unwrap();
+        assert_eq!(
+            (&versions.current, &versions.previous),
+            (&digest(b"six"), &Some(digest(b"two")))
+        );
+        assert_eq!(again.read(&digest(b"two")).unwrap(), b"two");
+        assert!(!again.holds(&digest(b"one")));
+        components.tidy(&[]).unwrap();
+        assert!(!again.holds(&digest(b"six")), "the plugin is gone from the configuration");
+    }
+
+    #[test]
+    fn a_file_that_was_rolled_back_is_not_chosen_until_it_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        components.at_work("mask", "good", None).unwrap();
+        components.at_work("mask", "bad", None).unwrap();
+        assert_eq!(components.chosen("mask", "bad"), None);
+        components.at_work("mask", "good", Some("bad")).unwrap();
+        assert_eq!(components.chosen("mask", "bad"), Some("good"));
+        assert_eq!(components.chosen("mask", "better"), None);
+        components.at_work("mask", "better", None).unwrap();
+        assert_eq!(components.chosen("mask", "bad"), None);
+    }
+
+    #[test]
+    fn a_component_that_is_damaged_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = Components::open(folder.path()).unwrap();
+        components.keep(b"one").unwrap();
+        fs::write(components.path(&digest(b"one")), b"two").unwrap();
+        assert_eq!(components.read(&digest(b"one")).unwrap_err().code, "PLUGIN_KEPT_UNUSABLE");
+    }
+}

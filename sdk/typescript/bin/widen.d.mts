@@ -1,0 +1,2 @@
+export function halvedContract(wit: string): string;
+export function widenComponent(component: Uint8Array): void;

@@ -1,0 +1,264 @@
+//! New versions of plugins without a stop, with a real database: every change is of exactly one
+//! version, also after a kill; what is refused leaves the version at work in its place.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use offtake_tests::fixture::{Fixture, PATIENCE};
+use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::subscriber::{Received, Subscriber, text};
+
+const SQL: &str = "create table people (id int primary key, email text)";
+const FIVE_ROWS: &str = "insert into people
+    select (select coalesce(max(id), 0) from people) + i, 'secret' from generate_series(1, 5) i";
+
+/// The plugin as a file of its own in the fixture's folder, so that it can be replaced.
+async fn fixture(hint: &str, more: &str) -> Fixture {
+    let rest = format!(
+        "[plugin.hide]\nwasm = \"hide.wasm\"\nconfig = {{ columns = [\"email\"], keep_last = 0 }}\n\
+         {more}\n\n[[route]]\ntables = [\"public.*\"]\nplugins = [\"hide\"]\n"
+    );
+    let postgres = Postgres::shared(Version::System);
+    let fixture = Fixture::new(postgres, hint, SQL, "", &rest).await.unwrap();
+    std::fs::write(fixture.folder().join("hide.wasm"), mask(0)).unwrap();
+    fixture
+}
+
+/// The mask plugin, told from others by a custom section that says nothing.
+fn mask(version: u8) -> Vec<u8> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/mask.wasm");
+    let mut component = std::fs::read(built).unwrap();
+    component.extend([0, 3, 1, b'v', version]);
+    component
+}
+
+fn put(fixture: &Fixture, component: &[u8]) -> PathBuf {
+    let path = fixture.folder().join("hide.wasm");
+    // As a deployment does: whole or not at all.
+    let unfinished = fixture.folder().join("hide.new");
+    std::fs::write(&unfinished, component).unwrap();
+    std::fs::rename(&unfinished, &path).unwrap();
+    path
+}
+
+fn email(change: &Received) -> String {
+    text(change.after.as_ref().unwrap(), "email").unwrap_or("-").to_owned()
+}
+
+/// Asserts that a run of one version's changes is followed by a run of the other's, and that no
+/// transaction has both. Gives the sequence of the second's first.
+#[track_caller]
+fn expect_one_switch(changes: &[Received], before: &str, after: &str) -> u64 {
+    let at = changes.iter().position(|change| email(change) == after).expect("the new version");
+    for (index, change) in changes.iter().enumerate() {
+        assert_eq!(email(change), if index < at { before } else { after }, "{change:?}");
+    }
+    assert!(at > 0, "nothing is of the version before");
+    assert_ne!(changes[at - 1].transaction, changes[at].transaction, "a transaction has both");
+    changes[at].sequence
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_a_reload_switches_between_two_transactions_at_the_sequence_it_names() {
+    let mut fixture = fixture("reload", "").await;
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    for _ in 0..40 {
+        fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    }
+    fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
+    let said = {
+        let writing = async {
+            for _ in 0..200 {
+                fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+            }
+        };
+        let reloading = async {
+            let said = tokio::task::block_in_place(|| fixture.command(&["plugin", "reload"]));
+            said.unwrap().expect(0, &["hide: the same component, other settings", "at work from"])
+        };
+        tokio::join!(writing, reloading).1
+    };
+    for _ in 0..40 {
+        fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    }
+    fixture.expect_ids(&subscriber, 1..=1400).await.unwrap();
+    let switched = expect_one_switch(&subscriber.changes(), "******", "****et");
+    let named = format!("at work from sequence {switched} on");
+    assert!(said.out.contains(&named), "{named} is not in {}", said.out);
+    let again = fixture.command(&["plugin", "reload", "hide"]).unwrap();
+    again.expect(0, &["nothing differs"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_replace_a_plugin_is_refused_and_the_one_at_work_goes_on() {
+    let mut fixture = fixture("reload_refused", "").await;
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=5).await.unwrap();
+
+    put(&fixture, b"not a module");
+    fixture.command(&["plugin", "reload"]).unwrap().expect_error(1, "PLUGIN_NOT_A_COMPONENT", &[]);
+    let cut = &mask(1)[..20_000];
+    put(&fixture, cut);
+    fixture.command(&["plugin", "reload"]).unwrap().expect_error(1, "PLUGIN_INVALID", &["hide"]);
+    put(&fixture, &mask(0));
+    // A column that no table has, which only the tables tell.
+    fixture.gateway.edit("[\"email\"]", "[\"e_mail\"]").unwrap();
+    let refused = fixture.command(&["plugin", "reload"]).unwrap();
+    refused.expect_error(1, "PLUGIN_COLUMN_MISSING", &["e_mail"]);
+    fixture.gateway.edit("[\"e_mail\"]", "[\"email\"]").unwrap();
+    // A limit that the recent changes break.
+    fixture
+        .client
+        .batch_execute("insert into people values (6, repeat('x', 100000))")
+        .await
+        .unwrap();
+    fixture.expect_ids(&subscriber, 1..=6).await.unwrap();
+    fixture.gateway.edit("keep_last = 0 }", "keep_last = 0 }\noutput = \"64KiB\"").unwrap();
+    // One batch a second is kept for trials: the large row may come too soon after the others.
+    for id in 7.. {
+        let sql = format!("insert into people values ({id}, repeat('x', 100000))");
+        fixture.client.batch_execute(&sql).await.unwrap();
+        let tried = fixture.command(&["plugin", "reload"]).unwrap();
+        if tried.status == Some(1) {
+            tried.expect_error(1, "RELOAD_TRIAL_FAILED", &["PLUGIN_OUTPUT", "public.people"]);
+            break;
+        }
+        assert!(id < 200, "no large row was tried");
+        fixture.gateway.edit("output = \"64KiB\"", "output = \"1MiB\"").unwrap();
+        fixture.command(&["plugin", "reload"]).unwrap().expect(0, &[]);
+        fixture.gateway.edit("output = \"1MiB\"", "output = \"64KiB\"").unwrap();
+    }
+    fixture.gateway.edit("plugins = [\"hide\"]", "plugins = []").unwrap();
+    fixture.command(&["plugin", "reload"]).unwrap().expect_error(1, "RELOAD_NEEDS_RESTART", &[]);
+    fixture.gateway.edit("plugins = []", "plugins = [\"hide\"]").unwrap();
+    fixture.command(&["plugin", "reload", "hyde"]).unwrap().expect_error(1, "PLUGIN_UNKNOWN", &[]);
+    let changes = subscriber.changes();
+    assert!(changes.iter().all(|change| email(change).chars().all(|it| it == '*')), "{changes:?}");
+    assert_eq!(fixture.gateway.get("/readyz").unwrap().0, 200);
+    fixture.stop().unwrap();
+    fixture.command(&["plugin", "reload"]).unwrap().expect_error(1, "CONTROL_UNREACHABLE", &[]);
+}
+
+/// Kills the gateway at a point of the switch, starts it again, and looks at every change.
+async fn killed_at(point: &str, hint: &str) {
+    let mut fixture = fixture(hint, "").await;
+    fixture.gateway.start(&format!("{point}=1")).unwrap();
+    fixture.gateway.wait_until_ready(PATIENCE).unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=5).await.unwrap();
+    put(&fixture, &mask(1));
+    fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
+    let gone = fixture.command(&["plugin", "reload"]).unwrap();
+    assert_eq!(gone.status, Some(1), "{gone:?}");
+    fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.start().unwrap();
+    fixture.expect_ids(&subscriber, 1..=10).await.unwrap();
+    expect_one_switch(&subscriber.changes(), "******", "****et");
+    // The switch has happened once: there is nothing left to do.
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["nothing differs"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_before_the_switch_is_durable_leaves_every_change_to_one_version() {
+    killed_at("pipeline.before_switch", "before_switch").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_after_the_switch_is_durable_leaves_every_change_to_one_version() {
+    killed_at("pipeline.after_switch", "after_switch").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_left_in_its_middle_is_finished_by_the_component_that_began_it() {
+    let mut fixture = fixture("reload_midway", "").await;
+    fixture.gateway.start("pipeline.after_submit=12").unwrap();
+    fixture.gateway.wait_until_ready(PATIENCE).unwrap();
+    let rows = "insert into people select i, 'secret' from generate_series(1, 100000) i";
+    fixture.client.batch_execute(rows).await.unwrap();
+    fixture.gateway.wait_for_exit(PATIENCE).unwrap();
+    let first = fixture.command(&["plugin", "reload"]).unwrap();
+    first.expect_error(1, "CONTROL_UNREACHABLE", &[]);
+    put(&fixture, &mask(1));
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute("insert into people values (100001, 'secret')").await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=100_001).await.unwrap();
+    let said = fixture.gateway.output();
+    let takes_over = said.find("a plugin takes over").unwrap_or_else(|| panic!("{said}"));
+    assert!(!said[..takes_over].contains("HALTED"), "{said}");
+    // Now the file's version is at work: a rollback finds the one that was finished with.
+    let back = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
+    back.expect(0, &["hide: ", "at work from sequence 100002 on"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_stays_over_a_restart_until_the_file_is_another() {
+    let mut fixture = fixture("rollback", "").await;
+    fixture.start().unwrap();
+    let digest = |fixture: &Fixture| {
+        fixture.gateway.status().unwrap()["plugins"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    let none = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
+    none.expect_error(1, "PLUGIN_NO_PREVIOUS", &["hide"]);
+    let first = digest(&fixture);
+    put(&fixture, &mask(1));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    let second = digest(&fixture);
+    assert_ne!(first, second);
+    fixture.command(&["plugin", "rollback", "hide"]).unwrap().expect(0, &["hide: "]);
+    assert_eq!(digest(&fixture), first);
+    fixture.stop().unwrap();
+    fixture.start().unwrap();
+    assert_eq!(digest(&fixture), first, "the file is still the version that was rolled back");
+    assert!(fixture.gateway.output().contains("PLUGIN_ROLLED_BACK"));
+    put(&fixture, &mask(2));
+    fixture.stop().unwrap();
+    fixture.start().unwrap();
+    let third = digest(&fixture);
+    assert!(third != first && third != second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_shows_what_a_new_version_makes_of_recent_changes_and_switches_nothing() {
+    let mut fixture = fixture("reload_try", "").await;
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=5).await.unwrap();
+    std::fs::write(fixture.folder().join("candidate.wasm"), mask(1)).unwrap();
+    let tried = fixture.command(&["plugin", "try", "hide", "--new", "candidate.wasm"]).unwrap();
+    tried.expect(0, &["5 recent changes: 0 come out otherwise"]);
+    // The same component with the file's new configuration.
+    fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
+    let tried = fixture.command(&["plugin", "try", "hide", "--new", "candidate.wasm"]).unwrap();
+    let tried = tried.expect(1, &["5 recent changes: 5 come out otherwise", "public.people at "]);
+    assert!(tried.out.contains("+ ") && tried.out.contains("****et"), "{}", tried.out);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=10).await.unwrap();
+    assert!(subscriber.changes().iter().all(|change| email(change) == "******"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_file_is_put_to_work_when_it_changes_and_a_bad_one_is_told_of() {
+    let mut fixture = fixture("reload_watch", "watch = true").await;
+    fixture.start().unwrap();
+    let path = put(&fixture, b"not a module");
+    let refused = |fixture: &Fixture| fixture.gateway.output().contains("PLUGIN_NOT_A_COMPONENT");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !refused(&fixture) {
+        assert!(std::time::Instant::now() < deadline, "{}", fixture.gateway.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let first = fixture.gateway.status().unwrap()["plugins"][0]["digest"].clone();
+    put(&fixture, &mask(1));
+    let switched = |status: &serde_json::Value| status["plugins"][0]["digest"] != first;
+    fixture.gateway.wait_for_status("the switch", PATIENCE, switched).unwrap();
+    assert!(path.is_file());
+}

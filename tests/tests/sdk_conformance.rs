@@ -1,0 +1,93 @@
+//! The SDKs for languages that make core modules. The conformance plugin, built by each language's own
+//! tools, gives the same outcome byte for byte on the production host, and so do the templates that
+//! authors begin with; the SDKs' own tests run too.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use offtake_tests::gateway;
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk").canonicalize().unwrap()
+}
+
+/// Runs a command to its end, which must be a good one.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Builds a plugin by an SDK's `build.sh`.
+fn build(language: &str, sources: &[&str], module: &Path) {
+    let sources = sources.iter().map(|source| sdk().join(source));
+    run(Command::new(sdk().join(language).join("build.sh")).arg(module).args(sources));
+}
+
+/// The outcome of every fixture in a folder is the one that stands there, at all batch sizes.
+fn passes(module: &Path, fixtures: &str) {
+    let fixtures = sdk().join(fixtures);
+    assert!(fixtures.is_dir(), "{} is missing", fixtures.display());
+    run(Command::new(gateway::binary())
+        .args(["plugin", "test"])
+        .arg(module)
+        .arg("--fixtures")
+        .arg(fixtures));
+}
+
+/// What the module says and answers, byte by byte, to a host that is not ours.
+fn speaks_the_abi(module: &Path) {
+    let test = sdk().join("conformance/conformance.test.mjs");
+    run(Command::new("node").arg("--test").arg(test).env("MODULE", module));
+}
+
+fn conforms(language: &str, sources: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("conformance.wasm");
+    build(language, sources, &module);
+    speaks_the_abi(&module);
+    passes(&module, "conformance/fixtures");
+}
+
+fn template_works(language: &str, source: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("template.wasm");
+    build(language, &[source], &module);
+    passes(&module, &format!("{language}/template/fixtures"));
+}
+
+#[test]
+fn the_conformance_plugin_in_c_does_what_every_language_must() {
+    conforms("c", &["conformance/c/conformance.c", "conformance/c/rows.c"]);
+}
+
+#[test]
+fn the_conformance_plugin_in_assemblyscript_does_what_every_language_must() {
+    conforms("assemblyscript", &["conformance/assemblyscript/index.ts"]);
+}
+
+#[test]
+fn the_template_in_c_covers_what_it_promises() {
+    template_works("c", "c/template/mask.c");
+}
+
+#[test]
+fn the_template_in_assemblyscript_covers_what_it_promises() {
+    template_works("assemblyscript", "assemblyscript/template/assembly/index.ts");
+}
+
+#[test]
+fn the_sdk_for_c_reads_and_writes_frames_without_touching_what_is_not_its_own() {
+    run(&mut Command::new(sdk().join("c/tests/run.sh")));
+}
+
+#[test]
+fn the_sdk_for_assemblyscript_reads_and_writes_frames() {
+    run(&mut Command::new(sdk().join("assemblyscript/tests/run.sh")));
+}
