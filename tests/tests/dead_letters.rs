@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offtake_proto::v1::Operation;
 use offtake_tests::fixture::{Ended, Fixture};
-use offtake_tests::postgres::{Postgres, Version};
+use offtake_tests::postgres::{Postgres, Setup, Version};
 use offtake_tests::subscriber::{Received, Subscriber, text};
 use serde_json::Value;
 
@@ -33,7 +33,10 @@ plugins = [\"small\"]"
 
 /// A gateway that wrote so many dead letters of what the SQL does.
 async fn with_letters(name: &str, sql: &str, count: usize) -> Fixture {
-    let postgres = Postgres::shared(Version::System);
+    with_letters_on(Postgres::shared(Version::System), name, sql, count).await
+}
+
+async fn with_letters_on(postgres: &Postgres, name: &str, sql: &str, count: usize) -> Fixture {
     let mut fixture = Fixture::new(postgres, name, TABLE, "", &sections()).await.unwrap();
     fixture.start().unwrap();
     fixture.client.batch_execute(sql).await.unwrap();
@@ -158,7 +161,7 @@ async fn letters_are_listed_without_values_shown_whole_and_their_rows_come_as_th
     fixture.stop().unwrap();
     fixture.command(&["dead-letters", "replay", numbers[0]]).unwrap().expect_error(
         1,
-        "REPLAY_UNREACHABLE",
+        "CONTROL_UNREACHABLE",
         &["offtake run"],
     );
 }
@@ -225,9 +228,11 @@ async fn a_row_that_is_read_again_under_load_never_comes_after_a_newer_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_that_the_database_delays_is_refused_and_the_stream_goes_on() {
     let sql = format!("INSERT INTO people VALUES (1, 0, {LARGE})");
-    let mut fixture = with_letters("delayed", &sql, 1).await;
+    // A server of its own: an open transaction holds up every snapshot of the server.
+    let postgres = Postgres::start_with(Version::System, &Setup::default()).unwrap();
+    let mut fixture = with_letters_on(&postgres, "delayed", &sql, 1).await;
     let letter = letters(&fixture, &[])[0]["sequence"].to_string();
-    let open = Postgres::shared(Version::System).connect(&fixture.database).await.unwrap();
+    let open = postgres.connect(&fixture.database).await.unwrap();
     open.batch_execute("BEGIN; INSERT INTO people VALUES (2, 0, 'open')").await.unwrap();
     let ended = replay(&fixture, &[&letter]);
     let answer = &answers(&ended)[0];

@@ -5,7 +5,7 @@
 //! it is on the network. What is only looked at is the admin listener's.
 
 mod client;
-mod replay;
+pub mod replay;
 mod server;
 mod socket;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::{Halt, Reloaded, TrialReport};
 
 pub use client::ask;
-pub use replay::{MOST_LETTERS, RefusedLetter, ReplayDesk, ReplayedLetter};
+pub use replay::{MOST_LETTERS, ReplayDesk, ReplayedLetter};
 pub use server::{ControlServer, Desk};
 
 /// What is asked.

@@ -359,6 +359,7 @@ impl Source {
                 None => std::future::pending().await,
             }
         };
+        let is_settled = matches!(self.phase, Phase::Settled) && self.replay.is_none();
         let phase = async {
             match &mut self.phase {
                 Phase::Preparing(prepared) => Wake::Prepared(prepared.await),
@@ -366,7 +367,6 @@ impl Source {
                 Phase::Settled | Phase::Approaching(_) => std::future::pending().await,
             }
         };
-        let is_settled = matches!(self.phase, Phase::Settled) && self.replay.is_none();
         let replay = async {
             match &mut self.replays {
                 Some(replays) => replays.recv().await,

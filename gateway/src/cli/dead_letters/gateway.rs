@@ -91,8 +91,8 @@ impl Gateway {
     /// # Errors
     /// The gateway refuses.
     pub async fn schema(&self, id: u32) -> Result<Option<v1::Schema>, Halt> {
-        // Of the streams none is asked for but one that cannot be.
-        let request = v1::DescribeRequest { streams: vec![String::new()], schema_ids: vec![id] };
+        // Of the streams none is asked for: no name has a space.
+        let request = v1::DescribeRequest { streams: vec![" ".to_owned()], schema_ids: vec![id] };
         let reply = connect!(self)?
             .describe(request)
             .await

@@ -159,7 +159,7 @@ fn line(answer: &ReplayedLetter) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::RefusedLetter;
+    use crate::control::replay::RefusedLetter;
 
     #[test]
     fn every_outcome_is_told_with_what_came_of_it() {
