@@ -25,6 +25,15 @@ pub fn ask(log_folder: &Path, request: &Request) -> Result<Answer, Halt> {
     }
 }
 
+/// What a command says to an answer of another kind than it asked for.
+pub fn other_answer() -> Halt {
+    Halt::new(
+        "CONTROL_ANSWER",
+        "the gateway answered something else than was asked",
+        "use an `offtake` of the running gateway's version",
+    )
+}
+
 fn exchange(log_folder: &Path, request: &Request) -> io::Result<Answer> {
     let place = Place::of(log_folder)?;
     let mut stream = UnixStream::connect(&place.path)?;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Halt, Reloaded, TrialReport};
 
-pub use client::ask;
+pub use client::{ask, other_answer};
 pub use replay::{MOST_LETTERS, ReplayDesk, ReplayedLetter};
 pub use server::{ControlServer, Desk};
 

@@ -81,42 +81,46 @@ async fn answer(stream: UnixStream, desk: Arc<Desk>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(REQUEST_BYTES)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(Request::ReplayDeadLetters { sequences, as_it_was }) => {
-            match desk.letters.replay(&sequences, as_it_was).await {
-                Ok(letters) => Answer::Replayed { letters },
-                Err(halt) => halt.into(),
-            }
-        }
-        Ok(request) => tokio::task::spawn_blocking(move || done(&desk.reloader, request))
-            .await
-            .map_err(io::Error::other)?,
-        Err(error) => Halt::new(
+    let outcome = match serde_json::from_str(&line) {
+        Ok(request) => desk.done(request).await,
+        Err(error) => Err(Halt::new(
             "CONTROL_REQUEST",
             format!("the request cannot be read: {error}"),
             "use an `offtake` of the running gateway's version",
-        )
-        .into(),
+        )),
     };
-    write.write_all(&serde_json::to_vec(&answer)?).await
+    write.write_all(&serde_json::to_vec(&outcome.unwrap_or_else(Answer::from))?).await
 }
 
-fn done(reloader: &Reloader, request: Request) -> Answer {
-    let outcome = match request {
-        Request::Reload { plugins } => reloader.reload(&plugins).map(Answer::Reloaded),
-        Request::RollBack { plugin } => reloader.roll_back(&plugin).map(Answer::Reloaded),
-        Request::Try { plugin, wasm } => std::fs::read(&wasm)
-            .map_err(|error| {
-                Halt::new(
-                    "PLUGIN_UNREADABLE",
-                    format!("cannot read {}: {error}", wasm.display()),
-                    "check the path and its permissions: the gateway reads it",
-                )
-            })
-            .and_then(|component| reloader.attempt(&plugin, component))
-            .map(Answer::Trial),
-        // Answered before, where it may wait.
-        Request::ReplayDeadLetters { .. } => return Answer::Replayed { letters: Vec::new() },
-    };
-    outcome.unwrap_or_else(Answer::from)
+impl Desk {
+    /// Does what was asked. Compiling and trying take their time, on threads that may be kept.
+    async fn done(&self, request: Request) -> Result<Answer, Halt> {
+        let reloader = &self.reloader;
+        match request {
+            Request::Reload { plugins } => {
+                tokio::task::block_in_place(|| reloader.reload(&plugins)).map(Answer::Reloaded)
+            }
+            Request::RollBack { plugin } => {
+                tokio::task::block_in_place(|| reloader.roll_back(&plugin)).map(Answer::Reloaded)
+            }
+            Request::Try { plugin, wasm } => {
+                tokio::task::block_in_place(|| reloader.attempt(&plugin, read(&wasm)?))
+                    .map(Answer::Trial)
+            }
+            Request::ReplayDeadLetters { sequences, as_it_was } => {
+                let letters = self.letters.replay(&sequences, as_it_was).await?;
+                Ok(Answer::Replayed { letters })
+            }
+        }
+    }
+}
+
+fn read(wasm: &Path) -> Result<Vec<u8>, Halt> {
+    std::fs::read(wasm).map_err(|error| {
+        Halt::new(
+            "PLUGIN_UNREADABLE",
+            format!("cannot read {}: {error}", wasm.display()),
+            "check the path and its permissions: the gateway reads it",
+        )
+    })
 }

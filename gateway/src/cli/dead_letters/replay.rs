@@ -4,8 +4,7 @@ use clap::Args;
 
 use super::super::{ConfigArgs, Exit, ExitCode, confirm, render, run};
 use super::{Filters, PlaceArgs};
-use crate::control::{Answer, MOST_LETTERS, ReplayedLetter, Request, ask};
-use crate::pipeline::Halt;
+use crate::control::{Answer, MOST_LETTERS, ReplayedLetter, Request, ask, other_answer};
 
 /// What has to be typed before changes are sent out of order.
 const WORD: &str = "reorder";
@@ -67,7 +66,9 @@ pub async fn execute(args: &ReplayArgs) -> Result<Exit, Exit> {
         let request =
             Request::ReplayDeadLetters { sequences: chunk.to_vec(), as_it_was: args.as_it_was };
         let answer = ask(&config.log.dir, &request).map_err(|halt| Exit::failed(&halt))?;
-        let Answer::Replayed { letters } = answer else { return Err(Exit::failed(&other())) };
+        let Answer::Replayed { letters } = answer else {
+            return Err(Exit::failed(&other_answer()));
+        };
         for letter in letters {
             is_well &= matches!(&*letter.outcome, "sent" | "gone" | "left_out");
             match args.json {
@@ -117,14 +118,6 @@ fn confirmed(args: &ReplayArgs, count: usize) -> bool {
          --as-it-was the rows are read\nagain and nothing is reordered."
     );
     confirm::confirmed(args.yes, &what, WORD)
-}
-
-fn other() -> Halt {
-    Halt::new(
-        "CONTROL_ANSWER",
-        "the gateway answered something else than was asked",
-        "use an `offtake` of the running gateway's version",
-    )
 }
 
 fn line(answer: &ReplayedLetter) -> String {

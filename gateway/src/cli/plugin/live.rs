@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::super::render::visible;
 use super::super::{ConfigArgs, Exit, ExitCode, run};
-use crate::control::{Answer, Request, ask};
-use crate::pipeline::{Halt, Reloaded, TrialReport};
+use crate::control::{Answer, Request, ask, other_answer};
+use crate::pipeline::{Reloaded, TrialReport};
 
 /// Arguments of `reload`.
 #[derive(Debug, Args)]
@@ -94,7 +94,7 @@ pub fn attempt(args: &TryArgs) -> Exit {
             println!("{}", summary(&report));
             outcome(&report)
         }
-        Ok(_) => Exit::failed(&other()),
+        Ok(_) => Exit::failed(&other_answer()),
         Err(exit) => exit,
     }
 }
@@ -109,7 +109,7 @@ fn switched(config: &ConfigArgs, request: &Request) -> Exit {
             print_reloaded(&reloaded);
             Exit::done()
         }
-        Ok(_) => Exit::failed(&other()),
+        Ok(_) => Exit::failed(&other_answer()),
         Err(exit) => exit,
     }
 }
@@ -117,14 +117,6 @@ fn switched(config: &ConfigArgs, request: &Request) -> Exit {
 fn asked(config: &ConfigArgs, request: &Request) -> Result<Answer, Exit> {
     let config = run::load(config)?;
     ask(&config.log.dir, request).map_err(|halt| Exit::failed(&halt))
-}
-
-fn other() -> Halt {
-    Halt::new(
-        "CONTROL_ANSWER",
-        "the gateway answered something else than was asked",
-        "use an `offtake` of the running gateway's version",
-    )
 }
 
 fn print_reloaded(reloaded: &Reloaded) {

@@ -222,9 +222,8 @@ impl Reloader {
         let live = self.live.get();
         let mut plugins = live.to_vec();
         let mut changed = Vec::new();
-        for (index, Candidate { configured, component }) in &candidates {
+        for (index, Candidate { configured, .. }) in &candidates {
             let Some(slot) = plugins.get_mut(*index) else { continue };
-            components.keep(component)?;
             changed.push(Changed {
                 plugin: configured.plugin.name().to_owned(),
                 before: hexadecimal(&slot.plugin.digest()),
@@ -254,6 +253,9 @@ impl Reloader {
                 ),
                 "correct the plugin; the one at work goes on. `offtake plugin try` shows every difference",
             ));
+        }
+        for (_, candidate) in &candidates {
+            components.keep(&candidate.component)?;
         }
         // Before the switch: what a crash leaves to the next start is the version that was asked for.
         for Changed { plugin, before, after } in &changed {

@@ -73,10 +73,7 @@ impl Setting<'_> {
     /// # Errors
     /// What the pipeline would halt with.
     pub fn tell(&self, plugins: &[Configured]) -> Result<u64, Halt> {
-        let apart = |configured: &Configured| Configured {
-            plugin: configured.plugin.apart(),
-            ..configured.clone()
-        };
+        let apart = |configured| apart(configured, None);
         let plugins: Vec<Configured> = plugins.iter().map(apart).collect();
         let mut chain = Chain::new(&plugins, self.recorded)?;
         chain.check_start(self.router, &self.kept.catalogue)?;
@@ -142,6 +139,15 @@ impl TrialReport {
     }
 }
 
+/// A plugin with state and counters of its own, and another policy where one is given.
+fn apart(configured: &Configured, policy: Option<FailurePolicy>) -> Configured {
+    Configured {
+        plugin: configured.plugin.apart(),
+        counters: Arc::default(),
+        policy: policy.unwrap_or(configured.policy),
+    }
+}
+
 /// A row that leaves a chain, or what became of it instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
@@ -160,11 +166,7 @@ impl<'s> Side<'s> {
     fn new(setting: &'s Setting<'s>, plugins: &[Configured]) -> Result<Side<'s>, Halt> {
         // Every failure is found, and none is counted against the plugins at work.
         let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
-        let tried = |configured: &Configured| Configured {
-            plugin: configured.plugin.apart(),
-            counters: Arc::default(),
-            policy,
-        };
+        let tried = |configured| apart(configured, Some(policy));
         let plugins: Vec<Configured> = plugins.iter().map(tried).collect();
         let mut chain = Chain::new(&plugins, setting.recorded)?;
         chain.check_start(setting.router, &setting.kept.catalogue)?;
