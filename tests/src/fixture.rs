@@ -4,7 +4,7 @@
 //! Every fixture has a database, a slot and a folder of its own. A broken expectation panics with
 //! what the gateway wrote, as an assertion of the test would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -251,4 +251,25 @@ impl Fixture {
         assert_eq!(found, expected, "{}", self.gateway.output());
         Ok(())
     }
+}
+
+/// Files under the folder that hold the text.
+///
+/// # Panics
+/// One of them cannot be read.
+pub fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("it is a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if path.is_file() {
+            // A socket has no content.
+            let bytes = std::fs::read(&path).expect("it can be read");
+            if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    found
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use offtake_proto::v1::Operation;
+use offtake_tests::fixture::files_with;
 use offtake_tests::gateway::Gateway;
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::{Seen, Subscriber};
@@ -27,24 +28,6 @@ plugins = [\"mask_people\"]
 [log]
 dir = \"data\"
 ";
-
-/// Files under the folder that hold the text.
-fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_with(&path, text));
-        } else if path.is_file() {
-            // A socket has no content.
-            let bytes = std::fs::read(&path).unwrap();
-            if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
-                found.push(path);
-            }
-        }
-    }
-    found
-}
 
 async fn masked_gateway(folder: &Path, sql: &str) -> (Gateway, tokio_postgres::Client) {
     let postgres = Postgres::shared(Version::System);

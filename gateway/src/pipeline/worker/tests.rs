@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use offtake_change::{Column, Image, Kind, ReplicaIdentity, Row};
-use offtake_log::{Log, LogOptions, Selection};
+use offtake_log::{Log, LogOptions, Opened, Selection};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
 use super::super::chain::Configured;
@@ -66,6 +66,11 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
         let plugin = Plugin::load(&engine, spec).unwrap();
         Configured { plugin, counters: Arc::default(), policy }
     });
+    worker_on(opened, &plugins, chain)
+}
+
+/// A worker with these plugins, and a chain of them for every table.
+fn worker_on(opened: Opened, plugins: &[Configured], chain: Vec<usize>) -> (Worker, Log) {
     let route = Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
         plugins: chain,
@@ -75,7 +80,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
     let worker = Worker::new(
         opened.writer,
         Router::new("shop", vec![route]),
-        Chain::new(&plugins, &[]).unwrap(),
+        Chain::new(plugins, &[]).unwrap(),
         &opened.recovered,
         StateCell::new(),
         Arc::default(),

@@ -33,26 +33,7 @@ fn keeping(folder: &std::path::Path) -> (Worker, Log) {
         let plugin = Plugin::load(&engine, spec).unwrap();
         Configured { plugin, counters: Arc::default(), policy: FailurePolicy::default() }
     });
-    let route = Route {
-        tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
-        plugins: vec![0, 1],
-        stream: "{name}.{schema}.{table}".into(),
-        continues: false,
-    };
-    let worker = Worker::new(
-        opened.writer,
-        Router::new("shop", vec![route]),
-        Chain::new(&plugins, &[]).unwrap(),
-        &opened.recovered,
-        StateCell::new(),
-        Arc::default(),
-        vec![1],
-        tokio::sync::watch::channel(0).0,
-        Arc::default(),
-        Arc::default(),
-        None,
-    );
-    (worker, opened.log)
+    worker_on(opened, &plugins, vec![0, 1])
 }
 
 /// The transactions as batches of so many rows each, again and again.
