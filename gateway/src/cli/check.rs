@@ -276,6 +276,16 @@ fn table_findings(config: &Config, router: &Router, preflight: &Preflight) -> Ve
         // One that no route takes has its error already.
         if !paths.is_empty() {
             let item = format!("table {}", table.qualified_name());
+            let untaken = Router::untaken(&targets);
+            if !untaken.is_empty() {
+                findings.push(Finding::warning(
+                    item.clone(),
+                    "ROUTE_OPERATIONS",
+                    format!("no route takes its operations {}", untaken.join(", ")),
+                    "such changes leave nowhere; name them in `operations` of a [[route]] if they \
+                     should",
+                ));
+            }
             findings.push(Finding::ok(item, paths.join("; ")));
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offtake_config::{Config, PluginSource, PostgresSource, Snapshot, Source};
+use offtake_config::{Config, PluginSource, PostgresSource, RouteOperation, Snapshot, Source};
 use offtake_log::{Beginning, Log, LogOptions, LogWriter, Recovered};
 use offtake_proto::v1;
 use offtake_source_postgres::{
@@ -22,7 +22,7 @@ use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
 use super::plugin_state::{self, Kept};
 use super::reload::Components;
-use super::router::{Route, Router};
+use super::router::{Operations, Route, Router};
 use super::worker::{Switch, log_halt};
 
 /// Bytes of a batch between source and worker. Large enough that a channel send is nothing a
@@ -240,7 +240,8 @@ pub fn digest<'p>(config: &Config, plugins: impl ExactSizeIterator<Item = &'p Pl
 fn put_routes(hash: &mut Sha256, routes: &[offtake_config::Route]) {
     put_count(hash, routes.len());
     for route in routes {
-        let offtake_config::Route { tables, exclude, plugins, stream, continues } = route;
+        let offtake_config::Route { tables, exclude, plugins, stream, operations, continues } =
+            route;
         for globs in [tables, exclude] {
             put_count(hash, globs.len());
             globs.iter().for_each(|glob| put(hash, glob.as_bytes()));
@@ -249,6 +250,10 @@ fn put_routes(hash: &mut Sha256, routes: &[offtake_config::Route]) {
         plugins.iter().for_each(|index| put_count(hash, *index));
         put(hash, stream.as_bytes());
         put_count(hash, usize::from(*continues));
+        if *operations != RouteOperation::ALL {
+            put_count(hash, operations.len());
+            operations.iter().for_each(|operation| put(hash, operation.word().as_bytes()));
+        }
     }
 }
 
@@ -342,6 +347,7 @@ pub fn router(config: &Config) -> Result<Router, Halt> {
             })?,
             plugins: route.plugins.clone(),
             stream: route.stream.clone(),
+            operations: Operations::of(&route.operations),
             continues: route.continues,
         });
     }
@@ -502,8 +508,14 @@ mod tests {
             |tables: &[&str], exclude: &[&str], plugins: &[usize], stream: &str, continues| {
                 let (tables, exclude) = (texts(tables), texts(exclude));
                 let (plugins, stream) = (plugins.to_vec(), stream.to_owned());
-                offtake_config::Route { tables, exclude, plugins, stream, continues }
+                let operations = RouteOperation::ALL.to_vec();
+                offtake_config::Route { tables, exclude, plugins, stream, operations, continues }
             };
+        let only = |operations: &[RouteOperation]| {
+            let operations = operations.to_vec();
+            let all = route(&["a", "b"], &[], &[0], "s", false);
+            offtake_config::Route { operations, ..all }
+        };
         let lists = [
             vec![],
             vec![route(&["a", "b"], &[], &[0], "s", false)],
@@ -513,6 +525,8 @@ mod tests {
             vec![route(&["a", "b"], &[], &[1], "s", false)],
             vec![route(&["a", "b"], &[], &[0], "t", false)],
             vec![route(&["a", "b"], &[], &[0], "s", true)],
+            vec![only(&[RouteOperation::Create])],
+            vec![only(&[RouteOperation::Create, RouteOperation::Read])],
             vec![route(&["a", "b"], &[], &[0], "s", false), route(&[], &[], &[], "", false)],
         ];
         let digests: std::collections::BTreeSet<Vec<u8>> = lists

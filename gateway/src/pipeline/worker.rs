@@ -308,17 +308,24 @@ impl Worker {
         for source_row in part.rows.clone() {
             let Some(row) = batch.rows.get(source_row).copied() else { continue };
             let targets = plans.get(row.schema as usize).map_or(&[][..], Vec::as_slice);
+            let mut is_taken = false;
             for (target, plan) in targets.iter().enumerate() {
-                if self.only_stream.as_ref().is_some_and(|only| *only != plan.name) {
+                let is_on_its_way = match &self.only_stream {
+                    // Two routes may divide a stream's operations; what is asked for again is sent once.
+                    Some(only) => *only == plan.name && !is_taken,
+                    None => plan.operations.contains(row.operation),
+                };
+                if !is_on_its_way {
                     continue;
                 }
-                let index = if target == 0 {
-                    source_row
-                } else {
+                let index = if is_taken {
                     let fork = batch.fork_row(&row);
                     batch.rows.push(fork);
                     batch.rows.len() - 1
+                } else {
+                    source_row
                 };
+                is_taken = true;
                 self.outputs.push(Output {
                     row: index as u32,
                     source_row: source_row as u32,

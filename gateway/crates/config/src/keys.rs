@@ -4,6 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
+use crate::model::RouteOperation;
 use crate::{kafka_keys, oauth_keys, plugin_keys, registry_keys};
 
 /// What a value may be.
@@ -347,6 +348,14 @@ const KEYS: &[Key] = &[
         text: "The stream's name: a Kafka topic and a gRPC subscription at once. Every table needs \
                a stream of its own.",
         ..key("route", "stream", Kind::Text)
+    },
+    Key {
+        default: Some("[\"create\", \"read\", \"update\", \"delete\", \"truncate\"]"),
+        example: "[\"create\", \"read\"]",
+        text: "The operations that this route takes, decided before any plugin is called; `read` \
+               is a snapshot's row. Changes of other operations go to later routes, and those that \
+               no route takes leave nowhere: a warning in `offtake check` names them.",
+        ..key("route", "operations", Kind::Choices(RouteOperation::WORDS))
     },
     Key {
         default: Some("false"),

@@ -43,7 +43,8 @@ pub use kafka_model::{
 };
 pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig,
-    OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, Snapshot, Source, Topics,
+    OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation, Snapshot, Source,
+    Topics,
 };
 pub use parse::{load, parse, plugin_config};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};

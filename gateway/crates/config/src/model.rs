@@ -197,8 +197,45 @@ pub struct Route {
     pub plugins: Vec<usize>,
     /// Stream name with `{name}`, `{schema}` and `{table}`.
     pub stream: String,
+    /// Operations that it takes, each once; the others it leaves to later routes.
+    pub operations: Vec<RouteOperation>,
     /// Whether later routes see the tables too.
     pub continues: bool,
+}
+
+/// An operation that a route can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteOperation {
+    /// A row was inserted.
+    Create,
+    /// A snapshot read a row.
+    Read,
+    /// A row was updated.
+    Update,
+    /// A row was deleted.
+    Delete,
+    /// A table was emptied.
+    Truncate,
+}
+
+impl RouteOperation {
+    /// All of them: what a route takes that names none.
+    pub const ALL: [RouteOperation; 5] = [
+        RouteOperation::Create,
+        RouteOperation::Read,
+        RouteOperation::Update,
+        RouteOperation::Delete,
+        RouteOperation::Truncate,
+    ];
+
+    /// The words of the configuration, in the order of [`RouteOperation::ALL`].
+    pub(crate) const WORDS: &'static [&'static str] =
+        &["create", "read", "update", "delete", "truncate"];
+
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().position(|it| *it == self).map_or("", |at| Self::WORDS[at])
+    }
 }
 
 /// The durable log.

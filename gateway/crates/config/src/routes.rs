@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::glob::Glob;
 use crate::kafka_model::MessageFormat;
-use crate::model::{Plugin, Route};
+use crate::model::{Plugin, Route, RouteOperation};
 use crate::reader::{At, Section};
 use crate::sections;
 use crate::stream_glob::StreamGlob;
@@ -73,6 +73,7 @@ pub(crate) fn routes(
             exclude: Vec::new(),
             plugins: Vec::new(),
             stream: DEFAULT_STREAM.to_owned(),
+            operations: RouteOperation::ALL.to_vec(),
             continues: false,
         };
         return (vec![route], Vec::new());
@@ -130,10 +131,27 @@ fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -
             exclude,
             plugins: chain(section, plugins, used),
             stream: stream.value.clone(),
+            operations: operations(section),
             continues,
         },
         stream,
     }
+}
+
+/// The operations that a route takes, in the order of [`RouteOperation::ALL`].
+fn operations(section: &Section<'_, '_>) -> Vec<RouteOperation> {
+    let Some(list) = section.choices("operations") else { return RouteOperation::ALL.to_vec() };
+    if list.value.is_empty() {
+        section.context.error(
+            "CONFIG_BAD_VALUE",
+            &list.span,
+            "`operations` is empty, so this route takes nothing",
+            Some("leave it out, and it takes every operation".to_owned()),
+        );
+    }
+    let named =
+        |operation: &RouteOperation| list.value.iter().any(|word| word.value == operation.word());
+    RouteOperation::ALL.into_iter().filter(named).collect()
 }
 
 /// The plugins of a route by index.
@@ -264,6 +282,19 @@ fn judge_pair(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: 
     if earlier.stream.value != later.stream.value {
         return;
     }
+    let taken = &earlier.route.operations;
+    let is_apart = !later.route.operations.iter().any(|operation| taken.contains(operation));
+    let of_one = |draft: &Draft| match draft.route.tables.as_slice() {
+        [table] => draft.tables.first()?.value.one_table().is_some().then(|| table.clone()),
+        _ => None,
+    };
+    if is_apart
+        && (earlier.stream.value.contains("{table}")
+            || of_one(earlier).is_some() && of_one(earlier) == of_one(later))
+    {
+        // The changes of one table on two ways into its stream.
+        return;
+    }
     let overlap = earlier
         .tables
         .iter()
@@ -326,8 +357,10 @@ fn one_schema(draft: &Draft) -> Option<String> {
 fn judge_reach(top: &Section<'_, '_>, earlier: &[Draft], draft: &Draft) {
     let taken_by = |table: &Glob| {
         earlier.iter().position(|earlier| {
+            let taken = &earlier.route.operations;
             !earlier.route.continues
                 && earlier.route.exclude.is_empty()
+                && draft.route.operations.iter().all(|operation| taken.contains(operation))
                 && earlier.tables.iter().any(|glob| glob.value.covers(table))
         })
     };

@@ -191,7 +191,10 @@ impl<'s> Side<'s> {
             for (schema, targets) in targets.iter().enumerate() {
                 let Some(target) = targets.get(way) else { continue };
                 let rows: Vec<u32> = (0..batch.rows.len() as u32)
-                    .filter(|&row| batch.rows[row as usize].schema as usize == schema)
+                    .filter(|&row| {
+                        let row = &batch.rows[row as usize];
+                        row.schema as usize == schema && target.operations.contains(row.operation)
+                    })
                     .collect();
                 self.chain.process(&target.plugins, &mut copy, &rows, &mut made)?;
                 for &row in &rows {

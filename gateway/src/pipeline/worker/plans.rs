@@ -6,7 +6,7 @@ use std::sync::Arc;
 use offtake_change::{Batch, TableSchema};
 
 use super::super::halt::Halt;
-use super::super::router::Target;
+use super::super::router::{Operations, Router, Target};
 use super::Worker;
 
 /// A table definition's way through the pipeline.
@@ -24,6 +24,7 @@ pub(super) struct TargetPlan {
     /// Whether one of the plugins protects something.
     pub(super) protects: bool,
     pub(super) plugins: Arc<[usize]>,
+    pub(super) operations: Operations,
 }
 
 impl Worker {
@@ -73,6 +74,15 @@ impl Worker {
         }
         let targets = self.route(schema)?;
         self.inputs.defined(schema);
+        let untaken = Router::untaken(&targets);
+        if !untaken.is_empty() {
+            tracing::info!(
+                code = "ROUTE_OPERATIONS",
+                table = schema.qualified_name(),
+                operations = ?untaken,
+                "no route takes these operations of the table; such changes leave nowhere"
+            );
+        }
         let mut plans = Vec::with_capacity(targets.len());
         let mut records = Vec::new();
         for target in targets {
@@ -88,6 +98,7 @@ impl Worker {
                 name: target.stream.into(),
                 protects,
                 plugins: target.plugins.into(),
+                operations: target.operations,
             });
         }
         if !records.is_empty() {

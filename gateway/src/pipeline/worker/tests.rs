@@ -8,9 +8,10 @@ use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
 use super::super::chain::Configured;
 use super::super::failure::{FailurePolicy, OnError};
-use super::super::router::Route;
+use super::super::router::{Operations, Route};
 use super::*;
 
+mod operations;
 mod state;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
@@ -71,15 +72,25 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
 
 /// A worker with these plugins, and a chain of them for every table.
 fn worker_on(opened: Opened, plugins: &[Configured], chain: Vec<usize>) -> (Worker, Log) {
-    let route = Route {
+    worker_routed(opened, plugins, vec![route_to("{name}.{schema}.{table}", chain)])
+}
+
+/// A route that takes everything.
+fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
+    Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
-        plugins: chain,
-        stream: "{name}.{schema}.{table}".into(),
+        plugins,
+        stream: stream.into(),
+        operations: Operations::ALL,
         continues: false,
-    };
+    }
+}
+
+/// A worker with these plugins and routes.
+fn worker_routed(opened: Opened, plugins: &[Configured], routes: Vec<Route>) -> (Worker, Log) {
     let worker = Worker::new(
         opened.writer,
-        Router::new("shop", vec![route]),
+        Router::new("shop", routes),
         Chain::new(plugins, &[]).unwrap(),
         &opened.recovered,
         StateCell::new(),
@@ -241,6 +252,11 @@ fn after_a_transaction((mut worker, log): (Worker, Log)) -> Result<Vec<Vec<Logge
     batch.boundaries.push(Boundary { rows_end: 3, transaction: 0, end: Lsn(10), source_rows: 3 });
     worker.take_event(SourceEvent::Batch(batch))?;
     worker.writer.flush().unwrap();
+    Ok(logged(&log))
+}
+
+/// The rows of the log's groups, in order.
+fn logged(log: &Log) -> Vec<Vec<Logged>> {
     let names = log.streams();
     let mut reader = log.reader(0, Selection::all()).unwrap();
     let mut groups = Vec::new();
@@ -255,7 +271,7 @@ fn after_a_transaction((mut worker, log): (Worker, Log)) -> Result<Vec<Vec<Logge
         groups.push(rows.into_iter().map(|(stream, _, bytes)| (stream, bytes)).collect());
     }
     groups.retain(|rows: &Vec<_>| !rows.is_empty());
-    Ok(groups)
+    groups
 }
 
 #[test]
