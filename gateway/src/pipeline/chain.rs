@@ -73,6 +73,17 @@ pub struct Made {
     /// Rows that were emitted, each with the row from the source that it comes from, which stands in
     /// `parent`. Those of one row from the source are neighbours and in their order.
     pub emitted: Vec<Emission>,
+    /// How many changes plugins tried and failed at, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What one plugin tried, for its breaker.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    member: usize,
+    seen: usize,
+    failed: usize,
+    last: Option<Fault>,
 }
 
 impl Made {
@@ -80,6 +91,7 @@ impl Made {
     pub fn clear(&mut self) {
         self.dead.clear();
         self.emitted.clear();
+        self.attempts.clear();
     }
 }
 
@@ -222,8 +234,7 @@ impl Chain {
     /// be dead letters are dropped, and added to `made`.
     ///
     /// # Errors
-    /// A fault that halts: by the policy, because too many changes failed, or because it is no
-    /// change's. The batch is then partly patched and must not go on.
+    /// A fault that halts: by the policy, or because it is no change's. The batch is then partly patched and must not go on.
     pub fn process(
         &mut self,
         plugins: &[usize],
@@ -239,7 +250,15 @@ impl Chain {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.run(batch, &line, &mut self.done)?;
             let known = made.dead.len();
-            member.settle(batch, line.len(), &mut self.done.failed, &mut made.dead)?;
+            let failed = &mut self.done.failed;
+            failed.sort_by_key(|failed| failed.row);
+            made.attempts.push(Attempt {
+                member: index,
+                seen: line.len(),
+                failed: failed.len(),
+                last: failed.last().map(|failed| failed.fault.clone()),
+            });
+            member.settle(batch, failed, &mut made.dead)?;
             for dead in &mut made.dead[known..] {
                 let root = roots.get(&dead.row).unwrap_or(&dead.row);
                 let at = rows.iter().position(|row| row == root);
@@ -259,6 +278,20 @@ impl Chain {
                 .iter()
                 .filter_map(|row| Some(Emission { parent: *roots.get(row)?, row: *row }));
             made.emitted.extend(emitted);
+        }
+        Ok(())
+    }
+
+    /// Counts what was tried, in the order of the source: by whichever thread it was.
+    ///
+    /// # Errors
+    /// Too many changes failed.
+    pub fn count_failures(&mut self, attempts: &mut Vec<Attempt>) -> Result<(), Halt> {
+        for Attempt { member, seen, failed, last } in attempts.drain(..) {
+            let Some(member) = self.members.get_mut(member) else { continue };
+            let percent = member.policy.breaker_percent;
+            let counted = member.breaker.count(percent, seen, failed, last.as_ref());
+            counted.map_err(|fault| fault_halt(&fault))?;
         }
         Ok(())
     }
@@ -440,24 +473,18 @@ impl Member {
         Ok(interest.streams)
     }
 
-    /// What becomes of the changes that the plugin failed at.
+    /// What becomes of the changes that the plugin failed at, in their order.
     fn settle(
         &mut self,
         batch: &mut Batch,
-        seen: usize,
         failed: &mut Vec<FailedRow>,
         dead: &mut Vec<DeadRow>,
     ) -> Result<(), Halt> {
-        failed.sort_by_key(|failed| failed.row);
-        let last = failed.last().map(|failed| &failed.fault);
-        let percent = self.policy.breaker_percent;
-        let counted = self.breaker.count(percent, seen, failed.len(), last);
         if self.policy.on_error == OnError::Halt
             && let Some(first) = failed.first()
         {
             return Err(fault_halt(&first.fault));
         }
-        counted.map_err(|fault| fault_halt(&fault))?;
         for FailedRow { row, fault } in failed.drain(..) {
             tracing::debug!(code = fault.code(), cause = %fault, "a plugin failed at a change");
             let Some(head) = batch.rows.get_mut(row as usize) else { continue };

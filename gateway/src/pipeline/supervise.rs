@@ -109,7 +109,7 @@ impl Running {
         }
         let (early, early_seen) = watch::channel(0);
         let resume = source::resume(&parts.recovered);
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             parts.writer,
             parts.router,
             chain,
@@ -122,6 +122,7 @@ impl Running {
             Arc::clone(&running.inputs),
             parts.switching,
         );
+        worker.employ(parts.workers, &parts.plugins)?;
         let requests = Requests { letters: Some(letters), switches: Some(switched) };
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
         let (told, source_stop) = (state.clone(), running.stop.clone());

@@ -20,7 +20,7 @@ impl Worker {
         let _ = change.entered.try_send(Entered {
             first_sequence,
             end_sequence: self.writer.next_sequence(),
-            is_routed: !self.outputs.is_empty(),
+            is_routed: self.scratch.had_outputs(),
         });
         Ok(())
     }
