@@ -20,7 +20,9 @@ use super::findings::{disk_finding, exit_code, render_findings};
 use super::kafka_options::kafka_options;
 use super::outputs::Outputs;
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
-use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
+use crate::pipeline::{
+    Halt, Router, chain_text, check_midway, check_state_order, resume, router, source_options,
+};
 
 /// Captured tables that are listed one by one; more would hide the findings.
 const LISTED_TABLES: usize = 200;
@@ -330,6 +332,10 @@ fn plugin_findings(
     }
     // One that cannot be loaded is an error already, and without it nothing can be compared.
     let all: Option<Vec<Plugin>> = loaded.iter().cloned().collect();
+    let in_order = all.as_ref().map(|all| all.iter().collect::<Vec<_>>());
+    if let Some(Err(halt)) = in_order.map(|all| check_state_order(router, &all)) {
+        findings.push(error("routes", &halt));
+    }
     if let (Some(recovered), Some(all)) = (recovered, all)
         && let Err(halt) = check_midway(config, &all, recovered)
     {

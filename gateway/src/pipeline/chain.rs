@@ -18,6 +18,7 @@ use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
 use super::protect::Guard;
 use super::router::Router;
+use super::ways::{check_state_order, withheld};
 
 /// Counters of one plugin, read by metrics while the worker writes.
 #[derive(Debug, Default)]
@@ -50,6 +51,8 @@ struct Member {
     instance: Isolated,
     guard: Guard,
     protects: bool,
+    /// Its words may repeat what another plugin protects.
+    withheld: bool,
     counters: Arc<PluginCounters>,
     policy: FailurePolicy,
     breaker: Breaker,
@@ -108,10 +111,17 @@ impl Chain {
     /// Makes an instance of every plugin. `recorded` is what the log holds of activations.
     ///
     /// # Errors
-    /// A plugin that cannot be instantiated.
-    pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
-        let member = |plugin| Member::new(plugin, recorded);
-        let members = plugins.iter().map(member).collect::<Result<_, _>>()?;
+    /// A plugin that cannot be instantiated, or must not stand where it stands.
+    pub fn new(
+        plugins: &[Configured],
+        router: &Router,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Chain, Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let members = plugins.iter().zip(withheld(router, &all));
+        let members = members.map(|(plugin, withheld)| Member::new(plugin, withheld, recorded));
+        let members = members.collect::<Result<_, _>>()?;
         Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
@@ -137,12 +147,16 @@ impl Chain {
         router: &Router,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let withheld = withheld(router, &all);
         let mut replaced = Vec::new();
         for (index, (member, configured)) in self.members.iter().zip(plugins).enumerate() {
-            if member.is(configured) {
+            let withheld = withheld.get(index).copied().unwrap_or(true);
+            if member.is(configured) && member.withheld == withheld {
                 continue;
             }
-            let mut new = Member::new(configured, &[member.guard.record()])?;
+            let mut new = Member::new(configured, withheld, &[member.guard.record()])?;
             new.check_start(index, router, tables)?;
             replaced.push((index, new));
         }
@@ -334,10 +348,15 @@ impl Member {
         self.guard.take_record().map(|record| v1::PluginActivation { stateful, ..record })
     }
 
-    /// Runs the plugin over rows, those of one definition together.
-    fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
+    fn new(
+        configured: &Configured,
+        withheld: bool,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Member, Halt> {
         let Configured { plugin, counters, policy } = configured;
+        let plugin = &if withheld { plugin.withheld() } else { plugin.clone() };
         Ok(Member {
+            withheld,
             instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
             guard: guard(plugin, recorded),
             protects: plugin.info().protects,
@@ -390,6 +409,7 @@ impl Member {
         outcome.map_err(|fault| fault_halt(&fault))
     }
 
+    /// Runs the plugin over rows, those of one definition together.
     fn run_by_schema(
         &mut self,
         batch: &mut Batch,

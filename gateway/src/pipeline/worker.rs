@@ -310,7 +310,7 @@ impl Worker {
     fn process_batch(&mut self, batch: Batch) -> Result<(), Halt> {
         let mut work = self.prepare(batch);
         for part in self.parts(&work.batch, work.source_rows) {
-            work.lay_out(part.rows.clone(), self.only_stream.as_ref());
+            work.lay_out(part.rows.clone(), self.only_stream.as_deref());
             work.run(&mut self.chain)?;
             self.append_part(&mut work, &part)?;
         }

@@ -14,6 +14,7 @@ use super::*;
 mod crew;
 mod operations;
 mod state;
+mod ways;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
@@ -93,10 +94,12 @@ fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
 
 /// A worker with these plugins and routes.
 fn worker_routed(opened: Opened, plugins: &[Configured], routes: Vec<Route>) -> (Worker, Log) {
+    let router = Router::new("shop", routes);
+    let chain = Chain::new(plugins, &router, &[]).unwrap();
     let worker = Worker::new(
         opened.writer,
-        Router::new("shop", routes),
-        Chain::new(plugins, &[]).unwrap(),
+        router,
+        chain,
         &opened.recovered,
         StateCell::new(),
         Arc::default(),
