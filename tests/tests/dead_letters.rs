@@ -117,6 +117,12 @@ async fn letters_are_listed_without_values_shown_whole_and_their_rows_come_as_th
     let numbers: Vec<String> = all.iter().map(|letter| letter["sequence"].to_string()).collect();
     let shown = fixture.command(&["dead-letters", "show", &numbers[0], "--json"]).unwrap();
     let shown: Value = serde_json::from_str(&shown.expect(0, &[]).out).unwrap();
+    fixture.stop().unwrap();
+    assert_eq!(letters(&fixture, &[]), all, "they are in the folder while no gateway runs");
+    let again = fixture.command(&["dead-letters", "show", &numbers[0], "--json"]).unwrap();
+    let again = again.expect(0, &["no gateway runs"]);
+    assert_eq!(serde_json::from_str::<Value>(&again.out).unwrap(), shown);
+    fixture.start().unwrap();
     assert_eq!((&shown["change"]["op"], &shown["change"]["after"]["id"]), (&"c".into(), &2.into()));
     let note = shown["change"]["after"]["note"].as_str().unwrap();
     assert_eq!(note.len(), 7_000_000);
