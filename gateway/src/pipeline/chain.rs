@@ -16,6 +16,8 @@ use offtake_transform::{
 
 use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
+use super::named_columns::{NamedColumns, handed_to};
+use super::outputs::Outputs;
 use super::protect::Guard;
 use super::router::Router;
 
@@ -43,6 +45,8 @@ pub struct Configured {
     pub counters: Arc<PluginCounters>,
     /// What becomes of the changes that it fails at.
     pub policy: FailurePolicy,
+    /// The columns that its configuration names.
+    pub columns: Arc<NamedColumns>,
 }
 
 /// One plugin at work.
@@ -52,6 +56,7 @@ struct Member {
     protects: bool,
     counters: Arc<PluginCounters>,
     policy: FailurePolicy,
+    columns: Arc<NamedColumns>,
     breaker: Breaker,
 }
 
@@ -111,6 +116,24 @@ impl Chain {
     ) -> Result<(), Halt> {
         let mut members = self.members.iter_mut().enumerate();
         members.try_for_each(|(index, member)| member.check_start(index, router, tables))
+    }
+
+    /// Before the first change: what plugins' configurations name is in one of their tables, or told.
+    ///
+    /// # Errors
+    /// A column that is in none, where that is an error.
+    pub fn check_columns(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
+        if self.members.iter().all(|member| member.columns.is_empty()) {
+            return Ok(());
+        }
+        let plugins: Vec<Option<Plugin>> =
+            self.members.iter().map(|member| Some(member.instance.plugin().clone())).collect();
+        let mut outputs = Outputs::new(&plugins);
+        for (index, member) in self.members.iter().enumerate() {
+            let handed = handed_to(index, router, tables, &mut outputs);
+            member.columns.check(member.instance.plugin().name(), &handed)?;
+        }
+        Ok(())
     }
 
     /// Puts other versions of the same plugins to work, between two transactions. Those that did not
@@ -303,13 +326,14 @@ impl Member {
 
     /// Runs the plugin over rows, those of one definition together.
     fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
-        let Configured { plugin, counters, policy } = configured;
+        let Configured { plugin, counters, policy, columns } = configured;
         Ok(Member {
             instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
             guard: guard(plugin, recorded),
             protects: plugin.info().protects,
             counters: Arc::clone(counters),
             policy: *policy,
+            columns: Arc::clone(columns),
             breaker: Breaker::default(),
         })
     }

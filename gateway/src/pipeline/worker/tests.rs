@@ -65,7 +65,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
             state: None,
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
-        Configured { plugin, counters: Arc::default(), policy }
+        Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }
     });
     worker_on(opened, &plugins, chain)
 }
