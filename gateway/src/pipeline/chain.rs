@@ -14,8 +14,10 @@ use offtake_transform::{
     Emission, FailedRow, Fault, FaultCode, Isolated, Plugin, PluginError, Processed, column_loss,
 };
 
-use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
+use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
+use super::named_columns::{NamedColumns, handed_to};
+use super::outputs::Outputs;
 use super::protect::Guard;
 use super::router::Router;
 use super::ways::{check_state_order, withheld};
@@ -44,6 +46,8 @@ pub struct Configured {
     pub counters: Arc<PluginCounters>,
     /// What becomes of the changes that it fails at.
     pub policy: FailurePolicy,
+    /// The columns that its configuration names.
+    pub columns: Arc<NamedColumns>,
 }
 
 /// One plugin at work.
@@ -55,6 +59,7 @@ struct Member {
     withheld: bool,
     counters: Arc<PluginCounters>,
     policy: FailurePolicy,
+    columns: Arc<NamedColumns>,
     breaker: Breaker,
 }
 
@@ -78,15 +83,6 @@ pub struct Made {
     pub emitted: Vec<Emission>,
     /// How many changes plugins tried and failed at, in order.
     pub attempts: Vec<Attempt>,
-}
-
-/// What one plugin tried, for its breaker.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    member: usize,
-    seen: usize,
-    failed: usize,
-    last: Option<Fault>,
 }
 
 impl Made {
@@ -133,6 +129,24 @@ impl Chain {
     ) -> Result<(), Halt> {
         let mut members = self.members.iter_mut().enumerate();
         members.try_for_each(|(index, member)| member.check_start(index, router, tables))
+    }
+
+    /// Before the first change: what plugins' configurations name is in one of their tables, or told.
+    ///
+    /// # Errors
+    /// A column that is in none, where that is an error.
+    pub fn check_columns(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
+        if self.members.iter().all(|member| member.columns.is_empty()) {
+            return Ok(());
+        }
+        let plugins: Vec<Option<Plugin>> =
+            self.members.iter().map(|member| Some(member.instance.plugin().clone())).collect();
+        let mut outputs = Outputs::new(&plugins);
+        for (index, member) in self.members.iter().enumerate() {
+            let handed = handed_to(index, router, tables, &mut outputs);
+            member.columns.check(member.instance.plugin().name(), &handed)?;
+        }
+        Ok(())
     }
 
     /// Puts other versions of the same plugins to work, between two transactions. Those that did not
@@ -353,7 +367,7 @@ impl Member {
         withheld: bool,
         recorded: &[v1::PluginActivation],
     ) -> Result<Member, Halt> {
-        let Configured { plugin, counters, policy } = configured;
+        let Configured { plugin, counters, policy, columns } = configured;
         let plugin = &if withheld { plugin.withheld() } else { plugin.clone() };
         Ok(Member {
             withheld,
@@ -362,6 +376,7 @@ impl Member {
             protects: plugin.info().protects,
             counters: Arc::clone(counters),
             policy: *policy,
+            columns: Arc::clone(columns),
             breaker: Breaker::default(),
         })
     }

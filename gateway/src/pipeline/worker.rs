@@ -272,6 +272,7 @@ impl Worker {
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
         self.inputs.started(tables);
         self.chain.check_start(&self.router, tables)?;
+        self.chain.check_columns(&self.router, tables)?;
         for table in tables {
             // Announced before the first change, so that a sink can make room for all at once.
             for target in self.route(table)? {

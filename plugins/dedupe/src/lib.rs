@@ -181,6 +181,7 @@ fn operations(fields: &mut Fields) -> Result<Vec<Operation>, Failure> {
 }
 
 offtake_sdk::export!(Dedupe);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ mod keys;
 mod model;
 mod oauth_keys;
 mod parse;
+mod places;
 mod plugin_keys;
 mod reader;
 mod redact;
@@ -44,9 +45,10 @@ pub use kafka_model::{
 pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig,
     OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation, Snapshot, Source,
-    Topics,
+    Topics, UnknownColumns,
 };
 pub use parse::{load, parse, plugin_config};
+pub use places::{Misfit, MisfitKind, Places};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;

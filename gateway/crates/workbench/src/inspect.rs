@@ -173,7 +173,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Whether the file runs, and only the configuration is not what the plugin takes.
 pub fn is_configuration(refusal: &Refusal) -> bool {
-    refusal.code == "PLUGIN_CONFIG_REFUSED"
+    matches!(refusal.code.as_str(), "PLUGIN_CONFIG_REFUSED" | "PLUGIN_CONFIG_INVALID")
 }
 
 /// The inspection as lines for a person.

@@ -20,6 +20,7 @@ use super::build::{configured, digest, read_component};
 use super::chain::{Configured, hexadecimal, is_same_version, plugin_halt};
 use super::halt::Halt;
 use super::live::Live;
+use super::plugin_config::CONFIG_INVALID;
 use super::router::Router;
 use super::worker::Switch;
 
@@ -106,7 +107,7 @@ impl Reloader {
                 continue;
             }
             let component = read_component(plugin)?;
-            let configured = configured(&engine, plugin, component.clone())?;
+            let configured = configured(&engine, &read, plugin, component.clone())?;
             let at_work = live.get(index);
             if at_work.is_some_and(|at_work| is_same(at_work, &configured)) {
                 continue;
@@ -141,7 +142,7 @@ impl Reloader {
         else {
             return Err(unknown(name));
         };
-        let configured = configured(&self.engine()?, plugin, component.clone())?;
+        let configured = configured(&self.engine()?, &read, plugin, component.clone())?;
         check_stateless(&configured)?;
         let candidates = vec![(index, Candidate { configured, component })];
         let mut reloaded = self.put_to_work(&mut components, candidates, true)?;
@@ -161,7 +162,7 @@ impl Reloader {
         let engine = self.engine()?;
         for (plugin, slot) in read.plugins.iter().zip(&mut tried) {
             if plugin.name == name {
-                *slot = configured(&engine, plugin, component.clone())?;
+                *slot = configured(&engine, &read, plugin, component.clone())?;
             }
         }
         let recorded = self.log.plugins();
@@ -184,7 +185,7 @@ impl Reloader {
         let environment = |name: &str| std::env::var(name).ok();
         let read = offtake_config::load(&self.config_file, &environment).map_err(|wrong| {
             Halt::new(
-                "CONFIG_INVALID",
+                CONFIG_INVALID,
                 wrong.to_string().trim_end().to_owned(),
                 "correct the configuration; the plugins at work go on as they were",
             )

@@ -77,6 +77,7 @@ impl Setting<'_> {
         let plugins: Vec<Configured> = plugins.iter().map(apart).collect();
         let mut chain = Chain::new(&plugins, self.router, self.recorded)?;
         chain.check_start(self.router, &self.kept.catalogue)?;
+        chain.check_columns(self.router, &self.kept.catalogue)?;
         let tables = self.kept.tables();
         for table in &tables {
             for target in self.router.targets(table) {
@@ -145,6 +146,7 @@ fn apart(configured: &Configured, policy: Option<FailurePolicy>) -> Configured {
         plugin: configured.plugin.apart(),
         counters: Arc::default(),
         policy: policy.unwrap_or(configured.policy),
+        columns: Arc::clone(&configured.columns),
     }
 }
 

@@ -72,7 +72,7 @@ fn configured(policy: FailurePolicy) -> [Configured; 5] {
             state: None,
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
-        Configured { plugin, counters: Arc::default(), policy }
+        Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }
     })
 }
 

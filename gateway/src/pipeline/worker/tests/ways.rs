@@ -26,7 +26,7 @@ fn plugins() -> Vec<Configured> {
         };
         let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
         let plugin = Plugin::load(&engine, spec).unwrap();
-        Configured { plugin, counters: Arc::default(), policy }
+        Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }
     });
     configured.into()
 }
