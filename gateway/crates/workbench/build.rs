@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What is taken of `sdk/`: what a plugin is begun and built with, not what builds and tests the SDKs.
-const TAKEN: [&str; 21] = [
+const TAKEN: [&str; 22] = [
     "assemblyscript/README.md",
     "assemblyscript/assembly",
     "assemblyscript/package.json",
@@ -15,6 +15,7 @@ const TAKEN: [&str; 21] = [
     "c/offtake.h",
     "c/src",
     "c/template",
+    "go",
     "python/README.md",
     "python/offtake",
     "python/requirements.txt",
@@ -30,8 +31,16 @@ const TAKEN: [&str; 21] = [
     "wit",
 ];
 /// What tools leave behind, and what a new plugin has of its own.
-const LEFT_OUT: [&str; 6] =
-    ["target", "node_modules", "__pycache__", ".pytest_cache", ".gitignore", "package-lock.json"];
+const LEFT_OUT: [&str; 8] = [
+    "target",
+    "node_modules",
+    "__pycache__",
+    ".pytest_cache",
+    ".gitignore",
+    "package-lock.json",
+    "build.sh",
+    "toolchain.sh",
+];
 
 fn main() -> io::Result<()> {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, ExitCode};
 pub struct NewArgs {
     /// The plugin's name, and that of its folder: lower case letters, digits and -.
     name: String,
-    /// The language: rust, python, ts, c or as (AssemblyScript).
+    /// The language: rust, go, python, ts, c or as (AssemblyScript).
     #[arg(long, value_name = "LANGUAGE")]
     lang: String,
     /// The folder `sdk` of Offtake's repository, linked in place of a copy of the SDK.

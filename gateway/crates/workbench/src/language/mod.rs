@@ -8,6 +8,7 @@
 mod assemblyscript;
 mod begin;
 mod c;
+mod go;
 mod node;
 mod python;
 mod rust;
@@ -24,6 +25,7 @@ pub use begin::begin;
 /// Every language, in the order in which they are listed, and in which a folder's files are asked for.
 pub const LANGUAGES: &[&dyn Language] = &[
     &rust::Rust,
+    &go::Go,
     &python::Python,
     &typescript::TypeScript,
     &c::C,
