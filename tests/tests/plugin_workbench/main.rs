@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use offtake_tests::gateway::binary;
 
 mod languages;
+mod record;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -34,6 +34,7 @@ mod stream_glob;
 mod suggest;
 mod topic_rules;
 mod unit;
+mod written;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
@@ -50,3 +51,4 @@ pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use unit::{duration, size};
+pub use written::written_plugin_config;
