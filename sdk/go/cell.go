@@ -15,7 +15,9 @@ type Cell struct {
 	image   Image
 	ordinal int
 	kind    Kind
-	rows    []uint32
+	// open: the last row has a value that is a text or bytes, and may be written to.
+	open bool
+	rows []uint32
 	// presence has a byte a row, from the first on that has no value.
 	presence []byte
 	missing  bool
@@ -44,6 +46,7 @@ func (cell *Cell) push(row uint32) {
 	}
 	switch {
 	case cell.kind >= KindText:
+		cell.open = true
 		cell.offsets = append(cell.offsets, uint32(len(cell.data)))
 	case cell.kind == KindBoolean:
 		cell.data = append(cell.data, 0)
@@ -63,6 +66,7 @@ func (cell *Cell) mark(presence Presence) {
 		clear(cell.presence)
 	}
 	cell.presence[len(cell.presence)-1] = byte(presence)
+	cell.open = false
 	switch {
 	case cell.kind >= KindText:
 		cell.data = cell.data[:cell.offsets[len(cell.offsets)-1]]
@@ -153,11 +157,16 @@ func (cell *Cell) SetFrom(column *Column, row int) {
 // ---- Piece by piece
 
 // holdsText says whether the cell may be written to.
-func (cell *Cell) holdsText() bool {
+func (cell *Cell) holdsText() bool { return cell.open || cell.opens() }
+
+// opens makes it one that may be written to, where it is of text or bytes.
+func (cell *Cell) opens() bool {
+	kind := KindText
 	if cell.kind == KindBytes {
-		return cell.takes(KindBytes)
+		kind = KindBytes
 	}
-	return cell.takes(KindText)
+	cell.open = cell.takes(kind)
+	return cell.open
 }
 
 // empties says the same, and takes away what was written.
@@ -198,11 +207,14 @@ func (cell *Cell) WriteRepeated(one byte, times int) {
 	if !cell.holdsText() {
 		return
 	}
-	begin := len(cell.data)
-	cell.data = grow(cell.data, times)
-	added := cell.data[begin:]
-	for at := range added {
-		added[at] = one
+	// A block at a time: WebAssembly copies blocks at once.
+	block := cell.verdict.blockOf(one)
+	for times > len(block) {
+		cell.data = append(cell.data, block[:]...)
+		times -= len(block)
+	}
+	if times > 0 {
+		cell.data = append(cell.data, block[:times]...)
 	}
 }
 

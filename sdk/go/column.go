@@ -114,18 +114,3 @@ func (column *Column) Uint64s() []uint64 { return column.uint64s }
 
 // Float64s is the same for float64.
 func (column *Column) Float64s() []float64 { return column.float64s }
-
-// CharacterLength is the length in bytes of the character (Unicode scalar value) that begins with
-// this byte. A text of the gateway's is valid UTF-8, and this several times cheaper than
-// utf8.DecodeRune.
-func CharacterLength(first byte) int {
-	switch {
-	case first < 0x80:
-		return 1
-	case first < 0xe0:
-		return 2
-	case first < 0xf0:
-		return 3
-	}
-	return 4
-}

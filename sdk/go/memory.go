@@ -59,6 +59,11 @@ func bytesOf[T number](list []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(list))), len(list)*int(unsafe.Sizeof(one)))
 }
 
+// firstWord sees the first eight bytes as a number; there must be as many.
+func firstWord(bytes []byte) uint64 {
+	return *(*uint64)(unsafe.Pointer(unsafe.SliceData(bytes[:8])))
+}
+
 // address is where bytes begin, as the gateway counts.
 func address(bytes []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(bytes))))

@@ -32,8 +32,8 @@ func (row *Row) Operation() Operation { return row.batch.Operation(row.row) }
 // Choose has the row read and set this image from now on.
 func (row *Row) Choose(image Image) { row.image = image }
 
-// Column is that of a name in the image, or nil where the table has none of it. A column that was
-// not wanted is a mistake, and the call fails.
+// Column is that of a name in the image, or nil where the table has none of it. A column or a before
+// image that was not wanted is a mistake, and the call fails: what is not seen is not nothing.
 func (row *Row) Column(name string) *Column {
 	ordinal, ok := row.batch.schema.ordinals[name]
 	if !ok {
@@ -41,7 +41,11 @@ func (row *Row) Column(name string) *Column {
 	}
 	column := row.batch.Column(row.image, ordinal)
 	if column == nil {
-		row.verdict.mistaken("the column " + name + " was read, and was not wanted")
+		image := "after"
+		if row.image == Before {
+			image = "before"
+		}
+		row.verdict.mistaken("the column " + name + " of the " + image + " image was read, and was not wanted")
 	}
 	return column
 }

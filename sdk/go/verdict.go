@@ -8,6 +8,7 @@ type Verdict struct {
 	told    *agreement
 	mistake string
 	cells   cells
+	latest  *Cell   // that was asked for, most often the next one too
 	pool    []*Cell // all that there are, used or not, with what they have allocated
 	used    int
 
@@ -17,6 +18,7 @@ type Verdict struct {
 	partitionRows, partitions     []uint32
 	emissions                     []*Emission // one an output, of this call or an earlier one
 	out                           []byte
+	block                         [64]byte // one byte so many times
 }
 
 // cells are the columns being set.
@@ -30,7 +32,7 @@ func (verdict *Verdict) begin(batch *Batch) {
 	told := &batch.schema.told
 	verdict.batch, verdict.told, verdict.mistake = batch, told, ""
 	verdict.cells.begin(told.kinds)
-	verdict.used = 0
+	verdict.used, verdict.latest = 0, nil
 	verdict.dropped = verdict.dropped[:0]
 	verdict.operations = verdict.operations[:0]
 	verdict.failures = verdict.failures[:0]
@@ -68,7 +70,7 @@ func (verdict *Verdict) cell(of *cells, image Image, ordinal int) *Cell {
 	if uint(ordinal) >= uint(len(of.kinds)) {
 		verdict.mistaken("a column was set that there is not")
 		// Somewhere to write to; the call fails.
-		return &Cell{verdict: verdict, kind: KindText}
+		return &Cell{verdict: verdict, ordinal: -1, kind: KindText}
 	}
 	cell := of.table[image&1][ordinal]
 	if cell == nil {
@@ -87,12 +89,26 @@ func (verdict *Verdict) cell(of *cells, image Image, ordinal int) *Cell {
 // Cell is the value of a row in a column of an image, to be set. Rows of a column in ascending
 // order, each once. The column need not be a wanted one.
 func (verdict *Verdict) Cell(image Image, ordinal, row int) *Cell {
-	cell := verdict.cell(&verdict.cells, image, ordinal)
+	cell := verdict.latest
+	if cell == nil || cell.ordinal != ordinal || cell.image != image {
+		cell = verdict.cell(&verdict.cells, image, ordinal)
+		verdict.latest = cell
+	}
 	if count := len(cell.rows); count > 0 && int(cell.rows[count-1]) >= row {
 		verdict.mistaken("a column's rows were set out of order, or one twice")
 	}
 	cell.push(uint32(row))
 	return cell
+}
+
+// blockOf gives a block of one byte.
+func (verdict *Verdict) blockOf(one byte) *[64]byte {
+	if verdict.block[0] != one {
+		for at := range verdict.block {
+			verdict.block[at] = one
+		}
+	}
+	return &verdict.block
 }
 
 // Drop leaves a row out. It wins over everything else that is said of it.

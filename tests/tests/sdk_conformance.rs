@@ -1,6 +1,6 @@
-//! The SDKs for languages that make core modules. The conformance plugin, built by each language's own
-//! tools, gives the same outcome byte for byte on the production host, and so do the templates that
-//! authors begin with; the SDKs' own tests run too.
+//! The SDKs for Rust and for languages that make core modules. The conformance plugin, built by each
+//! language's own tools, gives the same outcome byte for byte on the production host, and so do the
+//! templates that authors begin with; the SDKs' own tests run too.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -75,6 +75,14 @@ fn the_conformance_plugin_in_assemblyscript_does_what_every_language_must() {
 #[test]
 fn the_conformance_plugin_in_go_does_what_every_language_must() {
     conforms("go", &["conformance/go"]);
+}
+
+#[test]
+fn the_conformance_plugin_in_rust_does_what_every_language_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("conformance.wasm");
+    build("rust", &["conformance/rust"], &component);
+    passes(&component, "conformance/fixtures");
 }
 
 #[test]

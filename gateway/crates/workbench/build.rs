@@ -31,7 +31,7 @@ const TAKEN: [&str; 22] = [
     "wit",
 ];
 /// What tools leave behind, and what a new plugin has of its own.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 9] = [
     "target",
     "node_modules",
     "__pycache__",
@@ -39,6 +39,7 @@ const LEFT_OUT: [&str; 8] = [
     ".gitignore",
     "package-lock.json",
     "build.sh",
+    "tests",
     "toolchain.sh",
 ];
 
@@ -75,7 +76,9 @@ fn take(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if !LEFT_OUT.iter().any(|left_out| name == *left_out) {
+        let tests_sdk = !path.components().any(|part| part.as_os_str() == "template")
+            && name.to_string_lossy().ends_with("_test.go");
+        if !tests_sdk && !LEFT_OUT.iter().any(|left_out| name == *left_out) {
             take(&path, files)?;
         }
     }

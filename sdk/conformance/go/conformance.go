@@ -169,19 +169,12 @@ func (plugin *conformance) mask(batch *offtake.Batch, verdict *offtake.Verdict) 
 }
 
 func (plugin *conformance) cover(cell *offtake.Cell, text []byte) {
-	kept, characters := 0, 0
-	for at := 0; at < len(text); characters++ {
-		if characters == plugin.keepFirst {
-			kept = at
-		}
-		at += offtake.CharacterLength(text[at])
-	}
-	covered := characters
-	if characters > plugin.keepFirst {
-		covered -= plugin.keepFirst
+	kept := offtake.Prefix(text, plugin.keepFirst)
+	if kept == len(text) {
+		kept = 0
 	}
 	cell.Write(text[:kept])
-	cell.WriteRepeated('*', covered)
+	cell.WriteRepeated('*', offtake.Characters(text[kept:]))
 }
 
 func (plugin *conformance) drop(batch *offtake.Batch, verdict *offtake.Verdict) {

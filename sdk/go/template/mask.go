@@ -73,15 +73,9 @@ func (mask *mask) Process(batch *offtake.Batch, verdict *offtake.Verdict) error 
 // split gives the bytes of the first characters, which are kept, and the number of further ones,
 // which are covered. A text that is no longer than what is kept is covered whole.
 func split(text []byte, keep int) (kept, covered int) {
-	characters := 0
-	for at := 0; at < len(text); characters++ {
-		if characters == keep {
-			kept = at
-		}
-		at += offtake.CharacterLength(text[at])
+	kept = offtake.Prefix(text, keep)
+	if kept == len(text) {
+		kept = 0
 	}
-	if characters > keep {
-		characters -= keep
-	}
-	return kept, characters
+	return kept, offtake.Characters(text[kept:])
 }
