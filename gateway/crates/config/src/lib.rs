@@ -35,6 +35,7 @@ mod stream_glob;
 mod suggest;
 mod topic_rules;
 mod unit;
+mod written;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
@@ -53,3 +54,4 @@ pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use unit::{duration, size};
+pub use written::written_plugin_config;

@@ -26,11 +26,13 @@ use super::worker::Switch;
 
 mod files;
 mod inputs;
+mod record;
 mod trial;
 mod versions;
 
 pub use files::watch_plugins;
 pub use inputs::RecentInputs;
+pub use record::{Recording, Wanted};
 pub use trial::TrialReport;
 pub use versions::Components;
 
