@@ -29,8 +29,8 @@ pub struct Kept {
     pub definitions: Vec<Arc<TableSchema>>,
     /// Batches as the source made them, oldest first.
     pub batches: VecDeque<Batch>,
-    bytes: usize,
-    last_unix_ns: i64,
+    pub(super) bytes: usize,
+    pub(super) last_unix_ns: i64,
 }
 
 impl Kept {
