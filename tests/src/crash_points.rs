@@ -24,6 +24,9 @@ pub const CRASH_POINTS: [&str; 8] = [
     "source.after_feedback",
 ];
 
+/// The crash point of threads that run plugins beside the pipeline's own.
+pub const WORKERS_CRASH_POINT: &str = "pipeline.after_plugins";
+
 /// Crash points of the gRPC service; a subscriber is needed.
 pub const GRPC_CRASH_POINTS: [&str; 2] = ["grpc.before_send", "grpc.after_send"];
 

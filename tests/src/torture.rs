@@ -45,6 +45,9 @@ pub struct Plan<'k> {
     pub mutation: String,
     /// Lines of the configuration after `[source]`, but for `[kafka]`.
     pub configuration: String,
+    /// Threads that run plugins. More than one: a plugin that reads every change and leaves it as it
+    /// is stands on every way.
+    pub workers: u32,
     /// Crash points beside those of the start; the same one twice comes twice as often.
     pub crash_points: Vec<&'static str>,
     /// The broker of a run with Kafka.
@@ -54,6 +57,17 @@ pub struct Plan<'k> {
     /// Kills, stops and continues the broker as well. It must be nobody else's.
     pub broker_faults: bool,
 }
+
+/// A plugin that lets everything pass.
+const ALL_THROUGH_A_PLUGIN: &str = r#"
+[plugin.all]
+wasm = "builtin:filter"
+config = { where = "$op is not null" }
+
+[[route]]
+tables = ["*.*"]
+plugins = ["all"]
+"#;
 
 /// What was done and seen.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +187,14 @@ impl<'k> Torture<'k> {
                 listed.join(", "),
             ));
         }
+        if plan.workers > 1 {
+            configuration.push_str(ALL_THROUGH_A_PLUGIN);
+        }
         let gateway = Gateway::new(folder, &database, &source, &configuration)?;
+        if plan.workers > 1 {
+            let workers = format!("\nworkers = {}\n\n[source]", plan.workers);
+            gateway.edit("\n\n[source]", &workers)?;
+        }
         let slot = format!("offtake_{database}");
         Ok(Torture {
             subscriber: Subscriber::start(gateway.grpc, &[]),

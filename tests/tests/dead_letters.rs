@@ -275,3 +275,26 @@ plugins = [\"hide\"]";
     fixture.command(&["dead-letters", "replay"]).unwrap().expect(2, &["--since"]);
     fixture.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_a_plugin_with_state_took_in_is_not_replayed_past_it() {
+    let keeping = sections()
+        .replace("[[route]]", "[plugin.once]\nwasm = \"builtin:dedupe\"\nconfig = { by = [\"id\"] }\nstate = {}\n\n[[route]]")
+        .replace("[\"small\"]", "[\"once\", \"small\"]");
+    let postgres = Postgres::shared(Version::System);
+    let mut fixture = Fixture::new(postgres, "letters_state", TABLE, "", &keeping).await.unwrap();
+    fixture.start().unwrap();
+    let sql = format!(
+        "INSERT INTO people VALUES (1, 0, {LARGE}); INSERT INTO people VALUES (2, 0, 'two')"
+    );
+    fixture.client.batch_execute(&sql).await.unwrap();
+    rows(&fixture, "the row behind it", |rows| rows.len() == 1).await;
+    let letter = letters(&fixture, &[])[0]["sequence"].to_string();
+    mend(&mut fixture);
+    for arguments in [&[letter.as_str()][..], &[letter.as_str(), "--as-it-was", "--yes"]] {
+        let ended = replay(&fixture, arguments);
+        let ended = ended.expect(1, &["REPLAY_STATEFUL"]);
+        assert_eq!(answers(&ended)[0]["outcome"], "refused", "{ended:?}");
+    }
+    assert_eq!(rows(&fixture, "only the row behind it", |rows| rows.len() == 1).await.len(), 1);
+}

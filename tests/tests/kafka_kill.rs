@@ -18,6 +18,7 @@ fn plan(kills: u32, mutation: &str, crash_points: Vec<&'static str>) -> Plan<'st
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points,
         kafka: Some(Brokers::One(Kafka::shared())),
+        workers: 1,
         exactly_once: false,
         broker_faults: false,
     }

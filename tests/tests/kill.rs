@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use offtake_tests::crash_points::{CRASH_POINTS, GRPC_CRASH_POINTS};
+use offtake_tests::crash_points::{CRASH_POINTS, GRPC_CRASH_POINTS, WORKERS_CRASH_POINT};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::torture::{Plan, Report, Torture};
 
@@ -18,6 +18,7 @@ fn plan(seed: u64, kills: u32, mutation: &str) -> Plan<'static> {
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points: CRASH_POINTS.iter().chain(&GRPC_CRASH_POINTS).copied().collect(),
         kafka: None,
+        workers: 1,
         exactly_once: false,
         broker_faults: false,
     }
@@ -35,6 +36,13 @@ async fn torture(plan: Plan<'_>) -> Result<String> {
 async fn twenty_kills_under_load_lose_double_and_reorder_nothing() {
     let seed = std::env::var("TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     println!("{}", torture(plan(seed, 20, "")).await.unwrap_or_else(|error| panic!("{error:?}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_while_several_threads_run_plugins_lose_double_and_reorder_nothing() {
+    let crash_points = vec![WORKERS_CRASH_POINT, "pipeline.before_submit", "log.after_fsync"];
+    let plan = Plan { workers: 3, crash_points, ..plan(17, 12, "") };
+    println!("{}", torture(plan).await.unwrap_or_else(|error| panic!("{error:?}")));
 }
 
 /// Runs the gateway under load, with a mutation or none, until a mutation was due, then checks.

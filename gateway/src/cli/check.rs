@@ -20,8 +20,8 @@ use super::findings::{disk_finding, exit_code, render_findings};
 use super::kafka_options::kafka_options;
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
 use crate::pipeline::{
-    CONFIG_INVALID, Halt, NamedColumns, Outputs, Router, chain_text, check_midway, handed_to,
-    resume, router, source_options,
+    CONFIG_INVALID, Halt, NamedColumns, Outputs, Router, chain_text, check_midway,
+    check_state_order, handed_to, resume, router, source_options,
 };
 
 /// Captured tables that are listed one by one; more would hide the findings.
@@ -342,6 +342,10 @@ fn plugin_findings(
     }
     // One that cannot be loaded is an error already, and without it nothing can be compared.
     let all: Option<Vec<Plugin>> = loaded.iter().cloned().collect();
+    let in_order = all.as_ref().map(|all| all.iter().collect::<Vec<_>>());
+    if let Some(Err(halt)) = in_order.map(|all| check_state_order(router, &all)) {
+        findings.push(error("routes", &halt));
+    }
     if let (Some(recovered), Some(all)) = (recovered, all)
         && let Err(halt) = check_midway(config, &all, recovered)
     {

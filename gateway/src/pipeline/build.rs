@@ -2,6 +2,7 @@
 //!
 //! Everything that can be wrong without touching the source is found here.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub halt: Option<Halt>,
     /// What plugins keep, where one does.
     pub kept: Option<Kept>,
+    /// Threads that run plugins.
+    pub workers: NonZeroUsize,
 }
 
 impl Parts {
@@ -111,6 +114,7 @@ impl Parts {
             published: None,
             halt,
             kept,
+            workers: config.workers,
             digest,
             source,
             router,

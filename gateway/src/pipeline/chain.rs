@@ -16,10 +16,10 @@ use offtake_transform::{
 
 use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
-use super::named_columns::{NamedColumns, handed_to};
-use super::outputs::Outputs;
+use super::named_columns::{NamedColumns, check_columns};
 use super::protect::Guard;
 use super::router::Router;
+use super::ways::{check_state_order, withheld};
 
 /// Counters of one plugin, read by metrics while the worker writes.
 #[derive(Debug, Default)]
@@ -54,6 +54,8 @@ struct Member {
     instance: Isolated,
     guard: Guard,
     protects: bool,
+    /// Its words may repeat what another plugin protects.
+    withheld: bool,
     counters: Arc<PluginCounters>,
     policy: FailurePolicy,
     columns: Arc<NamedColumns>,
@@ -78,6 +80,17 @@ pub struct Made {
     /// Rows that were emitted, each with the row from the source that it comes from, which stands in
     /// `parent`. Those of one row from the source are neighbours and in their order.
     pub emitted: Vec<Emission>,
+    /// How many changes plugins tried and failed at, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What one plugin tried, for its breaker.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    member: usize,
+    seen: usize,
+    failed: usize,
+    last: Option<Fault>,
 }
 
 impl Made {
@@ -85,6 +98,7 @@ impl Made {
     pub fn clear(&mut self) {
         self.dead.clear();
         self.emitted.clear();
+        self.attempts.clear();
     }
 }
 
@@ -101,10 +115,17 @@ impl Chain {
     /// Makes an instance of every plugin. `recorded` is what the log holds of activations.
     ///
     /// # Errors
-    /// A plugin that cannot be instantiated.
-    pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
-        let member = |plugin| Member::new(plugin, recorded);
-        let members = plugins.iter().map(member).collect::<Result<_, _>>()?;
+    /// A plugin that cannot be instantiated, or must not stand where it stands.
+    pub fn new(
+        plugins: &[Configured],
+        router: &Router,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Chain, Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let members = plugins.iter().zip(withheld(router, &all));
+        let members = members.map(|(plugin, withheld)| Member::new(plugin, withheld, recorded));
+        let members = members.collect::<Result<_, _>>()?;
         Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
@@ -123,17 +144,9 @@ impl Chain {
     /// # Errors
     /// A column that is in none, where that is an error.
     pub fn check_columns(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
-        if self.members.iter().all(|member| member.columns.is_empty()) {
-            return Ok(());
-        }
-        let plugins: Vec<Option<Plugin>> =
-            self.members.iter().map(|member| Some(member.instance.plugin().clone())).collect();
-        let mut outputs = Outputs::new(&plugins);
-        for (index, member) in self.members.iter().enumerate() {
-            let handed = handed_to(index, router, tables, &mut outputs);
-            member.columns.check(member.instance.plugin().name(), &handed)?;
-        }
-        Ok(())
+        let member =
+            |member: &Member| (member.instance.plugin().clone(), Arc::clone(&member.columns));
+        check_columns(&self.members.iter().map(member).collect::<Vec<_>>(), router, tables)
     }
 
     /// Puts other versions of the same plugins to work, between two transactions. Those that did not
@@ -148,12 +161,16 @@ impl Chain {
         router: &Router,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let withheld = withheld(router, &all);
         let mut replaced = Vec::new();
         for (index, (member, configured)) in self.members.iter().zip(plugins).enumerate() {
-            if member.is(configured) {
+            let withheld = withheld.get(index).copied().unwrap_or(true);
+            if member.is(configured) && member.withheld == withheld {
                 continue;
             }
-            let mut new = Member::new(configured, &[member.guard.record()])?;
+            let mut new = Member::new(configured, withheld, &[member.guard.record()])?;
             new.check_start(index, router, tables)?;
             replaced.push((index, new));
         }
@@ -245,8 +262,7 @@ impl Chain {
     /// be dead letters are dropped, and added to `made`.
     ///
     /// # Errors
-    /// A fault that halts: by the policy, because too many changes failed, or because it is no
-    /// change's. The batch is then partly patched and must not go on.
+    /// A fault that halts: by the policy, or because it is no change's. The batch is then partly patched and must not go on.
     pub fn process(
         &mut self,
         plugins: &[usize],
@@ -262,7 +278,15 @@ impl Chain {
             let Some(member) = self.members.get_mut(index) else { continue };
             member.run(batch, &line, &mut self.done)?;
             let known = made.dead.len();
-            member.settle(batch, line.len(), &mut self.done.failed, &mut made.dead)?;
+            let failed = &mut self.done.failed;
+            failed.sort_by_key(|failed| failed.row);
+            made.attempts.push(Attempt {
+                member: index,
+                seen: line.len(),
+                failed: failed.len(),
+                last: failed.last().map(|failed| failed.fault.clone()),
+            });
+            member.settle(batch, failed, &mut made.dead)?;
             for dead in &mut made.dead[known..] {
                 let root = roots.get(&dead.row).unwrap_or(&dead.row);
                 let at = rows.iter().position(|row| row == root);
@@ -282,6 +306,20 @@ impl Chain {
                 .iter()
                 .filter_map(|row| Some(Emission { parent: *roots.get(row)?, row: *row }));
             made.emitted.extend(emitted);
+        }
+        Ok(())
+    }
+
+    /// Counts what was tried, in the order of the source: by whichever thread it was.
+    ///
+    /// # Errors
+    /// Too many changes failed.
+    pub fn count_failures(&mut self, attempts: &mut Vec<Attempt>) -> Result<(), Halt> {
+        for Attempt { member, seen, failed, last } in attempts.drain(..) {
+            let Some(member) = self.members.get_mut(member) else { continue };
+            let percent = member.policy.breaker_percent;
+            let counted = member.breaker.count(percent, seen, failed, last.as_ref());
+            counted.map_err(|fault| fault_halt(&fault))?;
         }
         Ok(())
     }
@@ -324,10 +362,15 @@ impl Member {
         self.guard.take_record().map(|record| v1::PluginActivation { stateful, ..record })
     }
 
-    /// Runs the plugin over rows, those of one definition together.
-    fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
+    fn new(
+        configured: &Configured,
+        withheld: bool,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Member, Halt> {
         let Configured { plugin, counters, policy, columns } = configured;
+        let plugin = &if withheld { plugin.withheld() } else { plugin.clone() };
         Ok(Member {
+            withheld,
             instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
             guard: guard(plugin, recorded),
             protects: plugin.info().protects,
@@ -381,6 +424,7 @@ impl Member {
         outcome.map_err(|fault| fault_halt(&fault))
     }
 
+    /// Runs the plugin over rows, those of one definition together.
     fn run_by_schema(
         &mut self,
         batch: &mut Batch,
@@ -464,24 +508,18 @@ impl Member {
         Ok(interest.streams)
     }
 
-    /// What becomes of the changes that the plugin failed at.
+    /// What becomes of the changes that the plugin failed at, in their order.
     fn settle(
         &mut self,
         batch: &mut Batch,
-        seen: usize,
         failed: &mut Vec<FailedRow>,
         dead: &mut Vec<DeadRow>,
     ) -> Result<(), Halt> {
-        failed.sort_by_key(|failed| failed.row);
-        let last = failed.last().map(|failed| &failed.fault);
-        let percent = self.policy.breaker_percent;
-        let counted = self.breaker.count(percent, seen, failed.len(), last);
         if self.policy.on_error == OnError::Halt
             && let Some(first) = failed.first()
         {
             return Err(fault_halt(&first.fault));
         }
-        counted.map_err(|fault| fault_halt(&fault))?;
         for FailedRow { row, fault } in failed.drain(..) {
             tracing::debug!(code = fault.code(), cause = %fault, "a plugin failed at a change");
             let Some(head) = batch.rows.get_mut(row as usize) else { continue };

@@ -3,12 +3,14 @@
 use offtake_sink_kafka::DeadLetterRequest;
 use offtake_source_postgres::SourceEvent;
 
-use super::worker::Switch;
+use super::worker::{Processed, Switch};
 
 /// What the thread takes next.
 pub enum Next {
     /// From the source.
     Event(SourceEvent),
+    /// The oldest batch in hand went through the plugins.
+    Processed(Processed),
     /// A change that a sink could not take. It comes before further events: the sink waits for it,
     /// and a full log may wait for the sink.
     Letter(DeadLetterRequest),
@@ -33,14 +35,29 @@ enum Gone {
 }
 
 impl Requests {
-    /// Waits for what comes next.
-    pub fn next(&mut self, events: &flume::Receiver<SourceEvent>) -> Next {
+    /// Waits for what comes next. `events`: where more can be taken in; `oldest`: tells when the
+    /// oldest batch in hand is done, which comes before further events.
+    pub fn next(
+        &mut self,
+        events: Option<&flume::Receiver<SourceEvent>>,
+        oldest: Option<&flume::Receiver<Processed>>,
+    ) -> Next {
         loop {
             if let Some(Ok(request)) = self.letters.as_ref().map(flume::Receiver::try_recv) {
                 return Next::Letter(request);
             }
-            let mut waiting = flume::Selector::new()
-                .recv(events, |event| Ok(event.map_or(Next::Ended, Next::Event)));
+            if let Some(Ok(processed)) = oldest.map(flume::Receiver::try_recv) {
+                return Next::Processed(processed);
+            }
+            let mut waiting = flume::Selector::new();
+            if let Some(events) = events {
+                waiting = waiting.recv(events, |event| Ok(event.map_or(Next::Ended, Next::Event)));
+            }
+            if let Some(oldest) = oldest {
+                waiting = waiting.recv(oldest, |processed| {
+                    Ok(Next::Processed(processed.unwrap_or_else(|_| Processed::lost())))
+                });
+            }
             if let Some(letters) = &self.letters {
                 waiting = waiting
                     .recv(letters, |request| request.map(Next::Letter).map_err(|_| Gone::Letters));
@@ -71,12 +88,12 @@ mod tests {
         let (switches, switched) = flume::bounded(1);
         let mut requests = Requests { letters: Some(requested), switches: Some(switched) };
         events.send(SourceEvent::Idle(Lsn(1))).unwrap();
-        assert!(matches!(requests.next(&received), Next::Event(_)));
+        assert!(matches!(requests.next(Some(&received), None), Next::Event(_)));
         drop((letters, switches));
         events.send(SourceEvent::Idle(Lsn(2))).unwrap();
-        assert!(matches!(requests.next(&received), Next::Event(_)));
+        assert!(matches!(requests.next(Some(&received), None), Next::Event(_)));
         drop(events);
-        assert!(matches!(requests.next(&received), Next::Ended));
+        assert!(matches!(requests.next(Some(&received), None), Next::Ended));
     }
 
     #[test]
@@ -85,6 +102,6 @@ mod tests {
         let (switches, switched) = flume::bounded(1);
         let mut requests = Requests { letters: None, switches: Some(switched) };
         switches.send(Switch { plugins: Vec::new(), digest: Vec::new(), asked: None }).unwrap();
-        assert!(matches!(requests.next(&received), Next::Switch(_)));
+        assert!(matches!(requests.next(Some(&received), None), Next::Switch(_)));
     }
 }

@@ -22,6 +22,7 @@ mod router;
 mod source;
 mod state;
 mod supervise;
+mod ways;
 mod worker;
 
 pub use adopt::beginning;
@@ -38,4 +39,5 @@ pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};
 pub use supervise::{Ended, Running};
+pub use ways::check_state_order;
 pub use worker::{WorkerCounters, log_halt};

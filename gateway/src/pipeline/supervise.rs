@@ -74,7 +74,7 @@ impl Running {
         letters: flume::Receiver<DeadLetterRequest>,
         state: StateCell,
     ) -> Result<Running, Halt> {
-        let mut chain = Chain::new(&parts.plugins, &parts.recovered.plugins)?;
+        let mut chain = Chain::new(&parts.plugins, &parts.router, &parts.recovered.plugins)?;
         if parts.accepted_midway {
             chain.record_again();
         }
@@ -109,7 +109,7 @@ impl Running {
         }
         let (early, early_seen) = watch::channel(0);
         let resume = source::resume(&parts.recovered);
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             parts.writer,
             parts.router,
             chain,
@@ -122,6 +122,7 @@ impl Running {
             Arc::clone(&running.inputs),
             parts.switching,
         );
+        worker.employ(parts.workers, &parts.plugins)?;
         let requests = Requests { letters: Some(letters), switches: Some(switched) };
         let (events, received) = flume::bounded(CHANNEL_BATCHES);
         let (told, source_stop) = (state.clone(), running.stop.clone());

@@ -20,7 +20,7 @@ use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
 use offtake_source_postgres::{SourceEvent, lsn_of, position_of};
 
-use super::chain::{Chain, Made};
+use super::chain::Chain;
 use super::dead_letters::DeadLetterDesk;
 use super::definitions::OutputVersions;
 use super::halt::Halt;
@@ -30,18 +30,23 @@ use super::reload::RecentInputs;
 use super::router::Router;
 use super::state::{State, StateCell};
 
+mod crew;
 mod letters;
 mod names;
 mod parts;
 mod plans;
 mod replay;
 mod switch;
+mod work;
 
+use crew::Crew;
+pub use crew::Processed;
 use names::BatchNames;
 use parts::Part;
-use plans::{TablePlan, TargetPlan, cut_before_schema};
+use plans::{TablePlan, cut_before_schema};
 pub use switch::Switch;
 use switch::split_after_last_transaction;
+use work::{Output, Scratch, Work};
 
 /// A transaction beyond this size enters the log in pieces: it bounds what is held in memory and
 /// what a reader must take at once.
@@ -72,15 +77,19 @@ pub struct Worker {
     /// The log holds `position` already.
     position_written: bool,
     open: Option<OpenTransaction>,
+    /// Rows could not be put into the open group to their end, so it never goes to the log: its
+    /// position would be past what is not in it.
+    is_torn: bool,
     /// Tables that are still to be copied.
     unsettled: BTreeSet<(String, String)>,
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
-    outputs: Vec<Output>,
     /// Where set, rows go to the target of that stream alone.
     only_stream: Option<Arc<str>>,
-    /// Of the batch in hand.
-    made: Made,
+    /// Threads that run plugins beside this one, where there are any.
+    crew: Option<Crew>,
+    /// The memory of the batch before.
+    scratch: Scratch,
     /// The log's ids of definitions that rows leave with, by their address; each is held, so that
     /// the address is not used again.
     schema_ids: HashMap<usize, (Arc<TableSchema>, u32)>,
@@ -110,15 +119,6 @@ struct OpenTransaction {
     rows: u64,
     logged: u64,
     streams: Vec<v1::StreamCount>,
-}
-
-/// One change to be: a row of the batch on its way to one target.
-#[derive(Clone, Copy)]
-struct Output {
-    row: u32,
-    source_row: u32,
-    schema_index: u32,
-    target: u32,
 }
 
 impl Worker {
@@ -166,11 +166,12 @@ impl Worker {
             position: position.unwrap_or_default(),
             position_written: true,
             open,
+            is_torn: false,
             unsettled: recovered.snapshots.iter().filter(|it| !is_settled(it)).map(table).collect(),
             plans: HashMap::new(),
-            outputs: Vec::new(),
             only_stream: None,
-            made: Made::default(),
+            crew: None,
+            scratch: Scratch::default(),
             schema_ids: HashMap::new(),
             coverage: VecDeque::new(),
             started_unix_us: 0,
@@ -193,29 +194,55 @@ impl Worker {
         mut requests: Requests,
     ) -> Result<(), Halt> {
         let mut outcome = Ok(());
-        loop {
-            outcome = match requests.next(events) {
+        let mut is_ended = false;
+        while outcome.is_ok() && !is_ended {
+            let (is_full, oldest) =
+                self.crew.as_ref().map_or((false, None), |crew| (crew.is_full(), crew.oldest()));
+            outcome = match requests.next((!is_full).then_some(events), oldest) {
                 Next::Event(event) => self.take_event(event),
+                Next::Processed(processed) => self.take_processed(processed),
                 Next::Letter(request) => self.take_letter(request),
-                Next::Switch(switch) => self.take_switch(switch),
-                Next::Ended => break,
+                Next::Switch(switch) => self.finish_all().and_then(|()| self.take_switch(switch)),
+                Next::Ended => {
+                    is_ended = true;
+                    self.finish_all()
+                }
             };
-            if let Err(halt) = &outcome {
-                // Told before the flush, which a full log may hold for as long as it likes.
-                self.state.halt(halt);
-                break;
-            }
         }
-        let flushed =
-            self.submit().and_then(|()| self.writer.flush().map_err(|error| log_halt(&error)));
-        outcome.and(flushed)
+        if let Err(halt) = &outcome {
+            // Told before the flush, which a full log may hold for as long as it likes.
+            self.state.halt(halt);
+        }
+        if !self.is_torn {
+            outcome = outcome.and(self.submit());
+        }
+        outcome.and(self.writer.wait_durable().map_err(|error| log_halt(&error)))
     }
 
     fn take_event(&mut self, event: SourceEvent) -> Result<(), Halt> {
         match event {
-            SourceEvent::Started { identity, tables } => self.start(identity, &tables),
-            SourceEvent::Batch(batch) => self.take_batch(batch),
-            SourceEvent::Replay(change) => self.take_replayed(*change),
+            SourceEvent::Batch(batch) => self.take_batch_in_turn(batch),
+            event @ (SourceEvent::Snapshot(_) | SourceEvent::Idle(_)) => {
+                match self.crew.as_mut().filter(|crew| crew.is_at_work()) {
+                    Some(crew) => crew.put_behind(event),
+                    None => return self.take_progress(event),
+                }
+                Ok(())
+            }
+            SourceEvent::Started { identity, tables } => {
+                self.finish_all()?;
+                self.start(identity, &tables)
+            }
+            SourceEvent::Replay(change) => {
+                self.finish_all()?;
+                self.take_replayed(*change)
+            }
+        }
+    }
+
+    /// How far the source is, where no change says it.
+    fn take_progress(&mut self, event: SourceEvent) -> Result<(), Halt> {
+        match event {
             SourceEvent::Snapshot(progress) => {
                 if is_settled(&progress) {
                     self.unsettled.remove(&table(&progress));
@@ -224,14 +251,14 @@ impl Worker {
                 }
                 self.tell_state();
                 self.writer.control(Control::SnapshotProgress(progress));
-                self.submit()
             }
             SourceEvent::Idle(lsn) => {
                 self.position.idle = Some(position_of(lsn));
                 self.position_written = false;
-                self.submit()
             }
+            SourceEvent::Started { .. } | SourceEvent::Batch(_) | SourceEvent::Replay(_) => {}
         }
+        self.submit()
     }
 
     fn start(
@@ -273,6 +300,7 @@ impl Worker {
         self.state.set(if settled { State::Running } else { State::Snapshot });
     }
 
+    /// Takes a batch through the plugins and into the log, on this thread.
     fn take_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
         let rest = self.switching.as_ref().and_then(|_| split_after_last_transaction(&mut batch));
         self.process_batch(batch)?;
@@ -280,7 +308,19 @@ impl Worker {
         rest.map_or(Ok(()), |rest| self.process_batch(rest))
     }
 
-    fn process_batch(&mut self, mut batch: Batch) -> Result<(), Halt> {
+    fn process_batch(&mut self, batch: Batch) -> Result<(), Halt> {
+        let mut work = self.prepare(batch);
+        for part in self.parts(&work.batch, work.source_rows) {
+            work.lay_out(part.rows.clone(), self.only_stream.as_deref());
+            work.run(&mut self.chain)?;
+            self.append_part(&mut work, &part)?;
+        }
+        self.finish(work)
+    }
+
+    /// What there is to do for a batch: the ways of its rows, up to the first definition that is
+    /// refused.
+    fn prepare(&mut self, mut batch: Batch) -> Work {
         if !self.chain.is_empty() {
             self.inputs.offer(&batch);
         }
@@ -288,107 +328,37 @@ impl Worker {
         if refused.is_some() {
             cut_before_schema(&mut batch, plans.len() as u32);
         }
-        let source_rows = batch.rows.len();
-        for part in self.parts(&batch) {
-            self.lay_out(&mut batch, &plans, &part);
-            self.run_plugins(&mut batch, &plans)?;
-            if mutate("mutate.swap") && self.outputs.len() > 1 {
-                let last = self.outputs.len() - 1;
-                self.outputs.swap(last - 1, last);
-            }
-            self.append(&batch, &plans, &part)?;
-        }
-        self.counters.source_changes.fetch_add(source_rows as u64, Ordering::Relaxed);
+        Work::new(batch, plans, refused, std::mem::take(&mut self.scratch))
+    }
+
+    /// A batch is in the log's groups.
+    fn finish(&mut self, work: Work) -> Result<(), Halt> {
+        let source_rows = work.source_rows as u64;
+        self.counters.source_changes.fetch_add(source_rows, Ordering::Relaxed);
+        let (scratch, refused) = work.into_scratch();
+        self.scratch = scratch;
         refused.map_or(Ok(()), Err)
     }
 
-    /// One output a row and target. Where a table goes to several, every further one gets a copy
-    /// of the row before any plugin touches it.
-    fn lay_out(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>], part: &Part) {
-        self.outputs.clear();
-        for source_row in part.rows.clone() {
-            let Some(row) = batch.rows.get(source_row).copied() else { continue };
-            let targets = plans.get(row.schema as usize).map_or(&[][..], Vec::as_slice);
-            let mut is_taken = false;
-            for (target, plan) in targets.iter().enumerate() {
-                let is_on_its_way = match &self.only_stream {
-                    // Two routes may divide a stream's operations; what is asked for again is sent once.
-                    Some(only) => *only == plan.name && !is_taken,
-                    None => plan.operations.contains(row.operation),
-                };
-                if !is_on_its_way {
-                    continue;
-                }
-                let index = if is_taken {
-                    let fork = batch.fork_row(&row);
-                    batch.rows.push(fork);
-                    batch.rows.len() - 1
-                } else {
-                    source_row
-                };
-                is_taken = true;
-                self.outputs.push(Output {
-                    row: index as u32,
-                    source_row: source_row as u32,
-                    schema_index: row.schema,
-                    target: target as u32,
-                });
-            }
+    /// Encodes what the plugins left of a part.
+    fn append_part(&mut self, work: &mut Work, part: &Part) -> Result<(), Halt> {
+        self.chain.count_failures(&mut work.made.attempts)?;
+        if mutate("mutate.swap") && work.outputs.len() > 1 {
+            let last = work.outputs.len() - 1;
+            work.outputs.swap(last - 1, last);
         }
-    }
-
-    fn run_plugins(&mut self, batch: &mut Batch, plans: &[Vec<TargetPlan>]) -> Result<(), Halt> {
-        self.made.clear();
-        for (schema_index, targets) in plans.iter().enumerate() {
-            for (target_index, target) in targets.iter().enumerate() {
-                if target.plugins.is_empty() || self.chain.keeps_state(&target.plugins) {
-                    continue;
-                }
-                let rows: Vec<u32> = self
-                    .outputs
-                    .iter()
-                    .filter(|output| {
-                        output.schema_index as usize == schema_index
-                            && output.target as usize == target_index
-                    })
-                    .map(|output| output.row)
-                    .collect();
-                self.chain.process(&target.plugins, batch, &rows, &mut self.made)?;
-            }
-        }
-        self.run_in_order(batch, plans)?;
-        self.lay_out_emitted();
+        // The open group then holds rows and positions up to somewhere inside a row.
+        self.is_torn = true;
+        self.append(work, part)?;
+        self.is_torn = false;
         Ok(())
     }
 
-    /// What was emitted follows the row that it comes from, on the way to the same target.
-    fn lay_out_emitted(&mut self) {
-        if self.made.emitted.is_empty() {
-            return;
-        }
-        // Of one row from the source they are neighbours, in their order.
-        let mut of: HashMap<u32, Vec<u32>> = HashMap::new();
-        for emission in &self.made.emitted {
-            of.entry(emission.parent).or_default().push(emission.row);
-        }
-        let outputs = std::mem::take(&mut self.outputs);
-        for output in outputs {
-            self.outputs.push(output);
-            let emitted = of.remove(&output.row).unwrap_or_default();
-            self.outputs.extend(emitted.into_iter().map(|row| Output { row, ..output }));
-        }
-    }
-
     /// Encodes the outputs in source order and closes groups at boundaries.
-    fn append(
-        &mut self,
-        batch: &Batch,
-        plans: &[Vec<TargetPlan>],
-        part: &Part,
-    ) -> Result<(), Halt> {
+    fn append(&mut self, work: &Work, part: &Part) -> Result<(), Halt> {
         self.write_state();
-        let outputs = std::mem::take(&mut self.outputs);
-        let mut next = outputs.iter().peekable();
+        let batch = &work.batch;
+        let mut next = work.outputs.iter().peekable();
         let mut names = BatchNames::new(batch);
         let boundaries = batch.boundaries.get(part.boundaries.clone()).unwrap_or_default();
         let mut boundaries = boundaries.iter().peekable();
@@ -414,31 +384,23 @@ impl Worker {
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
-                self.push(batch, plans, output, &mut names)?;
+                self.push(work, output, &mut names)?;
             }
             if self.writer.group_bytes() >= PIECE_BYTES && part.may_end_at(source_row + 1) {
                 self.submit()?;
             }
         }
-        self.outputs = outputs;
         if self.open.is_none() { self.submit() } else { Ok(()) }
     }
 
-    fn push(
-        &mut self,
-        batch: &Batch,
-        plans: &[Vec<TargetPlan>],
-        output: &Output,
-        names: &mut BatchNames,
-    ) -> Result<(), Halt> {
-        let target = plans
-            .get(output.schema_index as usize)
-            .and_then(|targets| targets.get(output.target as usize));
-        let (Some(target), Some(row)) = (target, batch.rows.get(output.row as usize)) else {
+    fn push(&mut self, work: &Work, output: &Output, names: &mut BatchNames) -> Result<(), Halt> {
+        let batch = &work.batch;
+        let (Some(target), Some(row)) = (work.plan(output), batch.rows.get(output.row as usize))
+        else {
             return Ok(());
         };
         if row.dropped {
-            return self.push_dead(batch, target, output);
+            return self.push_dead(work, target, output);
         }
         if mutate("mutate.drop") {
             return Ok(());

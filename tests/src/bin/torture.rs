@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use offtake_tests::brokers::Brokers;
 use offtake_tests::crash_points::{
     CRASH_POINTS, GRPC_CRASH_POINTS, KAFKA_CRASH_POINTS, KAFKA_EXACTLY_ONCE_CRASH_POINTS,
-    SEGMENT_CRASH_POINT, START_CRASH_POINTS,
+    SEGMENT_CRASH_POINT, START_CRASH_POINTS, WORKERS_CRASH_POINT,
 };
 use offtake_tests::gateway::binary;
 use offtake_tests::kafka::{Cluster, Kafka, skipped};
@@ -123,14 +123,19 @@ async fn run(
     exactly_once: bool,
 ) -> Result<Report> {
     let folder = folder(seed)?;
+    // Half of the runs, of each kind, have a plugin in several threads.
+    let workers = if seed % 4 < 2 { 3 } else { 1 };
+    let mut points = points(kafka.is_some(), exactly_once);
+    points.extend((workers > 1).then_some(WORKERS_CRASH_POINT));
     let plan = Plan {
         seed,
         kills,
         mutation: String::new(),
         // Small segments, so that they are changed under load.
         configuration: "[log]\ndir = \"data\"\nsegment = \"1MiB\"\n".to_owned(),
-        crash_points: points(kafka.is_some(), exactly_once),
+        crash_points: points,
         kafka,
+        workers,
         exactly_once,
         broker_faults: kafka.is_some(),
     };
@@ -217,6 +222,7 @@ async fn all() -> Result<Total> {
         println!("took {:.0} s", begin.elapsed().as_secs_f64());
     }
     let mut points: Vec<&str> = START_CRASH_POINTS.to_vec();
+    points.push(WORKERS_CRASH_POINT);
     points.extend(self::points(kafka.is_some(), false));
     drop(kafka);
     if !skipped("exactly-once delivery in the torture") && exactly_once(&mut total, seed).await? {

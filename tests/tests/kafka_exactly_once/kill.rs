@@ -15,6 +15,7 @@ fn plan<'k>(kafka: Brokers<'k>, kills: u32, crash_points: Vec<&'static str>) -> 
         configuration: "[log]\ndir = \"data\"\n".to_owned(),
         crash_points,
         kafka: Some(kafka),
+        workers: 1,
         exactly_once: true,
         broker_faults: false,
     }

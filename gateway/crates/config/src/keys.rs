@@ -201,6 +201,15 @@ const KEYS: &[Key] = &[
                with 503. `exit`: it ends with exit status 3.",
         ..key("", "on_halt", Kind::Choice(&["stay", "exit"]))
     },
+    Key {
+        default: Some("1"),
+        range: "1 to 64",
+        example: "4",
+        text: "Threads that run plugins, each with an instance of every plugin. What leaves is the \
+               same with any number, in the same order; more than one pays where plugins take more \
+               CPU time than the rest. Plugins that keep state run in one, whatever is written.",
+        ..key("", "workers", Kind::Number)
+    },
     key_table("source", "The database; see [source]."),
     Key {
         default: Some("none"),

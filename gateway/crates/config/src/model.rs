@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// What the process does when the pipeline halts.
     pub on_halt: OnHalt,
+    /// Threads that run plugins.
+    pub workers: NonZeroUsize,
     /// What is allowed but looks like a mistake; print it.
     pub warnings: Diagnostics,
 }

@@ -203,6 +203,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
         grpc,
         admin,
         on_halt: sections::on_halt(&top),
+        workers: sections::workers(&top),
         warnings: Diagnostics::new("", "", Vec::new(), Vec::new()),
     }
 }

@@ -4,6 +4,7 @@
 //! that everything else is still judged; the result is thrown away when there was an error.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -46,6 +47,12 @@ pub(crate) fn name(top: &Section<'_, '_>) -> Option<String> {
         return None;
     }
     Some(name.value)
+}
+
+/// Threads that run plugins.
+pub(crate) fn workers(top: &Section<'_, '_>) -> NonZeroUsize {
+    let given = top.number("workers", 1..=64).and_then(|count| usize::try_from(count).ok());
+    given.and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What a halt does to the process.

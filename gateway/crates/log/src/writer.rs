@@ -206,6 +206,14 @@ impl LogWriter {
     /// As [`LogWriter::submit`].
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.submit()?;
+        self.wait_durable()
+    }
+
+    /// Waits until what was handed over is durable. The open group is left as it is.
+    ///
+    /// # Errors
+    /// The writer thread has stopped, or the log was closed.
+    pub fn wait_durable(&mut self) -> Result<(), LogError> {
         self.shared.queue.wait_durable()
     }
 

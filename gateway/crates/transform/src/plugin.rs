@@ -59,6 +59,8 @@ pub(crate) struct Loaded {
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
     pub(crate) state: Option<Keyspace>,
+    /// Its own words are not repeated while it handles changes.
+    pub(crate) withheld: bool,
     config_schema: Option<Vec<u8>>,
     named_columns: Vec<NamedColumn>,
     digest: [u8; 32],
@@ -99,6 +101,7 @@ impl Plugin {
             config_json: spec.config_json,
             limits: spec.limits,
             state: spec.state,
+            withheld: false,
             config_schema,
             named_columns,
             digest,
@@ -131,6 +134,13 @@ impl Plugin {
     pub fn apart(&self) -> Plugin {
         let state = self.state().map(|state| Keyspace::new(state.usage().quota));
         let loaded = Loaded { state, ..Loaded::clone(&self.loaded) };
+        Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
+    }
+
+    /// The same plugin, whose own words are never repeated while it handles changes: for one that
+    /// sees what another protects. State is shared.
+    pub fn withheld(&self) -> Plugin {
+        let loaded = Loaded { withheld: true, ..Loaded::clone(&self.loaded) };
         Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
     }
 

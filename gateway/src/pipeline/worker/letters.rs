@@ -1,13 +1,13 @@
 //! Dead letters on their way into the log: of a sink in a group of their own, of a plugin in the place
 //! of the row.
 
-use offtake_change::Batch;
 use offtake_failpoint::crash_point;
 use offtake_sink_kafka::DeadLetterRequest;
 
 use super::super::halt::Halt;
 use super::plans::TargetPlan;
-use super::{Output, Worker, log_halt};
+use super::work::{Output, Work};
+use super::{Worker, log_halt};
 
 impl Worker {
     /// Writes a dead letter as a group of its own. Between two pieces of a transaction the group
@@ -26,11 +26,12 @@ impl Worker {
     /// row's place, so that the position that passes the row is durable with it and not before.
     pub(super) fn push_dead(
         &mut self,
-        batch: &Batch,
+        work: &Work,
         target: &TargetPlan,
         output: &Output,
     ) -> Result<(), Halt> {
-        let Some(dead) = self.made.dead.iter().find(|dead| dead.row == output.row) else {
+        let batch = &work.batch;
+        let Some(dead) = work.made.dead.iter().find(|dead| dead.row == output.row) else {
             return Ok(());
         };
         let Some(schema) = batch.schemas.get(dead.original.schema as usize) else { return Ok(()) };

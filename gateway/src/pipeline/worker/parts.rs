@@ -11,8 +11,7 @@ use std::ops::Range;
 use offtake_change::Batch;
 use offtake_log::Control;
 
-use super::plans::TargetPlan;
-use super::{Halt, Output, Worker};
+use super::Worker;
 
 /// A part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,31 +43,10 @@ fn divided(rows: usize, ends: &[usize], is_stateful: bool) -> Vec<Part> {
 
 impl Worker {
     /// The parts of a batch, in order.
-    pub(super) fn parts(&self, batch: &Batch) -> Vec<Part> {
+    pub(super) fn parts(&self, batch: &Batch, source_rows: usize) -> Vec<Part> {
         let ends: Vec<usize> =
             batch.boundaries.iter().map(|boundary| boundary.rows_end as usize).collect();
-        divided(batch.rows.len(), &ends, self.chain.is_stateful())
-    }
-
-    /// Runs the chains in which a plugin keeps state, over neighbouring rows on the same way.
-    pub(super) fn run_in_order(
-        &mut self,
-        batch: &mut Batch,
-        plans: &[Vec<TargetPlan>],
-    ) -> Result<(), Halt> {
-        let plan =
-            |output: &Output| plans.get(output.schema_index as usize)?.get(output.target as usize);
-        let keeps = |output: &&Output| {
-            plan(output).is_some_and(|plan| self.chain.keeps_state(&plan.plugins))
-        };
-        let outputs: Vec<Output> = self.outputs.iter().filter(keeps).copied().collect();
-        let way = |output: &Output| (output.schema_index, output.target);
-        for run in outputs.chunk_by(|one, next| way(one) == way(next)) {
-            let Some(plan) = run.first().and_then(plan) else { continue };
-            let rows: Vec<u32> = run.iter().map(|output| output.row).collect();
-            self.chain.process(&plan.plugins, batch, &rows, &mut self.made)?;
-        }
-        Ok(())
+        divided(source_rows, &ends, self.chain.is_stateful())
     }
 
     /// Adds what plugins keep since the last group that has some to the open one, before the rows

@@ -43,9 +43,13 @@ impl Worker {
             return Ok(());
         }
         let catalogue = self.inputs.catalogue();
-        let replaced = self.chain.replace(&plugins, &self.router, &catalogue);
+        // Nothing is in hand: what was has been finished by those before.
+        let replaced = self
+            .crew_with(&plugins)
+            .and_then(|crew| self.chain.replace(&plugins, &self.router, &catalogue).map(|()| crew));
         match (replaced, asked) {
-            (Ok(()), asked) => {
+            (Ok(crew), asked) => {
+                self.replace_crew(crew);
                 let sequence = self.record_switch(&plugins, digest)?;
                 if let Some(asked) = asked {
                     // Whoever asked may have gone meanwhile; it has happened all the same.

@@ -11,8 +11,10 @@ use super::super::failure::{FailurePolicy, OnError};
 use super::super::router::{Operations, Route};
 use super::*;
 
+mod crew;
 mod operations;
 mod state;
+mod ways;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
@@ -46,6 +48,11 @@ fn worker_with(options: LogOptions, rekeyed: bool, policy: FailurePolicy) -> (Wo
 /// `chain`: of `rekey`, `mask`, `audit` and the two behind them, by number.
 fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (Worker, Log) {
     let opened = offtake_log::open(options).unwrap();
+    worker_on(opened, &configured(policy), chain)
+}
+
+/// The plugins that tests choose from.
+fn configured(policy: FailurePolicy) -> [Configured; 5] {
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
     let mask = offtake_transform::builtin("mask").unwrap();
     let project = offtake_transform::builtin("project").unwrap();
@@ -56,7 +63,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
         ("swap", project, r#"{"rename":{"id":"email","email":"id"}}"#),
         ("own", AUDIT, r#"{"stream":"shop.dead_letters"}"#),
     ];
-    let plugins = plugins.map(|(name, component, config)| {
+    plugins.map(|(name, component, config)| {
         let spec = PluginSpec {
             name: name.into(),
             component: component.to_vec(),
@@ -66,8 +73,7 @@ fn worker_of(options: LogOptions, chain: Vec<usize>, policy: FailurePolicy) -> (
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
         Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }
-    });
-    worker_on(opened, &plugins, chain)
+    })
 }
 
 /// A worker with these plugins, and a chain of them for every table.
@@ -88,10 +94,12 @@ fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
 
 /// A worker with these plugins and routes.
 fn worker_routed(opened: Opened, plugins: &[Configured], routes: Vec<Route>) -> (Worker, Log) {
+    let router = Router::new("shop", routes);
+    let chain = Chain::new(plugins, &router, &[]).unwrap();
     let worker = Worker::new(
         opened.writer,
-        Router::new("shop", routes),
-        Chain::new(plugins, &[]).unwrap(),
+        router,
+        chain,
         &opened.recovered,
         StateCell::new(),
         Arc::default(),
@@ -335,9 +343,29 @@ fn a_plugin_that_protects_is_told_the_very_column_or_the_pipeline_halts() {
 }
 
 #[test]
-fn a_plugin_that_sends_a_row_to_the_gateways_own_stream_halts() {
+fn a_plugin_that_sends_a_row_to_the_gateways_own_stream_halts_with_the_position_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let policy = FailurePolicy { on_error: OnError::Drop, breaker_percent: None };
-    let worker = worker_of(LogOptions::new(folder.path()), vec![1, 4], policy);
-    assert_eq!(after_a_transaction(worker).unwrap_err().code, "PLUGIN_STREAM_RESERVED");
+    let (worker, log) = worker_of(LogOptions::new(folder.path()), vec![1, 4], policy);
+    let people = table(&["id", "email"]);
+    let (events, received) = flume::unbounded();
+    events.send(started(&[Arc::clone(&people)])).unwrap();
+    for (end, rows) in [(10, 1), (20, 2)] {
+        let mut batch = Batch::new();
+        let commit = Lsn(end - 1);
+        batch.push_transaction(Transaction { id: end.to_string(), commit, ..Default::default() });
+        // Nothing of the first is emitted: it fails before.
+        let text = if end == 10 { "x".repeat(100 << 10) } else { "x".to_owned() };
+        add_rows(&mut batch, &people, rows, &text);
+        let (rows_end, source_rows) = (rows as u32, rows as u64);
+        batch.boundaries.push(Boundary { rows_end, transaction: 0, end: Lsn(end), source_rows });
+        events.send(SourceEvent::Batch(batch)).unwrap();
+    }
+    drop(events);
+    let halt = worker.run(&received, Requests { letters: None, switches: None }).unwrap_err();
+    assert_eq!(halt.code, "PLUGIN_STREAM_RESERVED");
+    drop(log);
+    let recovered = offtake_log::open(LogOptions::new(folder.path())).unwrap().recovered;
+    let position = recovered.position.unwrap_or_default();
+    assert_eq!((position.end, position.partial), (Some(position_of(Lsn(10))), None));
 }
