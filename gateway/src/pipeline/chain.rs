@@ -539,11 +539,16 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
     )
 }
 
-/// Whether two are of one component and one configuration, and may take the same.
+/// Whether two are of one component and one configuration, and may take and keep as much.
 pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
     one.digest() == other.digest()
         && one.config_digest() == other.config_digest()
         && one.limits() == other.limits()
+        && quota(one) == quota(other)
+}
+
+fn quota(plugin: &Plugin) -> Option<u64> {
+    plugin.state().map(|state| state.usage().quota)
 }
 
 /// A digest as it is shown and recorded.

@@ -7,6 +7,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::chain::Configured;
 
+impl Configured {
+    /// This version in the place of another one: it goes on counting where that one stopped, and
+    /// with what that one kept.
+    pub fn in_place_of(&self, before: &Configured) -> Configured {
+        Configured {
+            plugin: self.plugin.over(&before.plugin),
+            counters: Arc::clone(&before.counters),
+            policy: self.policy,
+        }
+    }
+}
+
 /// The plugins that are at work, in the order of the configuration.
 #[derive(Default)]
 pub struct Live {

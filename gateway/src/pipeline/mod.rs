@@ -27,7 +27,7 @@ pub use chain::{Configured, guard, hexadecimal};
 pub use halt::{Halt, chain as chain_text};
 pub use live::Live;
 pub use protect::Guard;
-pub use reload::{Reloaded, Reloader, TrialReport, watch_plugins};
+pub use reload::{MOST_ROWS, Reloaded, Reloader, TrialReport, watch_plugins};
 pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};

@@ -129,6 +129,15 @@ impl Plugin {
         Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
     }
 
+    /// The same plugin with the state of another version of it, where it keeps any; its own quota
+    /// holds.
+    pub fn over(&self, before: &Plugin) -> Plugin {
+        let (Some(own), Some(kept)) = (self.state(), before.state()) else { return self.clone() };
+        let state = Some(kept.with_quota(own.usage().quota));
+        let loaded = Loaded { state, ..Loaded::clone(&self.loaded) };
+        Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
+    }
+
     /// SHA-256 of the component or core module.
     pub fn digest(&self) -> [u8; 32] {
         self.loaded.digest

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offtake_change::{Batch, TableSchema};
+use offtake_source_postgres::Sample;
 
 /// Memory of all batches that are kept.
 const BYTES: usize = 4 << 20;
@@ -29,6 +30,8 @@ pub struct Kept {
     pub definitions: Vec<Arc<TableSchema>>,
     /// Batches as the source made them, oldest first.
     pub batches: VecDeque<Batch>,
+    /// Rows that were read for this trial.
+    pub sample: Arc<Sample>,
     bytes: usize,
     last_unix_ns: i64,
 }

@@ -14,6 +14,7 @@ use super::*;
 mod crew;
 mod operations;
 mod state;
+mod switch;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
