@@ -285,6 +285,36 @@ async fn a_rollback_stays_over_a_restart_until_the_file_is_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_to_a_version_that_fails_at_recent_changes_is_told_of_it_and_not_refused() {
+    let mut fixture = fixture("rollback_fails", "").await;
+    let masks = "wasm = \"hide.wasm\"\nconfig = { columns = [\"email\"], keep_last = 0 }";
+    let audits = "wasm = \"hide.wasm\"\nconfig = { stream = \"trail\" }\non_error = \"drop\"";
+    fixture.gateway.edit(masks, audits).unwrap();
+    // It declares a column that it then gives another kind of value.
+    let mut failing = audit(0);
+    let types = b"textint8";
+    let at = failing.windows(types.len()).position(|found| found == types).unwrap();
+    failing[at..at + types.len()].copy_from_slice(b"textbool");
+    put(&fixture, &failing);
+    fixture.start().unwrap();
+    put(&fixture, &audit(0));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    let trail = Subscriber::start(fixture.gateway.grpc, &["trail"]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    let five = |store: &Store| store.changes.len() == 5;
+    trail.wait_for("the rows' trail", PATIENCE, five).await.unwrap();
+    let back = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
+    let back = back.expect(0, &["it fails where the one at work does not", "failures 0 -> 5"]);
+    assert!(back.out.contains("at work from sequence 11 on"), "{}", back.out);
+    // Put to work, that very version is refused.
+    put(&fixture, &audit(0));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    put(&fixture, &failing);
+    let refused = fixture.command(&["plugin", "reload"]).unwrap();
+    refused.expect_error(1, "RELOAD_TRIAL_FAILED", &["public.people"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_goes_by_the_file_as_it_is_and_says_what_of_it_is_another() {
     let mut fixture = fixture("rollback_file", "").await;
     fixture.start().unwrap();

@@ -22,7 +22,7 @@ use super::chain::{Configured, hexadecimal, plugin_halt};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
 use super::plugin_state::{self, Kept};
-use super::reload::{Components, Version};
+use super::reload::{Capture, Components, RecentInputs, Version};
 use super::router::{Operations, Route, Router};
 use super::worker::{Switch, log_halt};
 
@@ -62,6 +62,8 @@ pub struct Parts {
     pub kept: Option<Kept>,
     /// Threads that run plugins.
     pub workers: NonZeroUsize,
+    /// What trials run over.
+    pub inputs: RecentInputs,
 }
 
 impl Parts {
@@ -83,6 +85,10 @@ impl Parts {
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
+        let inputs = match &config.capture {
+            Some(capture) => RecentInputs::captured(Capture::open(&config.log.dir, capture)?)?,
+            None => RecentInputs::default(),
+        };
         let (mut accepted_midway, mut halt, mut switching) = (false, None, None);
         let mut at_work = plugins;
         match check_partial(&opened.recovered, &digest, accept_midway) {
@@ -115,6 +121,7 @@ impl Parts {
             halt,
             kept,
             workers: config.workers,
+            inputs,
             digest,
             source,
             router,

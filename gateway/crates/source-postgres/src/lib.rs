@@ -14,6 +14,7 @@ mod array;
 mod assemble;
 mod auth;
 mod built_in_types;
+mod cancel;
 mod captured;
 mod catalog;
 mod connect;

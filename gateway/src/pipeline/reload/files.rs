@@ -79,11 +79,16 @@ pub async fn watch_plugins(reloader: Arc<Reloader>, shutdown: impl Future<Output
             let (reloader, names) = (Arc::clone(&reloader), vec![file.plugin.clone()]);
             let outcome = tokio::task::spawn_blocking(move || reloader.reload(&names)).await;
             match outcome {
-                Ok(Ok(reloaded)) => tracing::info!(
-                    plugin = file.plugin,
-                    from_sequence = reloaded.from_sequence,
-                    "the plugin's file changed and was looked at"
-                ),
+                Ok(Ok(reloaded)) => {
+                    tracing::info!(
+                        plugin = file.plugin,
+                        from_sequence = reloaded.from_sequence,
+                        "the plugin's file changed and was looked at"
+                    );
+                    for warning in &reloaded.warnings {
+                        tracing::warn!(plugin = file.plugin, "{warning}");
+                    }
+                }
                 Ok(Err(halt)) if is_passing(&halt) => {
                     tracing::warn!(
                         code = %halt.code, cause = %halt.cause, plugin = file.plugin,

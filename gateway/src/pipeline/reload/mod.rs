@@ -26,6 +26,7 @@ use super::router::Router;
 use super::worker::Switch;
 
 mod asking;
+mod capture;
 mod checks;
 mod files;
 mod inputs;
@@ -33,6 +34,7 @@ mod reread;
 mod trial;
 mod versions;
 
+pub use capture::Capture;
 pub use files::watch_plugins;
 pub use inputs::RecentInputs;
 pub use trial::TrialReport;
@@ -41,6 +43,7 @@ pub use versions::{Components, Version};
 use asking::{TookOver, ask};
 use checks::check_replacement;
 use trial::Setting;
+use versions::Versions;
 
 /// Rows that are read of each table for a trial, at most.
 pub const MOST_ROWS: u64 = 100_000;
@@ -208,7 +211,7 @@ impl Reloader {
             }
         }
         let recorded = self.log.plugins();
-        let mut kept = self.inputs.copy();
+        let mut kept = self.inputs.with_captured()?;
         kept.sample = Arc::new(sample);
         Setting { router: &self.router, recorded: &recorded, kept: &kept }.compare(&live, &tried)
     }
@@ -257,9 +260,12 @@ impl Reloader {
         if reloaded.changed.is_empty() {
             return Ok(reloaded);
         }
+        let kept = self.inputs.with_captured().unwrap_or_else(|halt| {
+            reloaded.warnings.push(format!("it was tried without the capture: {}", halt.cause));
+            self.inputs.copy()
+        });
         let recorded = self.log.plugins();
-        let setting =
-            Setting { router: &self.router, recorded: &recorded, kept: &self.inputs.copy() };
+        let setting = Setting { router: &self.router, recorded: &recorded, kept: &kept };
         let trial = setting.compare(&live, &plugins)?;
         if let Some(failure) = &trial.first_failure {
             let said = format!(
@@ -299,8 +305,13 @@ impl Reloader {
             let config = config.unwrap_or_default();
             let version = Version { component: &changed.after, config: &config };
             let replaced = (way == Way::Back).then_some(&*changed.before);
-            written
-                .push((&changed.plugin, components.at_work(&changed.plugin, version, replaced)?));
+            match components.at_work(&changed.plugin, version, replaced) {
+                Ok(before) => written.push((&changed.plugin, before)),
+                Err(halt) => {
+                    put_back(components, written)?;
+                    return Err(halt);
+                }
+            }
         }
         let digest = digest(&self.config, plugins.iter().map(|loaded| &loaded.plugin));
         let over_quota = plugins.iter().filter_map(over_quota).collect::<Vec<_>>();
@@ -317,13 +328,19 @@ impl Reloader {
                 Ok(())
             }
             Err(halt) => {
-                for (plugin, before) in written {
-                    components.put_back(plugin, before)?;
-                }
+                put_back(components, written)?;
                 Err(halt)
             }
         }
     }
+}
+
+/// What was written down did not come to be.
+fn put_back(
+    components: &mut Components,
+    written: Vec<(&String, Option<Versions>)>,
+) -> Result<(), Halt> {
+    written.into_iter().try_for_each(|(plugin, before)| components.put_back(plugin, before))
 }
 
 /// Where a switch leads.

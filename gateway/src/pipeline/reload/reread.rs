@@ -68,6 +68,7 @@ fn waiting(read: &Config, running: &Config) -> Vec<String> {
         ("[kafka]", read.kafka != running.kafka),
         ("[grpc]", read.grpc != running.grpc),
         ("[admin]", read.admin != running.admin),
+        ("[capture]", read.capture != running.capture),
         ("on_halt", read.on_halt != running.on_halt),
         ("workers", read.workers != running.workers),
     ];
@@ -87,7 +88,8 @@ fn waiting(read: &Config, running: &Config) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "[source]\ntype = \"postgres\"\nurl = \"postgres://me@h/db\"\n";
+    const SOURCE: &str = "[source]\ntype = \"postgres\"\nurl = \"postgres://me@h/db\"\n\
+                          tables = [\"public.*\"]\n";
     const PLUGIN: &str = "[plugin.hide]\nwasm = \"hide.wasm\"\n";
     const ROUTE: &str = "[[route]]\ntables = [\"*.*\"]\nplugins = [\"hide\"]\n";
 
@@ -95,6 +97,7 @@ mod tests {
     fn what_is_changed_beside_plugins_is_told_and_routes_stop_a_reload_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("offtake.toml");
+        std::fs::write(folder.path().join("hide.wasm"), b"").unwrap();
         let write = |plugin: &str, route: &str, rest: &str| {
             let text = format!("name = \"shop\"\n{SOURCE}{plugin}{route}{rest}");
             std::fs::write(&file, text).unwrap();

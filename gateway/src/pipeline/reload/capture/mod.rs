@@ -69,8 +69,8 @@ impl Capture {
             .name("capture".to_owned())
             .spawn(move || capture.run(&given))
             .map_err(|error| {
-                Halt::new("THREAD", format!("cannot start a thread: {error}"), "raise the limit")
-            })?;
+            Halt::new("THREAD", format!("cannot start a thread: {error}"), "raise the limit")
+        })?;
         Ok(batches)
     }
 

@@ -90,7 +90,8 @@ mod tests {
         let opened = open("secret", &salt, &sealed);
         assert_eq!(opened, [Ok(b"first".to_vec()), Ok(b"second".to_vec())]);
         assert!(open("another", &salt, &sealed).iter().all(Result::is_err));
-        assert!(open("secret", &new_salt().unwrap(), &sealed).iter().all(Result::is_err));
+        let other = new_salt().unwrap();
+        assert!(open("secret", &other, &sealed).iter().all(Result::is_err));
         assert!(open("secret", &salt, &sealed[1..]).iter().all(Result::is_err));
         let mut changed = sealed.clone();
         changed[0][0] ^= 1;

@@ -51,7 +51,10 @@ fn what_was_captured_comes_back_in_order_after_restarts_and_is_never_plain() {
     let again = capture(folder.path(), "one secret", 1 << 20).unwrap();
     assert_eq!(numbers(&again), (1..8).collect::<Vec<_>>());
     let last = &again.batches().unwrap()[6];
-    assert_eq!(last.column(last.rows[0].after, 0).as_bytes(), Some(&b"ada@example.comxxxxxxxxxx"[..]));
+    assert_eq!(
+        last.column(last.rows[0].after, 0).as_bytes(),
+        Some(&b"ada@example.comxxxxxxxxxx"[..])
+    );
     for (_, path) in again.files().unwrap() {
         let bytes = fs::read(&path).unwrap();
         for plain in [&b"ada@example"[..], b"people", b"email"] {

@@ -55,9 +55,9 @@ fn live_digest(worker: &Worker) -> Option<String> {
     live.get(1).map(|mask| super::super::super::chain::hexadecimal(&mask.plugin.digest()))
 }
 
-/// What is in the log, in order: rows, and the mask's digest where it takes over.
-fn told(log: &Log) -> Vec<String> {
-    let mut told = Vec::new();
+/// The groups of the log, in order: the mask's digest where it is recorded, and how many rows.
+fn groups(log: &Log) -> Vec<(Vec<String>, u32)> {
+    let mut groups = Vec::new();
     let mut reader = log.reader(0, Selection::all()).unwrap();
     while let Some(group) = reader.next_group().unwrap() {
         let records = group.controls.iter().filter_map(|control| match control {
@@ -66,13 +66,9 @@ fn told(log: &Log) -> Vec<String> {
             }
             _ => None,
         });
-        let records: Vec<String> = records.collect();
-        let rows: u32 = group.runs.iter().map(|run| run.count).sum();
-        assert!(records.is_empty() || rows == 0, "a switch is in a group of its own");
-        told.extend(records);
-        told.extend((0..rows).map(|_| "row".to_owned()));
+        groups.push((records.collect(), group.runs.iter().map(|run| run.count).sum()));
     }
-    told
+    groups
 }
 
 #[test]
@@ -90,8 +86,15 @@ fn a_switch_is_in_the_log_between_what_those_before_made_and_what_the_new_ones_m
     assert_eq!(live_digest(&worker), Some(digest_of(&after)));
     worker.take_event(part(&people, 2, 1, true)).unwrap();
     worker.writer.wait_durable().unwrap();
-    let row = || "row".to_owned();
-    assert_eq!(told(&log), [digest_of(&before), row(), row(), digest_of(&after), row()]);
+    let (groups, new) = (groups(&log), digest_of(&after));
+    let at = groups.iter().position(|(records, _)| records.contains(&new)).expect("the switch");
+    assert_eq!(groups[at], (vec![new.clone()], 0), "it is in a group of its own");
+    let rows = |groups: &[(Vec<String>, u32)]| groups.iter().map(|group| group.1).sum::<u32>();
+    assert_eq!((rows(&groups[..at]), rows(&groups[at..])), (2, 1));
+    let of = |groups: &[(Vec<String>, u32)], digest: &String| {
+        groups.iter().flat_map(|group| &group.0).all(|record| record == digest)
+    };
+    assert!(of(&groups[..at], &digest_of(&before)) && of(&groups[at..], &new), "{groups:?}");
     let kept = log.plugins();
     let last = kept.iter().rev().find(|record| record.name == "mask").unwrap();
     assert_eq!(last.digest, digest_of(&after));
