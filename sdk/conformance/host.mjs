@@ -2,6 +2,8 @@
 // as abi.md says, on its own, so that an SDK's mistake cannot cancel out with the test's.
 // It is no gateway: it applies nothing and limits nothing.
 
+import { standIns } from "./wasi.mjs";
+
 const KINDS = ["boolean", "int64", "uint64", "float64", "text", "bytes"];
 const PRESENCES = [null, null, "unchanged", "absent"];
 
@@ -218,6 +220,7 @@ export class Instance {
         add: (id, delta) => { this.counts[id][1] += delta; },
         observe: (id, value) => { this.counts[id][1] = value; },
       },
+      wasi_snapshot_preview1: standIns(() => this.exports.memory, (stream, text) => this.logs.push([stream + 1, text])),
     }).exports;
     this.exports._initialize?.();
     if (this.exports.offtake_abi_version() !== 1) throw new Error("another version of the ABI");

@@ -117,6 +117,12 @@ async fn letters_are_listed_without_values_shown_whole_and_their_rows_come_as_th
     let numbers: Vec<String> = all.iter().map(|letter| letter["sequence"].to_string()).collect();
     let shown = fixture.command(&["dead-letters", "show", &numbers[0], "--json"]).unwrap();
     let shown: Value = serde_json::from_str(&shown.expect(0, &[]).out).unwrap();
+    fixture.stop().unwrap();
+    assert_eq!(letters(&fixture, &[]), all, "they are in the folder while no gateway runs");
+    let again = fixture.command(&["dead-letters", "show", &numbers[0], "--json"]).unwrap();
+    let again = again.expect(0, &["no gateway runs"]);
+    assert_eq!(serde_json::from_str::<Value>(&again.out).unwrap(), shown);
+    fixture.start().unwrap();
     assert_eq!((&shown["change"]["op"], &shown["change"]["after"]["id"]), (&"c".into(), &2.into()));
     let note = shown["change"]["after"]["note"].as_str().unwrap();
     assert_eq!(note.len(), 7_000_000);
@@ -281,4 +287,27 @@ plugins = [\"hide\"]";
     refused.expect(1, &["REPLAY_CHANGE_NOT_KEPT", "offtake resync", "DEAD_LETTER_UNKNOWN"]);
     fixture.command(&["dead-letters", "replay"]).unwrap().expect(2, &["--since"]);
     fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_a_plugin_with_state_took_in_is_not_replayed_past_it() {
+    let keeping = sections()
+        .replace("[[route]]", "[plugin.once]\nwasm = \"builtin:dedupe\"\nconfig = { by = [\"id\"] }\nstate = {}\n\n[[route]]")
+        .replace("[\"small\"]", "[\"once\", \"small\"]");
+    let postgres = Postgres::shared(Version::System);
+    let mut fixture = Fixture::new(postgres, "letters_state", TABLE, "", &keeping).await.unwrap();
+    fixture.start().unwrap();
+    let sql = format!(
+        "INSERT INTO people VALUES (1, 0, {LARGE}); INSERT INTO people VALUES (2, 0, 'two')"
+    );
+    fixture.client.batch_execute(&sql).await.unwrap();
+    rows(&fixture, "the row behind it", |rows| rows.len() == 1).await;
+    let letter = letters(&fixture, &[])[0]["sequence"].to_string();
+    mend(&mut fixture);
+    for arguments in [&[letter.as_str()][..], &[letter.as_str(), "--as-it-was", "--yes"]] {
+        let ended = replay(&fixture, arguments);
+        let ended = ended.expect(1, &["REPLAY_STATEFUL"]);
+        assert_eq!(answers(&ended)[0]["outcome"], "refused", "{ended:?}");
+    }
+    assert_eq!(rows(&fixture, "only the row behind it", |rows| rows.len() == 1).await.len(), 1);
 }

@@ -132,7 +132,7 @@ async fn what_cannot_replace_a_plugin_is_refused_and_the_one_at_work_goes_on() {
     for id in 7.. {
         let sql = format!("insert into people values ({id}, repeat('x', 100000))");
         fixture.client.batch_execute(&sql).await.unwrap();
-        // It is through before the limit is at work.
+        // Not later: under the smaller limit it would halt the pipeline.
         fixture.expect_ids(&subscriber, 1..=id).await.unwrap();
         let tried = fixture.command(&["plugin", "reload"]).unwrap();
         if tried.status == Some(1) {

@@ -1,6 +1,6 @@
-//! The SDKs for languages that make core modules. The conformance plugin, built by each language's own
-//! tools, gives the same outcome byte for byte on the production host, and so do the templates that
-//! authors begin with; the SDKs' own tests run too.
+//! The SDKs for Rust and for languages that make core modules. The conformance plugin, built by each
+//! language's own tools, gives the same outcome byte for byte on the production host, and so do the
+//! templates that authors begin with; the SDKs' own tests run too.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -73,6 +73,19 @@ fn the_conformance_plugin_in_assemblyscript_does_what_every_language_must() {
 }
 
 #[test]
+fn the_conformance_plugin_in_go_does_what_every_language_must() {
+    conforms("go", &["conformance/go"]);
+}
+
+#[test]
+fn the_conformance_plugin_in_rust_does_what_every_language_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("conformance.wasm");
+    run(Command::new(sdk().join("conformance/rust/build.sh")).arg(&component));
+    passes(&component, "conformance/fixtures");
+}
+
+#[test]
 fn the_template_in_c_covers_what_it_promises() {
     template_works("c", "c/template/mask.c");
 }
@@ -83,6 +96,11 @@ fn the_template_in_assemblyscript_covers_what_it_promises() {
 }
 
 #[test]
+fn the_template_in_go_covers_what_it_promises() {
+    template_works("go", "go/template");
+}
+
+#[test]
 fn the_sdk_for_c_reads_and_writes_frames_without_touching_what_is_not_its_own() {
     run(&mut Command::new(sdk().join("c/tests/run.sh")));
 }
@@ -90,4 +108,9 @@ fn the_sdk_for_c_reads_and_writes_frames_without_touching_what_is_not_its_own() 
 #[test]
 fn the_sdk_for_assemblyscript_reads_and_writes_frames() {
     run(&mut Command::new(sdk().join("assemblyscript/tests/run.sh")));
+}
+
+#[test]
+fn the_sdk_for_go_reads_and_writes_frames_and_tells_no_values() {
+    run(&mut Command::new(sdk().join("go/tests/run.sh")));
 }

@@ -5,15 +5,50 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What is taken of `sdk/`.
-const TAKEN: [&str; 2] = ["rust", "wit"];
+/// What is taken of `sdk/`: what a plugin is begun and built with, not what builds and tests the SDKs.
+const TAKEN: [&str; 22] = [
+    "assemblyscript/README.md",
+    "assemblyscript/assembly",
+    "assemblyscript/package.json",
+    "assemblyscript/template",
+    "c/README.md",
+    "c/offtake.h",
+    "c/src",
+    "c/template",
+    "go",
+    "python/README.md",
+    "python/offtake",
+    "python/requirements.txt",
+    "python/template",
+    "rust",
+    "typescript/README.md",
+    "typescript/bin",
+    "typescript/package.json",
+    "typescript/src",
+    "typescript/template",
+    "typescript/test/host.ts",
+    "typescript/tsconfig.json",
+    "wit",
+];
+/// What tools leave behind, and what a new plugin has of its own.
+const LEFT_OUT: [&str; 9] = [
+    "target",
+    "node_modules",
+    "__pycache__",
+    ".pytest_cache",
+    ".gitignore",
+    "package-lock.json",
+    "build.sh",
+    "tests",
+    "toolchain.sh",
+];
 
 fn main() -> io::Result<()> {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let sdk = manifest.join("../../../sdk");
     let mut files = Vec::new();
-    for folder in TAKEN {
-        walk(&sdk.join(folder), &mut files)?;
+    for path in TAKEN {
+        take(&sdk.join(path), &mut files)?;
     }
     files.sort();
     let mut text = String::from("&[\n");
@@ -29,17 +64,22 @@ fn main() -> io::Result<()> {
     fs::write(out.join("embedded.rs"), text)
 }
 
-/// The sources below a folder; what a build leaves there is none.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    println!("cargo:rerun-if-changed={}", folder.display());
-    for entry in fs::read_dir(folder)? {
+/// A source, or those below a folder; what a build leaves there is none.
+fn take(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !path.is_dir() {
+        if path.extension().is_none_or(|extension| extension != "wasm") {
+            files.push(path.to_owned());
+        }
+        return Ok(());
+    }
+    println!("cargo:rerun-if-changed={}", path.display());
+    for entry in fs::read_dir(path)? {
         let path = entry?.path();
-        if path.is_dir() {
-            if path.file_name().is_none_or(|name| name != "target") {
-                walk(&path, files)?;
-            }
-        } else if path.extension().is_none_or(|extension| extension != "wasm") {
-            files.push(path);
+        let name = path.file_name().unwrap_or_default();
+        let tests_sdk = !path.components().any(|part| part.as_os_str() == "template")
+            && name.to_string_lossy().ends_with("_test.go");
+        if !tests_sdk && !LEFT_OUT.iter().any(|left_out| name == *left_out) {
+            take(&path, files)?;
         }
     }
     Ok(())

@@ -50,6 +50,10 @@ pub struct LimitsView {
     pub deadline_ms: u64,
     /// Memory, in bytes.
     pub memory: u64,
+    /// Stack of one call, in bytes.
+    pub stack: u64,
+    /// Elements of the tables.
+    pub table: u64,
     /// What one call may put out, in bytes.
     pub output: u64,
     /// Rows emitted for one change.
@@ -66,7 +70,7 @@ pub struct LimitsView {
 
 impl From<&Configured> for PluginView {
     fn from(configured: &Configured) -> PluginView {
-        let Configured { plugin, counters, policy } = configured;
+        let Configured { plugin, counters, policy, .. } = configured;
         let limits = plugin.limits();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let milliseconds =
@@ -83,6 +87,8 @@ impl From<&Configured> for PluginView {
             limits: LimitsView {
                 deadline_ms: milliseconds(limits.deadline),
                 memory: limits.memory_bytes as u64,
+                stack: limits.stack_bytes as u64,
+                table: limits.table_elements as u64,
                 output: limits.output_bytes as u64,
                 fan_out: limits.fan_out,
                 host_calls: limits.host_calls,

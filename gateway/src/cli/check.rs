@@ -18,9 +18,11 @@ use offtake_transform::Plugin;
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::kafka_options::kafka_options;
-use super::outputs::Outputs;
 use super::{ConfigArgs, Exit, ExitCode, plugins, run};
-use crate::pipeline::{Halt, Router, chain_text, check_midway, resume, router, source_options};
+use crate::pipeline::{
+    CONFIG_INVALID, Halt, NamedColumns, Outputs, Router, chain_text, check_midway,
+    check_state_order, handed_to, resume, router, source_options,
+};
 
 /// Captured tables that are listed one by one; more would hide the findings.
 const LISTED_TABLES: usize = 200;
@@ -302,6 +304,14 @@ fn load_plugins(config: &Config, findings: &mut Vec<Finding>) -> Vec<Option<Plug
     for (index, configured) in config.plugins.iter().enumerate() {
         loaded.push(match plugins::load(config, index) {
             Ok(plugin) => Some(plugin),
+            Err(halt) if halt.code == CONFIG_INVALID => {
+                eprintln!("{}", halt.cause);
+                let summary = halt.cause.lines().last().unwrap_or_default();
+                let cause = format!("its `config` is wrong, as shown at its place ({summary})");
+                findings
+                    .push(error(&format!("plugin {}", configured.name), &Halt { cause, ..halt }));
+                None
+            }
             Err(halt) => {
                 findings.push(error(&format!("plugin {}", configured.name), &halt));
                 None
@@ -324,40 +334,24 @@ fn plugin_findings(
     let mut outputs = Outputs::new(loaded);
     for (index, configured) in config.plugins.iter().enumerate() {
         let Some(plugin) = loaded.get(index).and_then(Option::as_ref) else { continue };
-        let tables = looked_at.then(|| handed_to(index, router, preflight, &mut outputs));
+        let tables =
+            looked_at.then(|| handed_to(index, router, &preflight.definitions, &mut outputs));
         let seen = plugins::Seen { tables, recovered };
-        findings.extend(plugins::judge(plugin, &configured.config_json, &seen));
+        let columns = NamedColumns::new(config, configured, plugin);
+        findings.extend(plugins::judge(plugin, &columns, &seen));
     }
     // One that cannot be loaded is an error already, and without it nothing can be compared.
     let all: Option<Vec<Plugin>> = loaded.iter().cloned().collect();
+    let in_order = all.as_ref().map(|all| all.iter().collect::<Vec<_>>());
+    if let Some(Err(halt)) = in_order.map(|all| check_state_order(router, &all)) {
+        findings.push(error("routes", &halt));
+    }
     if let (Some(recovered), Some(all)) = (recovered, all)
         && let Err(halt) = check_midway(config, &all, recovered)
     {
         findings.push(error("log", &halt));
     }
     findings
-}
-
-/// The tables of a plugin's routes, as the plugins before it put them out.
-fn handed_to<'p>(
-    plugin: usize,
-    router: &Router,
-    preflight: &'p Preflight,
-    outputs: &mut Outputs<'_>,
-) -> Vec<plugins::Handed<'p>> {
-    let mut tables = Vec::new();
-    for source in &preflight.definitions {
-        let targets = router.targets(source);
-        let mut places = targets.iter().filter_map(|target| {
-            let place = target.plugins.iter().position(|&index| index == plugin)?;
-            target.plugins.get(..place)
-        });
-        if let Some(before) = places.next() {
-            let input = outputs.after(before, source).unwrap_or_else(|| Arc::clone(source));
-            tables.push(plugins::Handed { source, input });
-        }
-    }
-    tables
 }
 
 fn kafka_findings(config: &Config, streams: &[ProbeStream], findings: &mut Vec<Finding>) {

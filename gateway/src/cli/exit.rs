@@ -2,7 +2,7 @@
 
 use std::process::Termination;
 
-use crate::pipeline::Halt;
+use crate::pipeline::{CONFIG_INVALID, Halt};
 
 /// Documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,12 @@ impl Exit {
         Exit { code, message: Some(message.into()) }
     }
 
-    /// A failure with a stable code, its cause and the next step.
+    /// A failure with a stable code, its cause and the next step. Mistakes in the configuration's file
+    /// are shown and answered as when it is read.
     pub fn failed(halt: &Halt) -> Exit {
+        if halt.code == CONFIG_INVALID {
+            return Exit::configuration(halt.cause.clone());
+        }
         Exit::with(ExitCode::Failed, message(halt))
     }
 

@@ -18,7 +18,6 @@ mod findings;
 mod http;
 mod kafka_options;
 mod logging;
-mod outputs;
 mod plugin;
 mod plugins;
 mod progress;

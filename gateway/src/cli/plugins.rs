@@ -7,8 +7,6 @@
 //! table's types is its own word: it is handed every definition as the pipeline hands it over at the
 //! table's first row, with what the plugins before it made of it. Rows are not tried.
 
-use std::sync::Arc;
-
 use offtake_change::TableSchema;
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
@@ -16,7 +14,10 @@ use offtake_proto::v1;
 use offtake_source_postgres::Finding;
 use offtake_transform::{ColumnLoss, Plugin};
 
-use crate::pipeline::{Guard, Halt, chain_text, guard, load_plugins};
+use crate::pipeline::{
+    COLUMN_UNKNOWN, Guard, Halt, Handed, NamedColumns, UnknownColumn, chain_text, guard,
+    load_plugins,
+};
 
 /// Tables that a plugin refuses which are listed one by one; more would hide the other findings.
 const LISTED_REFUSALS: usize = 20;
@@ -36,14 +37,6 @@ pub fn load(config: &Config, index: usize) -> Result<Plugin, Halt> {
         .ok_or_else(|| Halt::new("PLUGIN", "nothing was loaded", "report this as a defect"))
 }
 
-/// A captured table on its way to a plugin.
-pub struct Handed<'a> {
-    /// As the database has it.
-    pub source: &'a Arc<TableSchema>,
-    /// As the plugin is handed it, by the first route that names the plugin.
-    pub input: Arc<TableSchema>,
-}
-
 /// What is known about the tables that a plugin works on.
 pub struct Seen<'a> {
     /// The captured tables whose route names the plugin; `None`: the database was not looked at.
@@ -52,8 +45,8 @@ pub struct Seen<'a> {
     pub recovered: Option<&'a Recovered>,
 }
 
-/// Judges a plugin that was loaded. `config_json`: what it was configured with.
-pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding> {
+/// Judges a plugin that was loaded. `named`: the columns that its configuration names.
+pub fn judge(plugin: &Plugin, named: &NamedColumns, seen: &Seen<'_>) -> Vec<Finding> {
     let item = format!("plugin {}", plugin.name());
     let info = plugin.info();
     let what = format!("{} {}", info.name, info.version);
@@ -67,11 +60,14 @@ pub fn judge(plugin: &Plugin, config_json: &str, seen: &Seen<'_>) -> Vec<Finding
     let guard = guard(plugin, columns.activations());
     let mut findings = columns.protection(&item, &guard, &info.required_columns);
     findings.extend(refusals(plugin, &item, tables, &guard));
-    if info.name == "filter" {
-        findings.extend(
-            tested_columns(config_json).iter().filter_map(|column| columns.tested(&item, column)),
-        );
-    }
+    findings.extend(named.unknown(plugin.name(), tables).into_iter().map(|unknown| {
+        let UnknownColumn { cause, next_step, is_error } = unknown;
+        let item = item.clone();
+        match is_error {
+            true => Finding::error(item, COLUMN_UNKNOWN, cause, next_step),
+            false => Finding::warning(item, COLUMN_UNKNOWN, cause, next_step),
+        }
+    }));
     if findings.is_empty() {
         let text = match tables.len() {
             0 => format!("{what}; no captured table goes through it"),
@@ -112,19 +108,6 @@ fn refusals(plugin: &Plugin, item: &str, tables: &[Handed<'_>], guard: &Guard) -
         last.text.push_str(&format!(" (and so for {more} more of its tables)"));
     }
     findings
-}
-
-/// The columns that the filter's conditions name.
-fn tested_columns(config_json: &str) -> Vec<String> {
-    let config: serde_json::Value = serde_json::from_str(config_json).unwrap_or_default();
-    let conditions = ["drop", "keep"].into_iter().filter_map(|key| config[key].as_array());
-    let mut columns: Vec<String> = conditions
-        .flatten()
-        .filter_map(|condition| condition["column"].as_str().map(str::to_owned))
-        .collect();
-    columns.sort();
-    columns.dedup();
-    columns
 }
 
 /// The columns of a plugin's tables, now and as the log remembers them.
@@ -209,22 +192,6 @@ impl Columns<'_> {
             (text, self.spelling(column))
         };
         Some(Finding::error(item, "PLUGIN_COLUMN_MISSING", text, next))
-    }
-
-    /// What is wrong with a column that a condition of the filter names.
-    fn tested(&self, item: &str, column: &str) -> Option<Finding> {
-        if self.tables.is_empty() || self.is_anywhere(column) {
-            return None;
-        }
-        Some(Finding::warning(
-            item,
-            "PLUGIN_COLUMN_UNKNOWN",
-            format!(
-                "it tests {column}, which none of its tables has: the condition is never known, so \
-                 no row is left out by it"
-            ),
-            self.spelling(column),
-        ))
     }
 
     fn spelling(&self, column: &str) -> String {
@@ -361,18 +328,5 @@ mod tests {
         assert_eq!((finding.level, finding.code), (Level::Error, "PLUGIN_COLUMN_LOST"));
         assert!(finding.text.ends_with("which was text and is now json"), "{finding:?}");
         assert_eq!(protected(&[&people], None), None);
-    }
-
-    #[test]
-    fn a_condition_on_a_column_that_no_table_has_is_a_warning() {
-        let json = r#"{"drop": [{"column": "statsu", "equals": "x"}, {"column": "id", "equals": 1}],
-                       "match": "any"}"#;
-        assert_eq!(tested_columns(json), ["id", "statsu"]);
-        let orders = table("orders", &["id", "status"]);
-        let columns = Columns { plugin: "f", tables: &[&orders], recovered: None };
-        let finding = columns.tested("plugin f", "statsu").unwrap();
-        assert_eq!((finding.level, finding.code), (Level::Warning, "PLUGIN_COLUMN_UNKNOWN"));
-        assert!(finding.next_step.starts_with("did you mean status?"), "{finding:?}");
-        assert_eq!(columns.tested("plugin f", "id"), None);
     }
 }

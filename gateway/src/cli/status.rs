@@ -109,33 +109,63 @@ fn readable(status: &Value, color: bool) -> String {
     }
     source(&mut out, &status["source"]);
     log(&mut out, &status["log"]);
-    for plugin in status["plugins"].as_array().into_iter().flatten() {
-        let changes = plugin["changes"].as_u64().unwrap_or(0);
-        let each = plugin["nanoseconds"].as_u64().unwrap_or(0) / changes.max(1);
-        let _ = writeln!(
-            out,
-            "plugin  {}: {}, {each} ns each, digest {:.12}",
-            text(plugin, "name"),
-            count(&plugin["changes"], "change"),
-            text(plugin, "digest"),
-        );
-        if let Some(state) = plugin.get("state").filter(|state| state.is_object()) {
-            let (bytes, quota) = (size(&state["bytes"]), size(&state["quota"]));
-            let _ =
-                writeln!(out, "        keeps {}, {bytes} of {quota}", count(&state["keys"], "key"));
-        }
-        let failed = plugin["failed"].as_u64().unwrap_or(0);
-        if failed > 0 {
-            let restarts = count(&plugin["restarts"], "time");
-            let _ = writeln!(
-                out,
-                "        failed at {}, restarted {restarts}",
-                count(&plugin["failed"], "change")
-            );
-        }
+    for it in status["plugins"].as_array().into_iter().flatten() {
+        plugin(&mut out, it);
     }
     sinks(&mut out, status);
     out
+}
+
+fn plugin(out: &mut String, plugin: &Value) {
+    let changes = plugin["changes"].as_u64().unwrap_or(0);
+    let each = plugin["nanoseconds"].as_u64().unwrap_or(0) / changes.max(1);
+    let _ = writeln!(
+        out,
+        "plugin  {}: {}, {each} ns each, digest {:.12}",
+        text(plugin, "name"),
+        count(&plugin["changes"], "change"),
+        text(plugin, "digest"),
+    );
+    limits(out, &plugin["limits"]);
+    if let Some(state) = plugin.get("state").filter(|state| state.is_object()) {
+        let (bytes, quota) = (size(&state["bytes"]), size(&state["quota"]));
+        let _ = writeln!(out, "        keeps {}, {bytes} of {quota}", count(&state["keys"], "key"));
+    }
+    let failed = plugin["failed"].as_u64().unwrap_or(0);
+    if failed > 0 {
+        let restarts = count(&plugin["restarts"], "time");
+        let _ = writeln!(
+            out,
+            "        failed at {}, restarted {restarts}",
+            count(&plugin["failed"], "change")
+        );
+    }
+}
+
+/// What a plugin may take, by the keys of the configuration; an older gateway tells none of it.
+fn limits(out: &mut String, limits: &Value) {
+    if !limits.is_object() {
+        return;
+    }
+    let number = |key: &str| limits[key].as_u64().unwrap_or(0);
+    let _ = write!(
+        out,
+        "        deadline {} ms, memory {}, stack {}, table {}, output {}, fan_out {}, host_calls {}, \
+         log_lines {}, isolation {} ms, ",
+        number("deadline_ms"),
+        size(&limits["memory"]),
+        size(&limits["stack"]),
+        number("table"),
+        size(&limits["output"]),
+        number("fan_out"),
+        number("host_calls"),
+        number("log_lines"),
+        number("isolation_ms"),
+    );
+    let _ = match limits["breaker_percent"].as_u64() {
+        Some(percent) => writeln!(out, "breaker {percent}%"),
+        None => writeln!(out, "breaker off"),
+    };
 }
 
 fn halt(out: &mut String, indent: &str, halted: &Value) {

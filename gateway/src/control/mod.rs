@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::{Halt, Reloaded, TrialReport};
+use crate::pipeline::{Halt, Recording, Reloaded, TrialReport, Wanted};
 
 pub use client::{ask, other_answer};
 pub use replay::{MOST_LETTERS, ReplayDesk, ReplayedLetter};
@@ -46,6 +46,8 @@ pub enum Request {
         #[serde(default)]
         rows: u64,
     },
+    /// Give recent changes as they came from the source.
+    Record(Wanted),
     /// Have dead letters come again.
     ReplayDeadLetters {
         /// The letters' own sequences.
@@ -63,6 +65,8 @@ pub enum Answer {
     Reloaded(Reloaded),
     /// To a try.
     Trial(TrialReport),
+    /// To a recording.
+    Recorded(Recording),
     /// To a replay.
     Replayed {
         /// What became of each letter.

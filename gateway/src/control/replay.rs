@@ -279,6 +279,14 @@ impl ReplayDesk {
                 )
             })?;
             is_routed &= entered.is_routed;
+            if entered.keeps_state {
+                return Err(Refusal::new(
+                    "REPLAY_STATEFUL",
+                    "a plugin on the way to the letter's stream keeps state and has taken the change \
+                     in before: sent again it would be left out, or counted twice",
+                    "write the row again in the database, and it goes its way as a new change",
+                ));
+            }
             self.read(entered, operation, &mut answer).await?;
         }
         if !is_routed {

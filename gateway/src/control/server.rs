@@ -109,6 +109,9 @@ impl Desk {
                 tokio::task::block_in_place(|| reloader.attempt(&plugin, component, sample))
                     .map(Answer::Trial)
             }
+            Request::Record(wanted) => {
+                tokio::task::block_in_place(|| reloader.record(&wanted)).map(Answer::Recorded)
+            }
             Request::ReplayDeadLetters { sequences, as_it_was } => {
                 let letters = self.letters.replay(&sequences, as_it_was).await?;
                 Ok(Answer::Replayed { letters })

@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use super::chain::{Configured, hexadecimal, plugin_halt};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
+use super::named_columns::NamedColumns;
+use super::plugin_config::check_configs;
 use super::plugin_state::{self, Kept};
 use super::reload::{Capture, Components, RecentInputs, Version};
 use super::router::{Operations, Route, Router};
@@ -387,7 +389,12 @@ fn load_all(
     }
     let engine = Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))?;
     let plugins = config.plugins.iter().enumerate();
-    plugins.map(|(index, plugin)| configured(&engine, plugin, component(plugin, index)?)).collect()
+    let components = plugins.map(|(index, plugin)| component(plugin, index));
+    let components = components.collect::<Result<Vec<_>, _>>()?;
+    let slices = components.iter().map(Vec::as_slice);
+    check_configs(config, config.plugins.iter().zip(slices))?;
+    let plugins = config.plugins.iter().zip(components);
+    plugins.map(|(plugin, component)| configured(&engine, config, plugin, component)).collect()
 }
 
 /// A plugin's component, as its file has it now.
@@ -415,18 +422,21 @@ pub fn read_component(plugin: &offtake_config::Plugin) -> Result<Vec<u8>, Halt> 
     }
 }
 
-/// A plugin with its configuration, limits and policy, of this component.
+/// A plugin of `config` with its configuration, limits and policy, of this component.
 ///
 /// # Errors
 /// It cannot be used.
 pub fn configured(
     engine: &Engine,
+    config: &Config,
     plugin: &offtake_config::Plugin,
     component: Vec<u8>,
 ) -> Result<Configured, Halt> {
     let limits = Limits {
         deadline: plugin.deadline.max(Duration::from_millis(1)),
         memory_bytes: usize::try_from(plugin.memory_bytes).unwrap_or(usize::MAX),
+        stack_bytes: usize::try_from(plugin.stack_bytes).unwrap_or(usize::MAX),
+        table_elements: plugin.table_elements as usize,
         output_bytes: usize::try_from(plugin.output_bytes).unwrap_or(usize::MAX),
         fan_out: plugin.fan_out,
         host_calls: plugin.host_calls,
@@ -434,7 +444,8 @@ pub fn configured(
         isolation: plugin.isolation,
         ..Limits::default()
     };
-    let policy = policy(plugin);
+    check_configs(config, std::iter::once((plugin, component.as_slice())))?;
+    let (policy, in_file) = (policy(plugin), plugin);
     let spec = PluginSpec {
         name: plugin.name.clone(),
         component,
@@ -454,7 +465,8 @@ pub fn configured(
             "set `on_error` to \"halt\", \"dead_letter\" or \"drop\"",
         ));
     }
-    Ok(Configured { plugin, counters: Arc::default(), policy })
+    let columns = Arc::new(NamedColumns::new(config, in_file, &plugin));
+    Ok(Configured { plugin, counters: Arc::default(), policy, columns })
 }
 
 fn policy(plugin: &offtake_config::Plugin) -> FailurePolicy {

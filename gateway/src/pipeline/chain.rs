@@ -14,10 +14,14 @@ use offtake_transform::{
     Emission, FailedRow, Fault, FaultCode, Isolated, Plugin, PluginError, Processed, column_loss,
 };
 
-use super::failure::{Breaker, DeadRow, FailurePolicy, OnError};
+use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
+use super::live::is_same_version;
+use super::named_columns::{NamedColumns, handed_to};
+use super::outputs::Outputs;
 use super::protect::Guard;
 use super::router::Router;
+use super::ways::{check_state_order, withheld};
 
 /// Counters of one plugin, read by metrics while the worker writes.
 #[derive(Debug, Default)]
@@ -43,6 +47,8 @@ pub struct Configured {
     pub counters: Arc<PluginCounters>,
     /// What becomes of the changes that it fails at.
     pub policy: FailurePolicy,
+    /// The columns that its configuration names.
+    pub columns: Arc<NamedColumns>,
 }
 
 /// One plugin at work.
@@ -50,8 +56,11 @@ struct Member {
     instance: Isolated,
     guard: Guard,
     protects: bool,
+    /// Its words may repeat what another plugin protects.
+    withheld: bool,
     counters: Arc<PluginCounters>,
     policy: FailurePolicy,
+    columns: Arc<NamedColumns>,
     breaker: Breaker,
 }
 
@@ -77,15 +86,6 @@ pub struct Made {
     pub attempts: Vec<Attempt>,
 }
 
-/// What one plugin tried, for its breaker.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    member: usize,
-    seen: usize,
-    failed: usize,
-    last: Option<Fault>,
-}
-
 impl Made {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
@@ -108,10 +108,17 @@ impl Chain {
     /// Makes an instance of every plugin. `recorded` is what the log holds of activations.
     ///
     /// # Errors
-    /// A plugin that cannot be instantiated.
-    pub fn new(plugins: &[Configured], recorded: &[v1::PluginActivation]) -> Result<Chain, Halt> {
-        let member = |plugin| Member::new(plugin, recorded);
-        let members = plugins.iter().map(member).collect::<Result<_, _>>()?;
+    /// A plugin that cannot be instantiated, or must not stand where it stands.
+    pub fn new(
+        plugins: &[Configured],
+        router: &Router,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Chain, Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let members = plugins.iter().zip(withheld(router, &all));
+        let members = members.map(|(plugin, withheld)| Member::new(plugin, withheld, recorded));
+        let members = members.collect::<Result<_, _>>()?;
         Ok(Chain { members, done: Processed::default(), forgotten: Vec::new() })
     }
 
@@ -123,6 +130,24 @@ impl Chain {
     ) -> Result<(), Halt> {
         let mut members = self.members.iter_mut().enumerate();
         members.try_for_each(|(index, member)| member.check_start(index, router, tables))
+    }
+
+    /// Before the first change: what plugins' configurations name is in one of their tables, or told.
+    ///
+    /// # Errors
+    /// A column that is in none, where that is an error.
+    pub fn check_columns(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
+        if self.members.iter().all(|member| member.columns.is_empty()) {
+            return Ok(());
+        }
+        let plugins: Vec<Option<Plugin>> =
+            self.members.iter().map(|member| Some(member.instance.plugin().clone())).collect();
+        let mut outputs = Outputs::new(&plugins);
+        for (index, member) in self.members.iter().enumerate() {
+            let handed = handed_to(index, router, tables, &mut outputs);
+            member.columns.check(member.instance.plugin().name(), &handed)?;
+        }
+        Ok(())
     }
 
     /// Puts other versions of the same plugins to work, between two transactions. Those that did not
@@ -137,12 +162,16 @@ impl Chain {
         router: &Router,
         tables: &[Arc<TableSchema>],
     ) -> Result<(), Halt> {
+        let all: Vec<&Plugin> = plugins.iter().map(|configured| &configured.plugin).collect();
+        check_state_order(router, &all)?;
+        let withheld = withheld(router, &all);
         let mut replaced = Vec::new();
         for (index, (member, configured)) in self.members.iter().zip(plugins).enumerate() {
-            if member.is(configured) {
+            let withheld = withheld.get(index).copied().unwrap_or(true);
+            if member.is(configured) && member.withheld == withheld {
                 continue;
             }
-            let mut new = Member::new(configured, &[member.guard.record()])?;
+            let mut new = Member::new(configured, withheld, &[member.guard.record()])?;
             new.check_start(index, router, tables)?;
             replaced.push((index, new));
         }
@@ -334,15 +363,21 @@ impl Member {
         self.guard.take_record().map(|record| v1::PluginActivation { stateful, ..record })
     }
 
-    /// Runs the plugin over rows, those of one definition together.
-    fn new(configured: &Configured, recorded: &[v1::PluginActivation]) -> Result<Member, Halt> {
-        let Configured { plugin, counters, policy } = configured;
+    fn new(
+        configured: &Configured,
+        withheld: bool,
+        recorded: &[v1::PluginActivation],
+    ) -> Result<Member, Halt> {
+        let Configured { plugin, counters, policy, columns } = configured;
+        let plugin = &if withheld { plugin.withheld() } else { plugin.clone() };
         Ok(Member {
+            withheld,
             instance: Isolated::new(plugin).map_err(|error| plugin_halt(&error))?,
             guard: guard(plugin, recorded),
             protects: plugin.info().protects,
             counters: Arc::clone(counters),
             policy: *policy,
+            columns: Arc::clone(columns),
             breaker: Breaker::default(),
         })
     }
@@ -390,6 +425,7 @@ impl Member {
         outcome.map_err(|fault| fault_halt(&fault))
     }
 
+    /// Runs the plugin over rows, those of one definition together.
     fn run_by_schema(
         &mut self,
         batch: &mut Batch,
@@ -537,18 +573,6 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
         required,
         record,
     )
-}
-
-/// Whether two are of one component and one configuration, and may take and keep as much.
-pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
-    one.digest() == other.digest()
-        && one.config_digest() == other.config_digest()
-        && one.limits() == other.limits()
-        && quota(one) == quota(other)
-}
-
-fn quota(plugin: &Plugin) -> Option<u64> {
-    plugin.state().map(|state| state.usage().quota)
 }
 
 /// A digest as it is shown and recorded.

@@ -59,6 +59,19 @@ pub struct DeadRow {
     pub fault: Fault,
 }
 
+/// What one plugin tried, for its breaker.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Index of the plugin.
+    pub member: usize,
+    /// Changes that it was handed.
+    pub seen: usize,
+    /// Those of them that it failed at.
+    pub failed: usize,
+    /// The last failure.
+    pub last: Option<Fault>,
+}
+
 /// Counts what a plugin fails at.
 #[derive(Debug, Default)]
 pub struct Breaker {

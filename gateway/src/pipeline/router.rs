@@ -153,6 +153,11 @@ impl Router {
         targets.iter().fold(Operations(0), |taken, it| taken.with(it.operations)).missing()
     }
 
+    /// The plugins of each route, in order.
+    pub fn chains(&self) -> impl Iterator<Item = &[usize]> {
+        self.routes.iter().map(|route| &route.plugins[..])
+    }
+
     /// Whether the plugin works on the table.
     pub fn uses_plugin(&self, schema: &TableSchema, plugin: usize) -> bool {
         self.targets(schema).iter().any(|target| target.plugins.contains(&plugin))

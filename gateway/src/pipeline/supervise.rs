@@ -74,7 +74,7 @@ impl Running {
         letters: flume::Receiver<DeadLetterRequest>,
         state: StateCell,
     ) -> Result<Running, Halt> {
-        let mut chain = Chain::new(&parts.plugins, &parts.recovered.plugins)?;
+        let mut chain = Chain::new(&parts.plugins, &parts.router, &parts.recovered.plugins)?;
         if parts.accepted_midway {
             chain.record_again();
         }

@@ -274,6 +274,7 @@ impl Worker {
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
         self.inputs.started(tables);
         self.chain.check_start(&self.router, tables)?;
+        self.chain.check_columns(&self.router, tables)?;
         for table in tables {
             // Announced before the first change, so that a sink can make room for all at once.
             for target in self.route(table)? {
@@ -312,7 +313,7 @@ impl Worker {
     fn process_batch(&mut self, batch: Batch) -> Result<(), Halt> {
         let mut work = self.prepare(batch);
         for part in self.parts(&work.batch, work.source_rows) {
-            work.lay_out(part.rows.clone(), self.only_stream.as_ref());
+            work.lay_out(part.rows.clone(), self.only_stream.as_deref());
             work.run(&mut self.chain)?;
             self.append_part(&mut work, &part)?;
         }

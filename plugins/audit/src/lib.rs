@@ -78,6 +78,7 @@ fn name(operation: Operation) -> &'static str {
 }
 
 offtake_sdk::export!(Audit);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -189,6 +189,7 @@ fn targets(fields: &mut Fields) -> Result<Vec<(String, Target)>, Failure> {
 }
 
 offtake_sdk::export!(Cast);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

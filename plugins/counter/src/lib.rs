@@ -79,6 +79,7 @@ fn count(kept: Option<Vec<u8>>) -> u64 {
 }
 
 offtake_sdk::export!(Counter);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Leaves out changes whose identity was there before.
 //!
-//! The identity is the values of some columns, by default of the key. What is kept is a hash of it,
+//! The identity is the values of some columns. What is kept is a hash of it,
 //! for as long as `ttl` says; which changes are judged is `operations`. README.md has the options.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ const TTL: u32 = 24 * 3600;
 
 #[derive(Debug)]
 struct Dedupe {
-    /// Empty: the table's key.
+    /// Names of the columns that make the identity.
     by: Vec<String>,
     /// Seconds; `None`: for good.
     ttl: Option<u32>,
@@ -27,12 +27,13 @@ struct Dedupe {
 impl Transform for Dedupe {
     fn configure(config: Config) -> Result<Dedupe, Failure> {
         let mut fields = config.fields()?;
-        let by = fields.texts("by")?;
-        if by.as_ref().is_some_and(Vec::is_empty) {
-            return Err(fields.refuse("by", "names no column; leave it out for the table's key"));
+        let by = fields.texts("by")?.unwrap_or_default();
+        if by.is_empty() {
+            // Not the table's key by default: a row that was deleted and is inserted again has it too.
+            return Err(fields.refuse("by", "must name the columns that make the identity"));
         }
         let dedupe = Dedupe {
-            by: by.unwrap_or_default(),
+            by,
             ttl: ttl(&mut fields)?,
             operations: operations(&mut fields)?,
             across_tables: fields.boolean("across_tables")?.unwrap_or(false),
@@ -50,11 +51,7 @@ impl Transform for Dedupe {
             return Ok(Interest::none());
         }
         let table = schema.qualified_name();
-        let by = self.columns(schema);
-        if by.is_empty() {
-            let message = format!("{table} has no key, and `by` names no columns");
-            return Err(Failure::permanent(message));
-        }
+        let by = &self.by;
         if let Some(missing) = by.iter().find(|name| schema.column(name).is_none()) {
             return Err(Failure::permanent(format!("{table} has no column {missing:?}")));
         }
@@ -102,21 +99,11 @@ impl Transform for Dedupe {
 }
 
 impl Dedupe {
-    /// The names of the columns that make the identity.
-    fn columns(&self, schema: &Schema) -> Vec<String> {
-        if !self.by.is_empty() {
-            return self.by.clone();
-        }
-        let name = |ordinal: &u32| Some(schema.columns.get(*ordinal as usize)?.name.clone());
-        schema.key.iter().filter_map(name).collect()
-    }
-
     /// These columns of an image; none where it was not asked for.
     fn image<'a>(&self, batch: &Batch<'a>, image: Image) -> Result<Vec<Column<'a>>, Failure> {
-        let names = self.columns(batch.schema());
-        let mut columns = Vec::with_capacity(names.len());
-        for name in names {
-            columns.extend(batch.column(image, &name)?);
+        let mut columns = Vec::with_capacity(self.by.len());
+        for name in &self.by {
+            columns.extend(batch.column(image, name)?);
         }
         Ok(columns)
     }
@@ -194,6 +181,7 @@ fn operations(fields: &mut Fields) -> Result<Vec<Operation>, Failure> {
 }
 
 offtake_sdk::export!(Dedupe);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {
@@ -205,9 +193,10 @@ mod tests {
 
     #[test]
     fn times_are_whole_numbers_with_a_unit() {
-        let seconds =
-            |ttl: &str| configured(&format!(r#"{{"ttl":"{ttl}"}}"#)).map(|it| it.ttl).ok();
-        assert_eq!(configured("{}").map(|it| it.ttl).ok(), Some(Some(86_400)));
+        let seconds = |ttl: &str| {
+            configured(&format!(r#"{{"by":["id"],"ttl":"{ttl}"}}"#)).map(|it| it.ttl).ok()
+        };
+        assert_eq!(configured(r#"{"by":["id"]}"#).map(|it| it.ttl).ok(), Some(Some(86_400)));
         for (text, value) in [("30s", 30), ("5m", 300), ("2h", 7200), ("7d", 604_800)] {
             assert_eq!(seconds(text), Some(Some(value)), "{text}");
         }
@@ -222,9 +211,10 @@ mod tests {
         for config in [
             r#"{"by":[]}"#,
             r#"{"by":"id"}"#,
-            r#"{"operations":["insert"]}"#,
-            r#"{"operations":[]}"#,
-            r#"{"windw":"1h"}"#,
+            "{}",
+            r#"{"by":["id"],"operations":["insert"]}"#,
+            r#"{"by":["id"],"operations":[]}"#,
+            r#"{"by":["id"],"windw":"1h"}"#,
         ] {
             assert!(configured(config).is_err(), "{config}");
         }

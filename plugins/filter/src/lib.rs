@@ -101,6 +101,7 @@ fn is_of_row(operation: Operation) -> bool {
 }
 
 offtake_sdk::export!(Filter);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

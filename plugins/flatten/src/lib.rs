@@ -277,6 +277,7 @@ fn named(fields: &mut Fields, key: &str, prefix: &str) -> Result<Vec<Named>, Fai
 }
 
 offtake_sdk::export!(Flatten);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -174,6 +174,7 @@ impl Hash {
 }
 
 offtake_sdk::export!(Hash);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -114,6 +114,7 @@ fn has_image(image: Image, operation: Operation, before: &[Column<'_>], row: u32
 }
 
 offtake_sdk::export!(LogicalTable);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

@@ -107,6 +107,7 @@ fn replace(
 }
 
 offtake_sdk::export!(Mask);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

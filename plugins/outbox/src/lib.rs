@@ -153,3 +153,4 @@ fn content_type(schema: &Schema, name: &str) -> Result<&'static str, Failure> {
 }
 
 offtake_sdk::export!(Outbox);
+offtake_sdk::config_schema!("../config.schema.json");

@@ -127,6 +127,7 @@ fn renames(fields: &mut Fields) -> Result<Vec<(String, String)>, Failure> {
 }
 
 offtake_sdk::export!(Project);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

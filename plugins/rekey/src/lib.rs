@@ -62,6 +62,7 @@ impl Transform for Rekey {
 }
 
 offtake_sdk::export!(Rekey);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

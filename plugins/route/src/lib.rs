@@ -228,6 +228,7 @@ fn value<'b>(
 }
 
 offtake_sdk::export!(Route);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

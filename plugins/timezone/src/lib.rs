@@ -152,3 +152,4 @@ impl Timezone {
 }
 
 offtake_sdk::export!(Timezone);
+offtake_sdk::config_schema!("../config.schema.json");

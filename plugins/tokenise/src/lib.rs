@@ -137,6 +137,7 @@ impl Transform for Tokenise {
 }
 
 offtake_sdk::export!(Tokenise);
+offtake_sdk::config_schema!("../config.schema.json");
 
 #[cfg(test)]
 mod tests {

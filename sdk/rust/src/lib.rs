@@ -157,3 +157,23 @@ macro_rules! export {
         }
     };
 }
+
+/// Puts the JSON Schema of the plugin's configuration into the plugin, from a file whose path starts
+/// at the source file that says this. The gateway then shows every mistake in `config` at its place in
+/// the TOML, before the plugin is started; `sdk/README.md` says what a schema may have. The plugin
+/// still judges what it is given.
+///
+/// ```ignore
+/// offtake_sdk::export!(Capitals);
+/// offtake_sdk::config_schema!("../config.schema.json");
+/// ```
+#[macro_export]
+macro_rules! config_schema {
+    ($path:literal) => {
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "a section's name could be one that means something else")]
+        #[unsafe(link_section = "offtake:config-schema")]
+        #[used]
+        static OFFTAKE_CONFIG_SCHEMA: [u8; include_bytes!($path).len()] = *include_bytes!($path);
+    };
+}

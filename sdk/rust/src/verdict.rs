@@ -10,7 +10,7 @@ use crate::bindings::offtake::transform::types::{Header, OpChange, Route, RowFai
 use crate::emit::{Emission, Emitter};
 use crate::setter::Setter;
 use crate::shape::Told;
-use crate::{ColumnId, Failure, Image, Kind, Operation, Value};
+use crate::{ColumnId, Failure, Field, Image, Kind, Operation, Value};
 
 /// What becomes of a batch.
 #[derive(Debug)]
@@ -79,8 +79,20 @@ impl<'a> Verdict<'a> {
 
     /// Sets SQL NULL. Rows of a column are set in ascending order, each once.
     pub fn set_null(&mut self, column: ColumnId, row: u32) {
+        self.set_field(column, row, Field::Null);
+    }
+
+    /// Sets what a field is: a value, NULL, unchanged or absent. Rows of a column are set in
+    /// ascending order, each once.
+    pub fn set_field(&mut self, column: ColumnId, row: u32, field: Field<Value<'_>>) {
+        let code = match field {
+            Field::Value(value) => return self.set(column, row, value),
+            Field::Null => 1,
+            Field::Unchanged => 2,
+            Field::Absent => 3,
+        };
         let Some(kind) = self.kind(column) else { return };
-        self.setter(column, kind, row).push_missing(1);
+        self.setter(column, kind, row).push_missing(code);
     }
 
     /// Sends a row to another stream. The last word counts.
@@ -118,6 +130,17 @@ impl<'a> Verdict<'a> {
             partitions: Vec::new(),
             add_headers: vec![Header { name: name.to_owned(), value: value.to_vec() }],
             remove_headers: Vec::new(),
+        });
+    }
+
+    /// Takes a header away from a row.
+    pub fn remove_header(&mut self, row: u32, name: &str) {
+        self.routes.push(Route {
+            rows: vec![row],
+            stream: None,
+            partitions: Vec::new(),
+            add_headers: Vec::new(),
+            remove_headers: vec![name.to_owned()],
         });
     }
 

@@ -8,6 +8,7 @@
 mod configuration;
 mod disk;
 mod plugin;
+mod plugin_config;
 mod proxy;
 mod server;
 mod slot;

@@ -49,12 +49,18 @@ async fn a_plugin_that_cannot_be_used_ends_the_start_and_touches_nothing() {
     fixture.gateway.edit("guest.wasm", "builtin:mask").unwrap();
     fixture.gateway.edit("columns = [\"email\"]", "colums = [\"email\"]").unwrap();
     let ended = fixture.run_to_its_end().unwrap();
-    ended.expect_error(1, "PLUGIN_CONFIG_REFUSED", &["mask_people", "`colums`", "config"]);
-    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_CONFIG_REFUSED", "`colums`"]);
+    ended.expect(2, &["error[CONFIG_UNKNOWN_KEY]", "mask_people", "`colums`", "^^^^^^"]);
+    fixture.command(&["check"]).unwrap().expect(2, &["CONFIG_UNKNOWN_KEY", "`colums`"]);
+    // What only the plugin knows is wrong, it says itself.
+    fixture.gateway.edit("keep_last = 0 }", "keep_last = 0, strategy = \"null\" }").unwrap();
+    fixture.gateway.edit("colums", "columns").unwrap();
+    let ended = fixture.run_to_its_end().unwrap();
+    ended.expect_error(1, "PLUGIN_CONFIG_REFUSED", &["mask_people", "`keep_last`", "config"]);
+    fixture.command(&["check"]).unwrap().expect(2, &["PLUGIN_CONFIG_REFUSED", "`keep_last`"]);
     assert_eq!(fixture.created().await.unwrap(), (0, 0));
     assert!(!fixture.folder().join("data/meta").exists(), "no log was begun");
 
-    fixture.gateway.edit("colums", "columns").unwrap();
+    fixture.gateway.edit(", strategy = \"null\"", "").unwrap();
     fixture.start().unwrap();
     let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
     fixture.client.batch_execute("INSERT INTO people VALUES (2, 'bea@x')").await.unwrap();

@@ -140,7 +140,8 @@ plugins = [\"drop\"]";
     let ended = ended.expect(
         2,
         &[
-            "PLUGIN_CONFIG_REFUSED",
+            "its `config` is wrong, as shown at its place",
+            "error[CONFIG_UNKNOWN_KEY]: unknown key `colums` in [plugin.refused] config",
             "PLUGIN_COLUMN_MISSING",
             "did you mean email?",
             "plugin hide",

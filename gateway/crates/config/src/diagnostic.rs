@@ -67,6 +67,30 @@ impl Diagnostics {
         }
     }
 
+    /// Other findings about the same file; `hidden` are further ranges that are never shown.
+    pub(crate) fn of_same_file(
+        &self,
+        items: Vec<Diagnostic>,
+        hidden: Vec<Range<usize>>,
+    ) -> Diagnostics {
+        let hidden = self.hidden.iter().cloned().chain(hidden).collect();
+        Diagnostics::new(&self.file, &self.text, hidden, items)
+    }
+
+    /// A place as `file:line:column`; the file alone where there is none.
+    pub(crate) fn place_of(&self, span: Option<&Range<usize>>) -> String {
+        let file = clean(&self.file);
+        let Some(span) = span else { return file };
+        let (line, column) = self.line_column(span.start);
+        format!("{file}:{line}:{column}")
+    }
+
+    /// These findings and others about the same file.
+    pub fn and(&self, others: &Diagnostics) -> Diagnostics {
+        let items = others.items.iter().chain(&self.items).cloned().collect();
+        self.of_same_file(items, others.hidden.clone())
+    }
+
     /// The findings.
     pub fn items(&self) -> &[Diagnostic] {
         &self.items
@@ -127,11 +151,11 @@ impl Diagnostics {
             }
             return;
         };
-        let (line, column) = self.line_column(span.start);
+        let (line, _) = self.line_column(span.start);
         let shown = self.shown_line(span);
         let gutter = " ".repeat(line.to_string().len());
         let bar = paint.dim("|");
-        let place = format!("{}:{line}:{column}", clean(&self.file));
+        let place = self.place_of(Some(span));
         let _ = writeln!(out, "{gutter} {} {place}", paint.dim("-->"));
         let _ = writeln!(out, "{gutter}  {bar}");
         let _ = writeln!(out, "{} {bar} {}", paint.dim(&format!(" {line}")), shown.text);

@@ -22,6 +22,7 @@ mod keys;
 mod model;
 mod oauth_keys;
 mod parse;
+mod places;
 mod plugin_keys;
 mod reader;
 mod redact;
@@ -35,6 +36,7 @@ mod stream_glob;
 mod suggest;
 mod topic_rules;
 mod unit;
+mod written;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use document::configuration_reference;
@@ -45,10 +47,12 @@ pub use kafka_model::{
 pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Capture, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth,
     LogConfig, OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation,
-    Snapshot, Source, Topics,
+    Snapshot, Source, Topics, UnknownColumns,
 };
 pub use parse::{load, parse, plugin_config};
+pub use places::{Misfit, MisfitKind, Places};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use unit::{duration, size};
+pub use written::written_plugin_config;

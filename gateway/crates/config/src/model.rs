@@ -15,6 +15,7 @@ use crate::diagnostic::Diagnostics;
 use crate::kafka_model::{
     Debezium, MessageFormat, MessageHeaders, Oversize, RouteFormat, TopicRule,
 };
+use crate::places::{Misfit, Places};
 use crate::registry::SchemaRegistry;
 use crate::secret::Secret;
 
@@ -45,6 +46,19 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// What is allowed but looks like a mistake; print it.
     pub warnings: Diagnostics,
+}
+
+impl Config {
+    /// What somebody else found wrong in a plugin's `config`, shown as other mistakes of the file are.
+    /// `secrets`: JSON Pointers of values that are not shown.
+    pub fn diagnose(&self, plugin: &Plugin, misfits: &[Misfit], secrets: &[String]) -> Diagnostics {
+        plugin.config_places.diagnose(&self.warnings, misfits, secrets)
+    }
+
+    /// Where a value of a plugin's `config` stands, as `file:line:column`.
+    pub fn place_of(&self, plugin: &Plugin, pointer: &str) -> String {
+        plugin.config_places.show(&self.warnings, pointer)
+    }
 }
 
 /// Where changes come from.
@@ -114,10 +128,16 @@ pub struct Plugin {
     pub wasm: PluginSource,
     /// The `config` table as a JSON object, keys sorted; `{}` when left out.
     pub config_json: String,
+    /// Where its values stand in the file.
+    pub config_places: Places,
     /// CPU time that one call may take.
     pub deadline: Duration,
     /// Memory of one instance, in bytes.
     pub memory_bytes: u64,
+    /// Stack of one call, in bytes.
+    pub stack_bytes: u64,
+    /// Elements of the instance's tables.
+    pub table_elements: u32,
     /// What one call may put out, in bytes.
     pub output_bytes: u64,
     /// Rows that it may emit for one change.
@@ -132,6 +152,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// Per cent of the changes that may fail; `None`: any number.
     pub breaker_percent: Option<u8>,
+    /// What becomes of a column in its configuration that none of its tables has.
+    pub unknown_columns: UnknownColumns,
     /// Bytes of state that it may keep; `None`: none, and it must keep none.
     pub state_quota: Option<u64>,
     /// Whether a change of its file is a reload.
@@ -151,6 +173,15 @@ pub enum OnError {
     Pass,
 }
 
+/// What becomes of a column in a plugin's configuration that none of the plugin's tables has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownColumns {
+    /// The pipeline does not start.
+    Error,
+    /// It is told; a plugin that protects does not start all the same.
+    Warn,
+}
+
 impl fmt::Debug for Plugin {
     /// Without the configuration's content, which is the user's own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +191,10 @@ impl fmt::Debug for Plugin {
             .field("config_json", &format_args!("<{} bytes>", self.config_json.len()))
             .field("deadline", &self.deadline)
             .field("memory_bytes", &self.memory_bytes)
+            .field("stack_bytes", &self.stack_bytes)
+            .field("table_elements", &self.table_elements)
             .field("output_bytes", &self.output_bytes)
+            .field("unknown_columns", &self.unknown_columns)
             .finish()
     }
 }

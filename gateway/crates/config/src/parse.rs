@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::model::{Config, Source};
+use crate::places::Place;
 use crate::reader::{At, Context, Found, Section, in_order};
 use crate::reference::{self, Sources};
 use crate::{glob::Glob, json, kafka, routes, sections};
@@ -82,7 +83,8 @@ pub fn plugin_config(
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let context = Context::new(text, Sources { env, base: base.unwrap_or(Path::new(".")) });
     let (document, errors) = DeTable::parse_recoverable(text);
-    let json = json::object(&context, &in_order(document.get_ref()));
+    let whole = Place { key: 0..0, value: 0..0 };
+    let json = json::object(&context, &in_order(document.get_ref()), whole).text;
     let mut found = context.into_parts();
     found.diagnostics.extend(errors.iter().map(|error| syntax(text, error)));
     let file = path.display().to_string();

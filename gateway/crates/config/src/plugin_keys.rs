@@ -16,8 +16,9 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         default: Some("{}"),
         example: "{ columns = [\"email\"], keep_last = 4 }",
-        text: "The plugin's own configuration; it receives it as JSON and says itself what is wrong \
-               with it. Dates become text. References in its texts are replaced, for plugins that \
+        text: "The plugin's own configuration; it receives it as JSON. Where the plugin carries a JSON \
+               Schema of it (`offtake plugin inspect` shows it), all mistakes are told at their places \
+               before the plugin is started; what else is wrong it says itself. Dates become text. References in its texts are replaced, for plugins that \
                need a key: a plugin sees the secrets that its `config` names, and no others.",
         ..key("plugin", "config", Kind::Free)
     },
@@ -34,6 +35,21 @@ pub(crate) const KEYS: &[Key] = &[
         example: "\"128MiB\"",
         text: "Memory of the plugin's instance.",
         ..key("plugin", "memory", Kind::Size)
+    },
+    Key {
+        default: Some("\"512KiB\""),
+        range: "64KiB to 1MiB",
+        example: "\"1MiB\"",
+        text: "Stack of one call. What goes deeper has failed (`PLUGIN_TRAP`).",
+        ..key("plugin", "stack", Kind::Size)
+    },
+    Key {
+        default: Some("200000"),
+        range: "1000 to 1000000",
+        example: "50000",
+        text: "Elements of all of the instance's tables, which hold the functions that it calls by number. \
+               More is `PLUGIN_MEMORY`.",
+        ..key("plugin", "table", Kind::Number)
     },
     Key {
         default: Some("\"8MiB\""),
@@ -87,6 +103,15 @@ pub(crate) const KEYS: &[Key] = &[
         text: "CPU time that finding the guilty changes of one failed call may take, before the \
                pipeline halts.",
         ..key("plugin", "isolation", Kind::Duration)
+    },
+    Key {
+        default: Some("\"warn\""),
+        example: "\"error\"",
+        text: "What becomes of a column in `config` that none of the plugin's tables has, as it is handed \
+               them by the plugins before it: the start is refused, or it is told in the log and by \
+               `offtake check`. A plugin that protects is always refused. Which texts are columns is in \
+               the plugin's JSON Schema (`\"format\": \"column\"`).",
+        ..key("plugin", "unknown_columns", Kind::Choice(&["error", "warn"]))
     },
     Key {
         default: Some("false"),

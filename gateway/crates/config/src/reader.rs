@@ -180,6 +180,13 @@ impl<'c, 'd> Section<'c, 'd> {
         self.get(name).map_or_else(|| self.span.clone(), Spanned::span)
     }
 
+    /// Where a key itself stands; the table where it is left out.
+    pub(crate) fn span_of_key(&self, name: &'static str) -> Range<usize> {
+        let mut entries = self.table.into_iter().flatten();
+        let found = entries.find(|(key, _)| key.get_ref() == name);
+        found.map_or_else(|| self.span.clone(), |(key, _)| key.span())
+    }
+
     /// Text that may hold references, unresolved.
     pub(crate) fn raw_text(&self, name: &'static str) -> Option<At<String>> {
         let value = self.get(name)?;
@@ -518,7 +525,7 @@ impl<'c, 'd> Section<'c, 'd> {
 }
 
 /// Where a table of a list begins: its header, or its first key where the parser gives no header.
-fn table_span(table: &DeTable<'_>, span: &Range<usize>) -> Range<usize> {
+pub(crate) fn table_span(table: &DeTable<'_>, span: &Range<usize>) -> Range<usize> {
     if !span.is_empty() {
         return span.clone();
     }

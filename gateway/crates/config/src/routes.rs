@@ -64,6 +64,7 @@ pub(crate) fn routes(
         for (earlier_at, earlier) in drafts[..at].iter().enumerate() {
             judge_pair(top, earlier_at, earlier, draft);
             judge_formats(top, earlier_at, earlier, draft);
+            judge_state(top, earlier_at, earlier, draft, plugins);
         }
         judge_reach(top, &drafts[..at], draft);
     }
@@ -315,6 +316,40 @@ fn judge_pair(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: 
             Some("give this route a `stream` of its own".to_owned()),
         );
     }
+}
+
+/// Whether a plugin that keeps state would see a change twice: it has one memory, so on the second
+/// way it would take the change for one that was there before.
+fn judge_state(
+    top: &Section<'_, '_>,
+    earlier_at: usize,
+    earlier: &Draft,
+    later: &Draft,
+    plugins: &[At<Plugin>],
+) {
+    let taken = &earlier.route.operations;
+    let sees_the_same = earlier.route.continues
+        && later.route.operations.iter().any(|operation| taken.contains(operation))
+        && earlier
+            .tables
+            .iter()
+            .any(|left| later.tables.iter().any(|right| left.value.overlaps(&right.value)));
+    let keeps = |index: &&usize| {
+        plugins.get(**index).is_some_and(|plugin| plugin.value.state_quota.is_some())
+    };
+    let both = later.route.plugins.iter().filter(|index| earlier.route.plugins.contains(index));
+    let Some(index) = both.filter(|_| sees_the_same).find(keeps) else { return };
+    let name = plugins.get(*index).map_or("", |plugin| plugin.value.name.as_str());
+    top.context.error(
+        "CONFIG_STATE_TWICE",
+        &later.span,
+        format!(
+            "plugin `{name}` keeps state, and route {} has it too and continues: it would see the same \
+             change twice",
+            earlier_at + 1
+        ),
+        Some("describe the plugin twice under two names, each with `state`, one for each route".to_owned()),
+    );
 }
 
 /// Whether a stream of both could be meant to have either's format. Where one template tells its

@@ -13,8 +13,9 @@ use crate::delivery;
 use crate::glob::Glob;
 use crate::model::{
     Ack, Admin, BUILTIN_PLUGINS, Grpc, LogConfig, OnError, OnHalt, Plugin, PluginSource,
-    PostgresSource, Snapshot, Source,
+    PostgresSource, Snapshot, Source, UnknownColumns,
 };
+use crate::places::Place;
 use crate::reader::{At, Section, kind_of};
 use crate::reference;
 use crate::secret::Secret;
@@ -302,12 +303,17 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
     };
     let wasm = section.text("wasm").and_then(|wasm| plugin_source(section, &wasm));
+    let place = Place { key: section.span_of_key("config"), value: section.span_of_key("config") };
+    let config = json::object(section.context, &section.free("config"), place);
     Plugin {
         name,
         wasm: wasm.unwrap_or_else(|| PluginSource::Builtin(String::new())),
-        config_json: json::object(section.context, &section.free("config")),
+        config_json: config.text,
+        config_places: config.places,
         deadline: section.duration("deadline", ms(1)..=ms(60_000)).unwrap_or(ms(100)),
         memory_bytes: section.size("memory", MIB..=4 * GIB).unwrap_or(64 * MIB),
+        stack_bytes: section.size("stack", 64 << 10..=MIB).unwrap_or(512 << 10),
+        table_elements: count("table", 1_000, 1_000_000, 200_000),
         output_bytes: section.size("output", 64 << 10..=GIB).unwrap_or(8 * MIB),
         fan_out: count("fan_out", 1, 100_000, 100),
         host_calls: count("host_calls", 0, 1_000_000, 10_000),
@@ -315,6 +321,9 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         isolation: section.duration("isolation", ms(10)..=ms(600_000)).unwrap_or(ms(5_000)),
         on_error: section.one_of("on_error", ON_ERROR).unwrap_or(OnError::Halt),
         breaker_percent: breaker(section),
+        unknown_columns: section
+            .one_of("unknown_columns", UNKNOWN_COLUMNS)
+            .unwrap_or(UnknownColumns::Warn),
         state_quota: state_quota(section),
         watch: section.flag("watch").unwrap_or(false),
     }
@@ -326,6 +335,9 @@ const ON_ERROR: &[(&str, OnError)] = &[
     ("drop", OnError::Drop),
     ("pass", OnError::Pass),
 ];
+
+const UNKNOWN_COLUMNS: &[(&str, UnknownColumns)] =
+    &[("error", UnknownColumns::Error), ("warn", UnknownColumns::Warn)];
 
 /// Per cent of the changes that a plugin may fail at.
 const BREAKER_PERCENT: u8 = 10;

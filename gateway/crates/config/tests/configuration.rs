@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use offtake_config::{
     Binary, Config, Debezium, Decimal, Diagnostics, Hstore, Interval, Kafka, MessageFormat,
-    MessageHeaders, NameAdjustment, OnError, OnHalt, Oversize, PluginSource, RegistryLogin,
-    RouteFormat, SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot, Source,
-    SubjectNames, TimePrecision, TopicRule, UnfitValues, UnknownTypes, configuration_reference,
-    load, parse,
+    MessageHeaders, Misfit, MisfitKind, NameAdjustment, OnError, OnHalt, Oversize, PluginSource,
+    RegistryLogin, RouteFormat, SchemaRegistry, Secret, Severity, SkippedOperations, Snapshot,
+    Source, SubjectNames, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
+    configuration_reference, load, parse,
 };
 use proptest::prelude::*;
 
@@ -122,6 +122,41 @@ fn the_example_becomes_the_expected_model() {
     assert!(kafka.topics.create && kafka.topics.partitions == Some(1));
     assert_eq!(config.grpc.unwrap().listen, "127.0.0.1:7070".parse::<SocketAddr>().unwrap());
     assert_eq!(config.admin.unwrap().listen, "127.0.0.1:7071".parse::<SocketAddr>().unwrap());
+}
+
+#[test]
+fn what_others_find_in_a_plugin_s_config_is_shown_at_its_place_and_secrets_are_not() {
+    let line = r#"config = { columns = ["email"], "a/b" = "hunter2", rules = [{ with = 1 }] }"#;
+    let text = format!(
+        "{}\n[plugin.p]\nwasm = \"builtin:mask\"\n{line}\n",
+        SHOP.split("[[route]]").next().unwrap()
+    );
+    let config = parse(&text, Path::new("shop.toml"), &no_environment).unwrap();
+    let plugin = config.plugins.iter().find(|plugin| plugin.name == "p").unwrap();
+    let misfit = |pointer: &str, kind| Misfit {
+        pointer: pointer.to_owned(),
+        kind,
+        message: format!("wrong at {pointer}"),
+        help: None,
+    };
+    let misfits = [
+        misfit("/rules/0/with", MisfitKind::WrongType),
+        misfit("/rules/0", MisfitKind::MissingKey),
+        misfit("/a~1b", MisfitKind::UnknownKey),
+        misfit("", MisfitKind::MissingKey),
+    ];
+    let shown = config.diagnose(plugin, &misfits, &["/a~1b".to_owned()]).to_string();
+    let number = text.lines().position(|other| other == line).unwrap() + 1;
+    for (pointer, part) in [("", "config"), ("/a~1b", "\"a/b\""), ("/rules/0/with", "1 }]")] {
+        let column = line.find(part).unwrap() + 1;
+        let place = format!("wrong at {pointer}\n   --> shop.toml:{number}:{column}\n");
+        assert!(shown.contains(&place), "{place} in\n{shown}");
+    }
+    assert!(!shown.contains("hunter2") && shown.contains("\"a/b\" = ***,"), "{shown}");
+    assert_eq!(shown.matches("error[CONFIG_MISSING_KEY]").count(), 2, "{shown}");
+    let column = line.find("1 }]").unwrap() + 1;
+    assert_eq!(config.place_of(plugin, "/rules/0/with"), format!("shop.toml:{number}:{column}"));
+    assert_eq!(plugin.config_json.matches("hunter2").count(), 1);
 }
 
 #[test]

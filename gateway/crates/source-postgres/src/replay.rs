@@ -101,6 +101,8 @@ pub struct Entered {
     pub end_sequence: u64,
     /// Whether a route still leads to the stream.
     pub is_routed: bool,
+    /// A plugin on the way keeps state and has taken the change in before, so it was not sent.
+    pub keeps_state: bool,
 }
 
 /// A change on its way to the pipeline.

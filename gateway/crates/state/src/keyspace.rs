@@ -14,6 +14,10 @@ use parking_lot::Mutex;
 use crate::call::{Call, StateError};
 use crate::entries::Entries;
 
+/// Keys that are written between two groups of the log, in bytes at most: also those that are put
+/// and deleted again, which no quota counts.
+const CHANGED_BYTES: u64 = 64 << 20;
+
 /// How much a plugin keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -38,6 +42,8 @@ struct Inner {
     call: Option<Call>,
     /// Keys that were written since the last delta.
     changed: BTreeSet<Arc<[u8]>>,
+    /// What these keys weigh.
+    changed_bytes: u64,
     /// The time that the last delta told.
     told: i64,
 }
@@ -52,8 +58,13 @@ impl fmt::Debug for Keyspace {
 impl Keyspace {
     /// An empty state that may weigh so many bytes.
     pub fn new(quota: u64) -> Keyspace {
-        let inner =
-            Inner { entries: Entries::default(), call: None, changed: BTreeSet::new(), told: 0 };
+        let inner = Inner {
+            entries: Entries::default(),
+            call: None,
+            changed: BTreeSet::new(),
+            changed_bytes: 0,
+            told: 0,
+        };
         Keyspace { shared: Arc::new(Mutex::new(inner)), quota }
     }
 
@@ -124,18 +135,29 @@ impl Keyspace {
         work: impl FnOnce(&mut Call, &Entries, u64) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut inner = self.shared.lock();
-        let Inner { entries, call, .. } = &mut *inner;
+        let Inner { entries, call, changed_bytes, .. } = &mut *inner;
+        if *changed_bytes > CHANGED_BYTES {
+            return Err(StateError::TooMuch {
+                what: "keys written since the last group of the log",
+                bytes: *changed_bytes,
+                limit: CHANGED_BYTES,
+            });
+        }
         work(call.as_mut().ok_or(StateError::OutsideCall)?, entries, self.quota)
     }
 
     /// Ends the call; what it wrote counts.
     pub fn keep(&self) {
         let mut inner = self.shared.lock();
-        let Inner { entries, call, changed, .. } = &mut *inner;
+        let Inner { entries, call, changed, changed_bytes, .. } = &mut *inner;
         let Some(call) = call.take() else { return };
         entries.advance(call.now);
         for (key, write) in call.writes {
-            changed.insert(Arc::clone(&key));
+            // What is not there needs no record that it was deleted.
+            let is_change = write.is_some() || entries.get(&key).is_some();
+            if is_change && changed.insert(Arc::clone(&key)) {
+                *changed_bytes += key.len() as u64;
+            }
             match write {
                 Some(entry) => entries.put(key, entry),
                 None => entries.remove(&key),
@@ -151,7 +173,8 @@ impl Keyspace {
     /// What was kept since this was last asked; `None`: nothing, and time stands where it stood.
     pub fn take_delta(&self, plugin: &str) -> Option<v1::StateDelta> {
         let mut inner = self.shared.lock();
-        let Inner { entries, changed, told, .. } = &mut *inner;
+        let Inner { entries, changed, changed_bytes, told, .. } = &mut *inner;
+        *changed_bytes = 0;
         if changed.is_empty() && *told == entries.time() {
             return None;
         }

@@ -258,3 +258,43 @@ fn a_state_that_was_cleared_is_no_longer_there() {
     states.apply(&cleared);
     assert_eq!(states, States::default());
 }
+
+#[test]
+fn a_delete_of_what_is_not_there_leaves_nothing_to_tell() {
+    let space = Keyspace::new(1 << 20);
+    space.begin(0);
+    let keys: Vec<Vec<u8>> = (0..1000_u32).map(|key| key.to_le_bytes().to_vec()).collect();
+    space.delete(&keys).unwrap();
+    space.keep();
+    assert_eq!(space.take_delta("p"), None);
+    space.begin(0);
+    space.put(&[(vec![1], vec![1])], None).unwrap();
+    space.keep();
+    space.begin(0);
+    space.delete(&[vec![1]]).unwrap();
+    space.keep();
+    let delta = space.take_delta("p").unwrap();
+    assert_eq!((delta.put.len(), delta.deleted.len()), (0, 1), "it was there for a while");
+}
+
+#[test]
+fn what_is_written_between_two_groups_is_bounded_also_where_nothing_of_it_stays() {
+    let space = Keyspace::new(1 << 30);
+    let call = |from: u32| {
+        let key = |at: u32| [(from + at).to_le_bytes().to_vec(), vec![0; 4000]].concat();
+        let keys: Vec<Vec<u8>> = (0..1000).map(key).collect();
+        space.begin(1);
+        let puts: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
+        let outcome = space.put(&puts, None).and_then(|()| {
+            space.keep();
+            space.begin(1);
+            space.delete(&keys)
+        });
+        space.keep();
+        outcome
+    };
+    let refused = (0..100).find_map(|at| call(at * 1000).err());
+    assert!(matches!(refused, Some(StateError::TooMuch { .. })), "{refused:?}");
+    assert!(space.take_delta("p").unwrap().deleted.len() < 20_000);
+    call(0).unwrap();
+}

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::bindings as wit;
+use crate::fault::guest_text;
 use crate::host::HostState;
 use crate::{Engine, PluginError};
 
 /// The package of the contract, and the version of it that this host offers.
 const PACKAGE: &str = "offtake:transform/";
-const VERSION: &str = "1.";
+const VERSION: &str = "1.0.0";
+/// What the versions begin with that it can be: within 1, only functions are added.
+const MAJOR: &str = "1.";
 /// Interfaces that a plugin may import: the host's functions, and types alone.
 const ALLOWED: &[&str] = &["host", "types"];
 /// The interface that a plugin may import where the configuration grants it.
@@ -31,6 +34,9 @@ pub(crate) fn compile(
     for (import, _) in types.imports(&engine.wasmtime) {
         check_import(plugin, import, grants_state)?;
     }
+    for (export, _) in types.exports(&engine.wasmtime) {
+        check_export(plugin, export)?;
+    }
     Ok(component)
 }
 
@@ -43,9 +49,15 @@ pub(crate) fn link(
     let mut linker = Linker::new(&engine.wasmtime);
     wit::Transform::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
         .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
-    let pre = linker.instantiate_pre(component).map_err(|error| PluginError::Invalid {
-        plugin: Arc::clone(plugin),
-        message: format!("{error:#}"),
+    let pre = linker.instantiate_pre(component).map_err(|error| {
+        // What a later 1.x has and this one lacks.
+        let types = component.component_type();
+        let mut imports = types.imports(&engine.wasmtime).map(|(import, _)| import);
+        let newer = imports.find_map(|import| newer_version(import));
+        newer.map_or_else(
+            || PluginError::Invalid { plugin: Arc::clone(plugin), message: format!("{error:#}") },
+            |found| other_version(plugin, found),
+        )
     })?;
     wit::TransformPre::new(pre).map_err(|error| PluginError::ExportMissing {
         plugin: Arc::clone(plugin),
@@ -69,10 +81,8 @@ fn check_import(plugin: &Arc<str>, import: &str, grants_state: bool) -> Result<(
         if interface != STATE && !ALLOWED.contains(&interface) {
             return refused("use a plugin that needs no more than offtake:transform/host");
         }
-        if !version.starts_with(VERSION) {
-            return refused(
-                "build the plugin against offtake:transform@1.0.0, this host's version",
-            );
+        if !version.starts_with(MAJOR) {
+            return Err(other_version(plugin, version));
         }
         return Ok(());
     }
@@ -83,6 +93,41 @@ fn check_import(plugin: &Arc<str>, import: &str, grants_state: bool) -> Result<(
         );
     }
     refused("a plugin may import offtake:transform/host and nothing else")
+}
+
+/// Refuses the contract's exports of another version: without their own name they would only be
+/// missing.
+fn check_export(plugin: &Arc<str>, export: &str) -> Result<(), PluginError> {
+    let Some((_, version)) = export.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'))
+    else {
+        return Ok(());
+    };
+    if version.starts_with(MAJOR) { Ok(()) } else { Err(other_version(plugin, version)) }
+}
+
+/// The version of an import of the contract, where it is a later 1.x than the host's.
+fn newer_version(import: &str) -> Option<&str> {
+    let (_, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
+    (version != VERSION && version.starts_with(MAJOR)).then_some(version)
+}
+
+fn other_version(plugin: &Arc<str>, found: &str) -> PluginError {
+    let major = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let is_older = major.is_none_or(|major| major < 1);
+    let found = match found {
+        "" => "offtake:transform without a version".to_owned(),
+        found => format!("offtake:transform@{}", guest_text(found)),
+    };
+    PluginError::ContractVersion {
+        plugin: Arc::clone(plugin),
+        found,
+        offered: VERSION,
+        hint: if is_older {
+            "build it anew with an SDK of this gateway's version (sdk/README.md)"
+        } else {
+            "use a later release of the gateway, or build it with an SDK of this gateway's version"
+        },
+    }
 }
 
 #[cfg(test)]
@@ -101,19 +146,20 @@ mod tests {
     fn only_the_contract_may_be_imported() {
         assert_eq!(import("offtake:transform/host@1.0.0"), Ok(()));
         assert_eq!(import("offtake:transform/types@1.3.7"), Ok(()));
+        for name in ["wasi:cli/environment@0.2.3", "offtake:transform/network@1.0.0", "env"] {
+            assert_eq!(import(name), Err("PLUGIN_IMPORT_REFUSED"), "{name}");
+        }
         for name in [
-            "wasi:cli/environment@0.2.3",
             "offtake:transform/host@0.2.0",
             "offtake:transform/host@2.0.0",
+            "offtake:transform/types@10.0.0",
             "offtake:transform/host",
-            "offtake:transform/network@1.0.0",
-            "env",
         ] {
-            assert_eq!(import(name), Err("PLUGIN_IMPORT_REFUSED"), "{name}");
+            assert_eq!(import(name), Err("PLUGIN_CONTRACT_VERSION"), "{name}");
         }
         let state = "offtake:transform/state@1.0.0";
         assert_eq!(import(state), Err("PLUGIN_STATE_NOT_GRANTED"));
         assert_eq!(granted(state, true), Ok(()));
-        assert_eq!(granted("offtake:transform/state@2.0.0", true), Err("PLUGIN_IMPORT_REFUSED"));
+        assert_eq!(granted("offtake:transform/state@2.0.0", true), Err("PLUGIN_CONTRACT_VERSION"));
     }
 }

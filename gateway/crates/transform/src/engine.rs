@@ -1,14 +1,14 @@
 //! The compiler and its settings, shared by all plugins of a process.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use wasmtime::{Config, OptLevel, Store, WasmBacktraceDetails, WasmFeatures};
 
 use crate::cache::{CodeCache, CodeKey, Compiled};
-use crate::{PluginError, ticker};
-
-/// Stack of a plugin.
-const STACK_BYTES: usize = 512 << 10;
+use crate::{Limits, PluginError, ticker};
 
 /// What of WebAssembly a plugin cannot use: what is young, what leaves determinism, and what the
 /// gateway has no need of.
@@ -42,6 +42,8 @@ pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) cache: Option<CodeCache>,
     counts_fuel: bool,
+    /// wasmtime has one stack limit an engine, so there is one for each that is asked for.
+    by_stack: Arc<Mutex<BTreeMap<usize, wasmtime::Engine>>>,
 }
 
 impl Engine {
@@ -51,7 +53,7 @@ impl Engine {
     /// # Errors
     /// The machine cannot run WebAssembly, or gives no thread.
     pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
-        Engine::with(&config(), options)
+        Engine::with(options, false)
     }
 
     /// An engine whose instances count what they execute, instruction by instruction: slower, and the
@@ -60,14 +62,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn counting_fuel(options: EngineOptions) -> Result<Engine, PluginError> {
-        let engine = Engine::with(config().consume_fuel(true), options)?;
-        Ok(Engine { counts_fuel: true, ..engine })
+        Engine::with(options, true)
     }
 
-    fn with(config: &Config, options: EngineOptions) -> Result<Engine, PluginError> {
-        let wasmtime = wasmtime::Engine::new(config)
-            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
-        ticker::register(&wasmtime).map_err(|error| PluginError::Engine(error.to_string()))?;
+    fn with(options: EngineOptions, counts_fuel: bool) -> Result<Engine, PluginError> {
+        let stack_bytes = Limits::default().stack_bytes;
+        let wasmtime = started(stack_bytes, counts_fuel)?;
         let cache = options.cache_dir.and_then(|dir| match CodeCache::open(&dir) {
             Ok(cache) => Some(cache),
             Err(error) => {
@@ -75,7 +75,22 @@ impl Engine {
                 None
             }
         });
-        Ok(Engine { wasmtime, cache, counts_fuel: false })
+        let by_stack = Arc::new(Mutex::new(BTreeMap::from([(stack_bytes, wasmtime.clone())])));
+        Ok(Engine { wasmtime, cache, counts_fuel, by_stack })
+    }
+
+    /// The same with another stack for its plugins.
+    pub(crate) fn with_stack(&self, stack_bytes: usize) -> Result<Engine, PluginError> {
+        let mut by_stack = self.by_stack.lock();
+        let wasmtime = match by_stack.get(&stack_bytes) {
+            Some(wasmtime) => wasmtime.clone(),
+            None => {
+                let wasmtime = started(stack_bytes, self.counts_fuel)?;
+                by_stack.insert(stack_bytes, wasmtime.clone());
+                wasmtime
+            }
+        };
+        Ok(Engine { wasmtime, ..self.clone() })
     }
 
     /// Gives a store all the fuel that there can be, where fuel is counted.
@@ -105,14 +120,22 @@ impl Engine {
     }
 }
 
-fn config() -> Config {
+/// An engine of wasmtime, with its epoch moved.
+fn started(stack_bytes: usize, counts_fuel: bool) -> Result<wasmtime::Engine, PluginError> {
+    let wasmtime = wasmtime::Engine::new(&config(stack_bytes, counts_fuel))
+        .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
+    ticker::register(&wasmtime).map_err(|error| PluginError::Engine(error.to_string()))?;
+    Ok(wasmtime)
+}
+
+fn config(stack_bytes: usize, counts_fuel: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_features(REFUSED, false)
         .epoch_interruption(true)
-        .consume_fuel(false)
-        .max_wasm_stack(STACK_BYTES)
+        .consume_fuel(counts_fuel)
+        .max_wasm_stack(stack_bytes)
         // A replay must give the same bytes on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Fault;
+use crate::config_schema::{ConfigFinding, Findings};
 
 /// A plugin could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,20 @@ pub enum PluginError {
         /// What is missing.
         message: String,
     },
+    /// A component that was built for another version of the contract.
+    #[error(
+        "plugin {plugin}: is built for {found}, and this gateway offers offtake:transform@{offered}"
+    )]
+    ContractVersion {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// What it is built for.
+        found: String,
+        /// The version that the host offers.
+        offered: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A core module of another version of its ABI.
     #[error(
         "plugin {plugin}: is of version {found} of the core-module ABI, and this host offers {offered}"
@@ -99,6 +114,22 @@ pub enum PluginError {
         /// The plugin's words.
         message: String,
     },
+    /// The configuration has not the form that the plugin's own schema asks for.
+    #[error("plugin {plugin}: its configuration is wrong: {}", Findings(findings))]
+    ConfigInvalid {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// All mistakes; at least one.
+        findings: Vec<ConfigFinding>,
+    },
+    /// The schema of its configuration that the plugin carries cannot be used.
+    #[error("plugin {plugin}: the schema of its configuration cannot be used: {message}")]
+    SchemaInvalid {
+        /// The plugin's name in the configuration.
+        plugin: Arc<str>,
+        /// What is wrong with it, and where.
+        message: String,
+    },
     /// The configuration is no JSON.
     #[error("plugin {plugin}: its configuration is no JSON: {message}")]
     ConfigNotJson {
@@ -127,9 +158,12 @@ impl PluginError {
             PluginError::ExportMissing { .. } => "PLUGIN_EXPORT_MISSING",
             PluginError::StateNotGranted { .. } => "PLUGIN_STATE_NOT_GRANTED",
             PluginError::StateUnused { .. } => "PLUGIN_STATE_UNUSED",
+            PluginError::ContractVersion { .. } => "PLUGIN_CONTRACT_VERSION",
             PluginError::AbiVersion { .. } => "PLUGIN_ABI_VERSION",
             PluginError::StateUnsupported { .. } => "PLUGIN_STATE_UNSUPPORTED",
             PluginError::ConfigRefused { .. } => "PLUGIN_CONFIG_REFUSED",
+            PluginError::ConfigInvalid { .. } => "PLUGIN_CONFIG_INVALID",
+            PluginError::SchemaInvalid { .. } => "PLUGIN_SCHEMA_INVALID",
             PluginError::ConfigNotJson { .. } => "PLUGIN_CONFIG_NOT_JSON",
             PluginError::Fault(fault) => fault.code(),
             PluginError::Engine(_) => "PLUGIN_ENGINE",
@@ -139,9 +173,9 @@ impl PluginError {
     /// What an operator can do about it.
     pub fn next_step(&self) -> &'static str {
         match self {
-            PluginError::NotAComponent { hint, .. } | PluginError::ImportRefused { hint, .. } => {
-                hint
-            }
+            PluginError::NotAComponent { hint, .. }
+            | PluginError::ImportRefused { hint, .. }
+            | PluginError::ContractVersion { hint, .. } => hint,
             PluginError::Precompiled { .. } => {
                 "give the .wasm file that it was compiled from; compiled code is cached by itself"
             }
@@ -167,7 +201,12 @@ impl PluginError {
             PluginError::ConfigRefused { .. } => {
                 "correct the plugin's `config` as its message says"
             }
-            PluginError::ConfigNotJson { .. } => "correct the plugin's `config`",
+            PluginError::ConfigInvalid { .. } | PluginError::ConfigNotJson { .. } => {
+                "correct the plugin's `config`"
+            }
+            PluginError::SchemaInvalid { .. } => {
+                "correct the JSON Schema in the plugin's section offtake:config-schema (sdk/README.md says what it may have), or build it without"
+            }
             PluginError::Fault(fault) => fault.next_step(),
             PluginError::Engine(_) => "see the message; memory or address space may be short",
         }

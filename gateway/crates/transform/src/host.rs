@@ -87,7 +87,7 @@ impl std::error::Error for HostCallsExceeded {}
 impl HostState {
     pub(crate) fn new(plugin: &Arc<str>, limits: &Limits, state: Option<Keyspace>) -> HostState {
         HostState {
-            memory: MemoryLimiter::new(limits.memory_bytes),
+            memory: MemoryLimiter::new(limits),
             clock: CallClock::start(limits.setup_deadline),
             phase: Phase::Configure,
             last_error: None,

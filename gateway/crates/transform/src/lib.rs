@@ -21,6 +21,7 @@ mod clock;
 mod column;
 mod complete;
 mod component;
+mod config_schema;
 mod custom_section;
 mod defined;
 mod door;
@@ -47,6 +48,9 @@ mod verdict;
 
 pub use builtin::{BUILTIN_NAMES, builtin};
 pub use canonical::{cell_of_text, column_of_type, put_list_text};
+pub use config_schema::{
+    ConfigFinding, ConfigMistake, ConfigSchema, JudgedConfig, NamedColumn, Nearest,
+};
 pub use emit::Emission;
 pub use engine::{Engine, EngineOptions};
 pub use error::PluginError;

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-/// Elements of all of an instance's tables together.
-const TABLE_ELEMENTS: usize = 200_000;
 /// Core instances, tables and memories that one component may be made of.
 const CORE_PARTS: usize = 64;
 
@@ -19,6 +17,10 @@ pub struct Limits {
     pub setup_deadline: Duration,
     /// Linear memory, all of the instance's memories together.
     pub memory_bytes: usize,
+    /// Stack of a call. The calling thread needs as much, and some for the host itself.
+    pub stack_bytes: usize,
+    /// Elements of all of the instance's tables together: the functions that it calls by number.
+    pub table_elements: usize,
     /// What the plugin may hand to the host in one verdict or one host call, in bytes of the host's
     /// representation.
     pub output_bytes: usize,
@@ -38,6 +40,8 @@ impl Default for Limits {
             deadline: Duration::from_millis(100),
             setup_deadline: Duration::from_secs(2),
             memory_bytes: 64 << 20,
+            stack_bytes: 512 << 10,
+            table_elements: 200_000,
             output_bytes: 16 << 20,
             host_calls: 10_000,
             log_lines_per_second: 100,
@@ -47,16 +51,17 @@ impl Default for Limits {
     }
 }
 
-/// The plugin wanted more memory than it may have.
+/// The plugin wanted more memory, or larger tables, than it may have.
 #[derive(Debug)]
 pub(crate) struct MemoryExceeded {
+    what: &'static str,
     wanted: usize,
     limit: usize,
 }
 
 impl fmt::Display for MemoryExceeded {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "it wanted {} bytes of memory, and may have {}", self.wanted, self.limit)
+        write!(out, "it wanted {} {}, and may have {}", self.wanted, self.what, self.limit)
     }
 }
 
@@ -68,12 +73,18 @@ impl std::error::Error for MemoryExceeded {}
 pub(crate) struct MemoryLimiter {
     limit: usize,
     used: usize,
+    table_limit: usize,
     table_elements: usize,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit: usize) -> MemoryLimiter {
-        MemoryLimiter { limit, used: 0, table_elements: 0 }
+    pub(crate) fn new(limits: &Limits) -> MemoryLimiter {
+        MemoryLimiter {
+            limit: limits.memory_bytes,
+            used: 0,
+            table_limit: limits.table_elements,
+            table_elements: 0,
+        }
     }
 
     /// Bytes that are held now.
@@ -91,7 +102,8 @@ impl ResourceLimiter for MemoryLimiter {
     ) -> wasmtime::Result<bool> {
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
         if wanted > self.limit {
-            return Err(MemoryExceeded { wanted, limit: self.limit }.into());
+            let what = "bytes of memory";
+            return Err(MemoryExceeded { what, wanted, limit: self.limit }.into());
         }
         self.used = wanted;
         Ok(true)
@@ -104,10 +116,9 @@ impl ResourceLimiter for MemoryLimiter {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let wanted = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if wanted > TABLE_ELEMENTS {
-            let bytes = wanted.saturating_mul(size_of::<usize>());
-            let limit = TABLE_ELEMENTS * size_of::<usize>();
-            return Err(MemoryExceeded { wanted: bytes, limit }.into());
+        if wanted > self.table_limit {
+            let what = "elements of its tables";
+            return Err(MemoryExceeded { what, wanted, limit: self.table_limit }.into());
         }
         self.table_elements = wanted;
         Ok(true)
@@ -131,11 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memories_are_bounded_together() {
-        let mut limiter = MemoryLimiter::new(1 << 20);
+    fn memories_and_tables_are_bounded_together() {
+        let limits = Limits { memory_bytes: 1 << 20, table_elements: 100, ..Limits::default() };
+        let mut limiter = MemoryLimiter::new(&limits);
         assert!(limiter.memory_growing(0, 600 << 10, None).is_ok());
         assert!(limiter.memory_growing(600 << 10, 700 << 10, None).is_ok());
         assert!(limiter.memory_growing(0, 400 << 10, None).is_err(), "a second memory");
         assert!(limiter.memory_growing(0, 300 << 10, None).is_ok());
+        assert!(limiter.table_growing(0, 60, None).is_ok());
+        let refused = limiter.table_growing(0, 41, None).unwrap_err().to_string();
+        assert_eq!(refused, "it wanted 101 elements of its tables, and may have 100");
     }
 }

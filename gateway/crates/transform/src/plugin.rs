@@ -6,6 +6,7 @@ use std::sync::Arc;
 use offtake_state::Keyspace;
 use sha2::{Digest, Sha256};
 
+use crate::config_schema::{ConfigSchema, NamedColumn};
 use crate::custom_section::config_schema;
 use crate::door::Prepared;
 use crate::runner::Runner;
@@ -58,7 +59,10 @@ pub(crate) struct Loaded {
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
     pub(crate) state: Option<Keyspace>,
+    /// Its own words are not repeated while it handles changes.
+    pub(crate) withheld: bool,
     config_schema: Option<Vec<u8>>,
+    named_columns: Vec<NamedColumn>,
     digest: [u8; 32],
     config_digest: [u8; 32],
 }
@@ -71,31 +75,35 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Compiles a component or core module (or finds it compiled), checks what it imports and exports, starts it
-    /// once and configures it.
+    /// Compiles a component or core module (or finds it compiled), checks what it imports and exports,
+    /// holds the configuration against the schema that it carries, starts it once and configures it.
     ///
     /// # Errors
     /// What is wrong with it, or the plugin's own words where it refuses its
     /// configuration.
     pub fn load(engine: &Engine, spec: PluginSpec) -> Result<Plugin, PluginError> {
-        let name: Arc<str> = Arc::from(spec.name);
+        let name: Arc<str> = Arc::from(spec.name.as_str());
         serde_json::from_str::<serde::de::IgnoredAny>(&spec.config_json).map_err(|error| {
             PluginError::ConfigNotJson { plugin: Arc::clone(&name), message: error.to_string() }
         })?;
         let digest: [u8; 32] = Sha256::digest(&spec.component).into();
         let grants_state = spec.state.is_some();
-        let prepared = Prepared::new(engine, &name, &spec.component, &digest, grants_state)?;
+        let engine = engine.with_stack(spec.limits.stack_bytes)?;
+        let prepared = Prepared::new(&engine, &name, &spec.component, &digest, grants_state)?;
         let is_component = !prepared.is_core();
         let config_schema = config_schema(&spec.component, is_component).map(<[u8]>::to_vec);
+        let named_columns = named_columns(&name, &spec)?;
         let config_digest = Sha256::digest(spec.config_json.as_bytes()).into();
         let loaded = Arc::new(Loaded {
             name,
-            engine: engine.clone(),
+            engine,
             prepared,
             config_json: spec.config_json,
             limits: spec.limits,
             state: spec.state,
+            withheld: false,
             config_schema,
+            named_columns,
             digest,
             config_digest,
         });
@@ -138,6 +146,13 @@ impl Plugin {
         Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
     }
 
+    /// The same plugin, whose own words are never repeated while it handles changes: for one that
+    /// sees what another protects. State is shared.
+    pub fn withheld(&self) -> Plugin {
+        let loaded = Loaded { withheld: true, ..Loaded::clone(&self.loaded) };
+        Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
+    }
+
     /// SHA-256 of the component or core module.
     pub fn digest(&self) -> [u8; 32] {
         self.loaded.digest
@@ -152,6 +167,11 @@ impl Plugin {
     /// `offtake:config-schema`), as it is: nothing of it was checked.
     pub fn config_schema(&self) -> Option<&[u8]> {
         self.loaded.config_schema.as_deref()
+    }
+
+    /// The columns that its configuration names, as far as its schema tells (`"format": "column"`).
+    pub fn named_columns(&self) -> &[NamedColumn] {
+        &self.loaded.named_columns
     }
 
     /// What the plugin says of itself under its configuration.
@@ -173,4 +193,15 @@ impl Plugin {
         }
         Ok(Instance::new(runner, info))
     }
+}
+
+/// Holds the configuration against the schema that the plugin carries, and gives the columns that it
+/// names.
+fn named_columns(name: &Arc<str>, spec: &PluginSpec) -> Result<Vec<NamedColumn>, PluginError> {
+    let Some(schema) = ConfigSchema::of(name, &spec.component)? else { return Ok(Vec::new()) };
+    let judged = schema.judge(name, &spec.config_json, &|_, _| None)?;
+    if judged.findings.is_empty() {
+        return Ok(judged.columns);
+    }
+    Err(PluginError::ConfigInvalid { plugin: Arc::clone(name), findings: judged.findings })
 }

@@ -16,15 +16,16 @@ use crate::plugin::Loaded;
 use crate::ticker::CallInProgress;
 use crate::{Fault, FaultCode, Info, Limits, PluginError};
 
-/// Text in place of a plugin's own where the plugin keeps secrets.
-const WITHHELD: &str = "the plugin protects data, so its own words are withheld";
+/// Text in place of a plugin's own where it handles what is protected.
+const WITHHELD: &str = "it handles protected data, so its own words are withheld";
 
 /// A store with one instance in it.
 pub(crate) struct Runner {
     loaded: Arc<Loaded>,
     store: Store<HostState>,
     guest: Running,
-    protects: bool,
+    /// Its own words are not repeated while it handles changes.
+    withheld: bool,
     poisoned: bool,
 }
 
@@ -61,7 +62,7 @@ impl Runner {
             PluginError::Fault(classify::fault(&loaded.name, &error, &context))
         })?;
         let loaded = Arc::clone(loaded);
-        let mut runner = Runner { loaded, store, guest, protects: false, poisoned: false };
+        let mut runner = Runner { loaded, store, guest, withheld: false, poisoned: false };
         let info = runner.configure()?;
         Ok((runner, info))
     }
@@ -92,8 +93,8 @@ impl Runner {
                         .to_owned(),
             });
         }
-        self.protects = info.protects;
-        if info.protects {
+        self.withheld = info.protects || loaded.withheld;
+        if self.withheld {
             self.store.data_mut().keep_secret();
         }
         Ok(Info {
@@ -129,7 +130,7 @@ impl Runner {
         self.store.data_mut().end_lines();
         result.map_err(|error| {
             self.poisoned = true;
-            let quiet = self.protects && phase == Phase::Process;
+            let quiet = self.withheld && phase == Phase::Process;
             let last_error = self.store.data_mut().last_error.take().filter(|_| !quiet);
             classify::fault(&self.loaded.name, &error, &CallContext { phase, last_error })
         })
@@ -144,7 +145,7 @@ impl Runner {
     /// A failure that the plugin declared. The instance goes on: it did what it should.
     pub(crate) fn declared(&self, code: FaultCode, failure: &wit::Failure) -> Fault {
         // Only a call with changes can repeat a value of one.
-        let message = if self.protects && self.store.data().phase == Phase::Process {
+        let message = if self.withheld && self.store.data().phase == Phase::Process {
             format!("it declared a failure ({WITHHELD})")
         } else {
             format!("it declared a failure: {}", guest_text(&failure.message))

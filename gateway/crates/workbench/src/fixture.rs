@@ -13,10 +13,10 @@ use crate::mistake::{Mistake, Place};
 use crate::run::{Outcome, Refusal};
 use crate::tables;
 
-const CONFIG: &str = "config.toml";
-const TABLES: &str = "tables.json";
-const CHANGES: &str = "changes.jsonl";
-const EXPECT: &str = "expect.jsonl";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const TABLES: &str = "tables.json";
+pub(crate) const CHANGES: &str = "changes.jsonl";
+pub(crate) const EXPECT: &str = "expect.jsonl";
 const EXPECT_TABLES: &str = "expect-tables.json";
 const EXPECT_ERROR: &str = "expect-error.txt";
 const FILES: [&str; 6] = [CONFIG, TABLES, CHANGES, EXPECT, EXPECT_TABLES, EXPECT_ERROR];

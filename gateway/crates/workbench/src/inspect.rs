@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use wasmparser::{Chunk, Encoding, Parser, Payload};
 
 use crate::check::Subject;
@@ -173,7 +174,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Whether the file runs, and only the configuration is not what the plugin takes.
 pub fn is_configuration(refusal: &Refusal) -> bool {
-    refusal.code == "PLUGIN_CONFIG_REFUSED"
+    matches!(refusal.code.as_str(), "PLUGIN_CONFIG_REFUSED" | "PLUGIN_CONFIG_INVALID")
+}
+
+/// What a file is, in a line: its size, its world and its digest.
+pub fn line(wasm: &[u8]) -> String {
+    let world = Contents::read(wasm).world();
+    let world = world.unwrap_or_else(|| "none of the contract's".to_owned());
+    format!("{} bytes, {world}, sha256 {}", wasm.len(), hexadecimal(&Sha256::digest(wasm)))
 }
 
 /// The inspection as lines for a person.

@@ -2,7 +2,8 @@
 //!
 //! A fixture (`sdk/fixtures.md`) is a folder with a configuration, tables, changes and what is
 //! expected of them. [`check`] runs a plugin over fixtures as the pipeline would and compares;
-//! [`report`] says what came of it. [`bench`] measures, [`inspect`] looks at a file, [`language`] begins and builds a plugin. Nothing of it is part of a running gateway: no source, no log and
+//! [`report`] says what came of it. [`bench`] measures, [`inspect`] looks at a file,
+//! [`language`] begins and builds a plugin, [`record`] writes changes down as a fixture. Nothing of it is part of a running gateway: no source, no log and
 //! no sink is known here.
 
 mod batches;
@@ -14,6 +15,7 @@ pub mod fixture;
 pub mod inspect;
 pub mod language;
 mod mistake;
+pub mod record;
 pub mod report;
 mod run;
 mod tables;

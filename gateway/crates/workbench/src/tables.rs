@@ -212,6 +212,39 @@ pub(crate) fn messages() -> TableSchema {
     }
 }
 
+/// A definition of a source, as `tables.json` has it.
+pub(crate) fn record(schema: &TableSchema) -> Value {
+    let name = |ordinal: &u32| {
+        let column = schema.columns.get(*ordinal as usize);
+        column.map_or("", |column| column.name.as_str())
+    };
+    // A fixture tells the key's columns, whichever index they are of.
+    let before = match schema.replica_identity {
+        ReplicaIdentity::Index => ReplicaIdentity::Key,
+        other => other,
+    };
+    let before = BEFORE.iter().find(|(_, identity)| *identity == before);
+    let columns = schema.columns.iter().map(|column| {
+        let mut of = Map::new();
+        of.insert("name".into(), column.name.as_str().into());
+        of.insert("type".into(), column.logical.as_str().into());
+        of.insert("nullable".into(), column.nullable.into());
+        if !column.labels.is_empty() {
+            of.insert("labels".into(), column.labels.clone().into());
+        }
+        of.insert("native".into(), column.native.as_str().into());
+        Value::Object(of)
+    });
+    json!({
+        "schema": schema.namespace,
+        "table": schema.table,
+        "database": schema.database,
+        "key": schema.key.iter().map(name).collect::<Vec<&str>>(),
+        "before": before.map_or("unknown", |(name, _)| name),
+        "columns": columns.collect::<Vec<Value>>(),
+    })
+}
+
 /// A definition that leaves a plugin, in the form of `tables.json`.
 pub(crate) fn describe(schema: &TableSchema) -> Value {
     let name = |ordinal: &u32| {

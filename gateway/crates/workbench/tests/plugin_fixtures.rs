@@ -87,7 +87,7 @@ fn a_refusal_that_does_not_come_or_is_another_differs() {
     fs::write(folder.path().join("expect-error.txt"), "another reason").unwrap();
     let shown = differences(&mask(folder.path(), false));
     assert!(
-        shown.contains("- another reason") && shown.contains("PLUGIN_CONFIG_REFUSED"),
+        shown.contains("- another reason") && shown.contains("PLUGIN_CONFIG_INVALID"),
         "{shown}"
     );
     fs::write(folder.path().join("config.toml"), "columns = [\"name\"]\n").unwrap();

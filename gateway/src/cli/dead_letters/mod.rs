@@ -1,8 +1,10 @@
 //! `offtake dead-letters`: what plugins and Kafka could not take, and how it comes again.
 //!
-//! Here is what can be asked for. Where letters are read is `gateway`, what one says is
+//! Here is what can be asked for. Letters are read from the running gateway (`gateway`), or from the
+//! log where none runs (`folder`); what one says is
 //! `crate::dead_letter`, how it is printed is `print`; `replay` asks the running gateway.
 
+mod folder;
 mod gateway;
 mod print;
 mod replay;
@@ -242,31 +244,56 @@ impl Compiled<'_> {
 
 impl PlaceArgs {
     /// Reads dead letters after a sequence until `take` says that it was enough.
-    async fn read(
-        &self,
-        after: u64,
-        take: &mut dyn FnMut(Letter) -> bool,
-    ) -> Result<gateway::Gateway, Exit> {
-        let (address, stream) = match &self.address {
-            Some(address) => (address.clone(), format!("*{}", offtake_log::dead_letter_stream(""))),
-            None => {
-                let config = super::run::load(&self.config)?;
-                let Some(grpc) = &config.grpc else {
-                    return Err(Exit::configuration(
-                        "this configuration has no [grpc] listener; name one with --address",
-                    ));
-                };
-                (grpc.listen.to_string(), offtake_log::dead_letter_stream(&config.name))
+    async fn read(&self, after: u64, take: &mut dyn FnMut(Letter) -> bool) -> Result<Place, Exit> {
+        let failed = |halt: Halt| Exit::failed(&halt);
+        if let Some(address) = &self.address {
+            let gateway = gateway::Gateway::at(address.clone());
+            let stream = format!("*{}", offtake_log::dead_letter_stream(""));
+            gateway.read(&stream, after, take).await.map_err(failed)?;
+            return Ok(Place::Gateway(gateway));
+        }
+        let config = super::run::load(&self.config)?;
+        let stream = offtake_log::dead_letter_stream(&config.name);
+        let unreachable = match &config.grpc {
+            Some(grpc) => {
+                let gateway = gateway::Gateway::at(grpc.listen.to_string());
+                match gateway.read(&stream, after, take).await {
+                    Ok(()) => return Ok(Place::Gateway(gateway)),
+                    Err(halt) if halt.code == gateway::UNREACHABLE => failed(halt),
+                    Err(halt) => return Err(failed(halt)),
+                }
             }
+            None => Exit::configuration(
+                "the gateway runs, and this configuration has no [grpc] listener; name one with \
+                 --address, or stop the gateway",
+            ),
         };
-        let gateway = gateway::Gateway::at(address);
-        gateway.read(&stream, after, take).await.map_err(|halt| Exit::failed(&halt))?;
-        Ok(gateway)
+        let folder = folder::Folder::open(&config.log.dir).map_err(failed)?;
+        let Some(folder) = folder else { return Err(unreachable) };
+        eprintln!("no gateway runs: read from {}", config.log.dir.display());
+        folder.read(&stream, after, take).map_err(failed)?;
+        Ok(Place::Folder(folder))
+    }
+}
+
+/// Where letters were read.
+enum Place {
+    Gateway(gateway::Gateway),
+    Folder(folder::Folder),
+}
+
+impl Place {
+    /// A definition of the log; `None`: it has none of that number.
+    async fn schema(&self, id: u32) -> Result<Option<v1::Schema>, Halt> {
+        match self {
+            Place::Gateway(gateway) => gateway.schema(id).await,
+            Place::Folder(folder) => Ok(folder.schema(id)),
+        }
     }
 }
 
 /// The change that a letter holds, or why it cannot be shown.
-async fn change_of(gateway: &gateway::Gateway, letter: &Letter) -> Result<Change, Halt> {
+async fn change_of(place: &Place, letter: &Letter) -> Result<Change, Halt> {
     let Some(encoded) = &letter.change else {
         return Ok(Change::Missing(
             "not kept: a plugin on a route to this stream protects something, or no route of the \
@@ -281,7 +308,7 @@ async fn change_of(gateway: &gateway::Gateway, letter: &Letter) -> Result<Change
             "report this as a defect",
         )
     })?;
-    Ok(match gateway.schema(change.schema).await? {
+    Ok(match place.schema(change.schema).await? {
         Some(schema) => Change::Held(Box::new(change), Box::new(schema)),
         None => Change::Missing(format!(
             "kept, but the log no longer knows definition {} of its table",

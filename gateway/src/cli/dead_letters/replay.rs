@@ -117,7 +117,8 @@ fn confirmed(args: &ReplayArgs, count: usize) -> bool {
          consumers\nthat apply them go back to older rows, or remove rows that are there. Without \
          --as-it-was the rows are read\nagain and nothing is reordered."
     );
-    confirm::confirmed(args.yes, &what, WORD)
+    // With --json the output is for a program.
+    (args.json && args.yes) || confirm::confirmed(args.yes, &what, WORD)
 }
 
 fn line(answer: &ReplayedLetter) -> String {

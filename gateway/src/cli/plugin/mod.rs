@@ -6,6 +6,7 @@ mod bench;
 mod inspect;
 mod live;
 mod new;
+mod record;
 mod test;
 
 use std::borrow::Cow;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use offtake_workbench::inspect;
 use offtake_workbench::language::{self, Obstacle};
 
 use crate::cli::exit::{Exit, ExitCode};
@@ -12,17 +13,18 @@ use crate::cli::exit::{Exit, ExitCode};
 pub struct NewArgs {
     /// The plugin's name, and that of its folder: lower case letters, digits and -.
     name: String,
-    /// The language: rust.
+    /// The language: rust, go, python, ts, c or as (AssemblyScript).
     #[arg(long, value_name = "LANGUAGE")]
     lang: String,
-    /// The folder `sdk` of Offtake's repository, in place of a copy of the SDK.
+    /// The folder `sdk` of Offtake's repository, linked in place of a copy of the SDK.
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  offtake plugin new --lang rust my-plugin";
+  offtake plugin new --lang rust my-plugin
+  offtake plugin new --lang python my-plugin";
 
 #[derive(Debug, Args)]
 #[command(after_help = BUILD_EXIT)]
@@ -39,15 +41,17 @@ Exit status:
 
 /// Writes a new plugin.
 pub fn begin(args: &NewArgs) -> Exit {
-    // The manifest lies elsewhere than where the path was given.
+    // The link lies elsewhere than where the path was given.
     let sdk = args.sdk.as_deref().map(|path| path.canonicalize().unwrap_or_else(|_| path.into()));
     let begun = language::of_name(&args.lang)
         .and_then(|language| language::begin(language, Path::new("."), &args.name, sdk.as_deref()));
     match begun {
-        Ok(_) => {
+        Ok(on_stream) => {
             let (name, file) = (&args.name, args.name.replace('-', "_"));
             say!("{name}: a plugin with its first fixture");
             say!("  next: offtake plugin build {name} && offtake plugin test {name}/{file}.wasm");
+            say!("  then, on your stream:\n");
+            on_stream.lines().for_each(|line| say!("{line}"));
             Exit::done()
         }
         Err(obstacle) => Exit::configuration(obstacle.to_string()),
@@ -57,9 +61,8 @@ pub fn begin(args: &NewArgs) -> Exit {
 /// Builds a plugin.
 pub fn build(args: &BuildArgs) -> Exit {
     match language::build(&args.folder) {
-        Ok(path) => {
-            let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            say!("{}: {bytes} bytes", path.display());
+        Ok((path, wasm)) => {
+            say!("{}: {}", path.display(), inspect::line(&wasm));
             Exit::done()
         }
         Err(obstacle) => failed(&obstacle),

@@ -4,6 +4,7 @@ use clap::Args;
 use offtake_workbench::check::{self, Options, Subject, Verdict};
 use offtake_workbench::{fixture, report};
 
+use super::record::{self, RecordArgs};
 use super::{FixturesArgs, PluginArgs, usage};
 use crate::cli::exit::{Exit, ExitCode};
 
@@ -20,6 +21,8 @@ pub struct TestArgs {
     /// Only batches of this many changes, in place of 256, 1, 2 and 7.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     batch_size: Option<u16>,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 const EXIT_CODES: &str = "\
@@ -35,6 +38,11 @@ pub fn execute(args: &TestArgs) -> Exit {
         Err(exit) => return exit,
     };
     let folder = args.fixtures.folder(&wasm);
+    match record::execute(&args.record, &args.plugin, &folder) {
+        Ok(Some(recorded)) => say!("{recorded}"),
+        Ok(None) => {}
+        Err(exit) => return exit,
+    }
     let folders = match fixture::find(&folder) {
         Ok(folders) => folders,
         Err(mistake) => return Exit::configuration(mistake.to_string()),
@@ -43,7 +51,10 @@ pub fn execute(args: &TestArgs) -> Exit {
         Ok(subject) => subject,
         Err(refusal) => return usage(refusal.code, refusal.message, refusal.next_step),
     };
-    let options = Options { batch_size: args.batch_size.map(usize::from), update: args.update };
+    let options = Options {
+        batch_size: args.batch_size.map(usize::from),
+        update: args.update || args.record.is_asked(),
+    };
     let mut tested = Vec::with_capacity(folders.len());
     for folder in &folders {
         let one = check::test(&subject, folder, &options);

@@ -51,7 +51,7 @@ impl Kept {
     }
 }
 
-fn is_same_table(one: &TableSchema, other: &TableSchema) -> bool {
+pub(super) fn is_same_table(one: &TableSchema, other: &TableSchema) -> bool {
     one.subject == other.subject && one.namespace == other.namespace && one.table == other.table
 }
 

@@ -19,9 +19,9 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::build::{configured, digest, read_component, source_halt, source_options};
-use super::chain::{Configured, hexadecimal, is_same_version, plugin_halt};
+use super::chain::{Configured, hexadecimal, plugin_halt};
 use super::halt::Halt;
-use super::live::Live;
+use super::live::{Live, is_same_version};
 use super::router::Router;
 use super::worker::Switch;
 
@@ -30,6 +30,7 @@ mod capture;
 mod checks;
 mod files;
 mod inputs;
+mod record;
 mod reread;
 mod trial;
 mod versions;
@@ -37,6 +38,7 @@ mod versions;
 pub use capture::Capture;
 pub use files::watch_plugins;
 pub use inputs::RecentInputs;
+pub use record::{Recording, Wanted};
 pub use trial::TrialReport;
 pub use versions::{Components, Version};
 
@@ -118,7 +120,7 @@ impl Reloader {
                 continue;
             }
             let component = read_component(plugin)?;
-            let configured = configured(&engine, plugin, component.clone())?;
+            let configured = configured(&engine, &read, plugin, component.clone())?;
             let at_work = live.get(index);
             if at_work.is_some_and(|at_work| is_same(at_work, &configured)) {
                 continue;
@@ -152,7 +154,7 @@ impl Reloader {
         let index = self.config.plugins.iter().position(|plugin| plugin.name == name);
         let plugin = read.plugins.iter().find(|plugin| plugin.name == name);
         let (Some(index), Some(plugin)) = (index, plugin) else { return Err(unknown(name)) };
-        let configured = configured(&self.engine()?, plugin, component.clone())?;
+        let configured = configured(&self.engine()?, &read, plugin, component.clone())?;
         let config = hexadecimal(&configured.plugin.config_digest());
         if known.previous_config.is_some_and(|before| before != config) {
             warnings.push(format!(
@@ -207,7 +209,7 @@ impl Reloader {
         let engine = self.engine()?;
         for (plugin, slot) in read.plugins.iter().zip(&mut tried) {
             if plugin.name == name {
-                *slot = configured(&engine, plugin, component.clone())?;
+                *slot = configured(&engine, &read, plugin, component.clone())?;
             }
         }
         let recorded = self.log.plugins();

@@ -6,6 +6,7 @@ use std::path::Path;
 use offtake_config::Config;
 
 use super::super::halt::Halt;
+use super::super::plugin_config::CONFIG_INVALID;
 
 /// What a reload takes plugins from, and what of it waits for a restart.
 ///
@@ -43,7 +44,7 @@ fn read(file: &Path) -> Result<Config, Halt> {
     let environment = |name: &str| std::env::var(name).ok();
     offtake_config::load(file, &environment).map_err(|wrong| {
         Halt::new(
-            "CONFIG_INVALID",
+            CONFIG_INVALID,
             wrong.to_string().trim_end().to_owned(),
             "correct the configuration; the plugins at work go on as they were",
         )

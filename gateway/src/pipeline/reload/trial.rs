@@ -82,8 +82,9 @@ impl Setting<'_> {
     pub fn tell(&self, plugins: &[Configured]) -> Result<u64, Halt> {
         let apart = |configured| apart(configured, None);
         let plugins: Vec<Configured> = plugins.iter().map(apart).collect();
-        let mut chain = Chain::new(&plugins, self.recorded)?;
+        let mut chain = Chain::new(&plugins, self.router, self.recorded)?;
         chain.check_start(self.router, &self.kept.catalogue)?;
+        chain.check_columns(self.router, &self.kept.catalogue)?;
         let tables = self.kept.tables();
         for table in &tables {
             for target in self.router.targets(table) {
@@ -158,6 +159,7 @@ fn apart(configured: &Configured, policy: Option<FailurePolicy>) -> Configured {
         plugin: configured.plugin.apart(),
         counters: Arc::default(),
         policy: policy.unwrap_or(configured.policy),
+        columns: Arc::clone(&configured.columns),
     }
 }
 
@@ -181,7 +183,7 @@ impl<'s> Side<'s> {
         let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
         let tried = |configured| apart(configured, Some(policy));
         let plugins: Vec<Configured> = plugins.iter().map(tried).collect();
-        let mut chain = Chain::new(&plugins, setting.recorded)?;
+        let mut chain = Chain::new(&plugins, setting.router, setting.recorded)?;
         chain.check_start(setting.router, &setting.kept.catalogue)?;
         Ok(Side { setting, chain, plugins })
     }

@@ -16,6 +16,7 @@ use offtake_source_postgres::SourceEvent;
 
 use super::super::chain::{Chain, Configured};
 use super::super::halt::Halt;
+use super::super::router::Router;
 use super::Worker;
 use super::work::Work;
 
@@ -51,11 +52,11 @@ impl Crew {
     ///
     /// # Errors
     /// A plugin that cannot be instantiated, or a thread that cannot be started.
-    fn start(count: usize, plugins: &[Configured]) -> Result<Crew, Halt> {
+    fn start(count: usize, plugins: &[Configured], router: &Router) -> Result<Crew, Halt> {
         let (jobs, given) = flume::bounded(Self::in_hand(count));
         let mut crew = Crew { jobs: Some(jobs), threads: Vec::new(), pending: VecDeque::new() };
         for number in 1..=count {
-            let (chain, given) = (Chain::new(plugins, &[])?, given.clone());
+            let (chain, given) = (Chain::new(plugins, router, &[])?, given.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("plugins-{number}"))
                 .spawn(move || work(chain, &given));
@@ -163,7 +164,7 @@ impl Worker {
                 tracing::info!("a plugin keeps state, so one thread runs the plugins");
                 None
             }
-            count => Some(Crew::start(count, plugins)?),
+            count => Some(Crew::start(count, plugins, &self.router)?),
         };
         Ok(())
     }
@@ -171,7 +172,7 @@ impl Worker {
     /// Threads as many as there are, with other plugins.
     pub(super) fn crew_with(&self, plugins: &[Configured]) -> Result<Option<Crew>, Halt> {
         let count = self.crew.as_ref().map(|crew| crew.threads.len());
-        count.map(|count| Crew::start(count, plugins)).transpose()
+        count.map(|count| Crew::start(count, plugins, &self.router)).transpose()
     }
 
     pub(super) fn replace_crew(&mut self, crew: Option<Crew>) {

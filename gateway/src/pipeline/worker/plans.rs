@@ -34,8 +34,12 @@ impl Worker {
         let mut plans = Vec::with_capacity(batch.schemas.len());
         for (index, schema) in batch.schemas.iter().enumerate() {
             let first = batch.rows.iter().find(|row| row.schema as usize == index);
-            let transaction =
-                first.and_then(|row| batch.transactions.get(row.transaction as usize));
+            let Some(first) = first else {
+                // Of a batch that was cut: it is judged with its first row, by who is at work then.
+                plans.push(Vec::new());
+                continue;
+            };
+            let transaction = batch.transactions.get(first.transaction as usize);
             let precedes_start =
                 transaction.is_some_and(|it| it.commit_unix_us < self.started_unix_us);
             match self.plan(schema, precedes_start) {

@@ -12,6 +12,13 @@ impl Worker {
     /// Takes the row in and tells what became of it; nobody is told where this halts.
     pub(super) fn take_replayed(&mut self, change: ReplayedChange) -> Result<(), Halt> {
         let first_sequence = self.writer.next_sequence();
+        if self.has_stateful_way(&change)? {
+            let end_sequence = first_sequence;
+            let refused =
+                Entered { first_sequence, end_sequence, is_routed: true, keeps_state: true };
+            let _ = change.entered.try_send(refused);
+            return Ok(());
+        }
         self.only_stream = Some(change.stream);
         let outcome = self.take_batch(change.batch);
         self.only_stream = None;
@@ -21,7 +28,21 @@ impl Worker {
             first_sequence,
             end_sequence: self.writer.next_sequence(),
             is_routed: self.scratch.had_outputs(),
+            keeps_state: false,
         });
         Ok(())
+    }
+
+    /// Whether a plugin that keeps state is on a way to the change's stream: it has seen the change,
+    /// and would leave it out or count it twice.
+    fn has_stateful_way(&self, change: &ReplayedChange) -> Result<bool, Halt> {
+        for schema in &change.batch.schemas {
+            let targets = self.route(schema)?;
+            let mut ways = targets.iter().filter(|target| target.stream == *change.stream);
+            if ways.any(|target| self.chain.keeps_state(&target.plugins)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

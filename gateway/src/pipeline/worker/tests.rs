@@ -15,6 +15,7 @@ mod crew;
 mod operations;
 mod state;
 mod switch;
+mod ways;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {
     Arc::new(TableSchema {
@@ -72,7 +73,7 @@ fn configured(policy: FailurePolicy) -> [Configured; 5] {
             state: None,
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
-        Configured { plugin, counters: Arc::default(), policy }
+        Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }
     })
 }
 
@@ -94,10 +95,12 @@ fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
 
 /// A worker with these plugins and routes.
 fn worker_routed(opened: Opened, plugins: &[Configured], routes: Vec<Route>) -> (Worker, Log) {
+    let router = Router::new("shop", routes);
+    let chain = Chain::new(plugins, &router, &[]).unwrap();
     let worker = Worker::new(
         opened.writer,
-        Router::new("shop", routes),
-        Chain::new(plugins, &[]).unwrap(),
+        router,
+        chain,
         &opened.recovered,
         StateCell::new(),
         Arc::default(),

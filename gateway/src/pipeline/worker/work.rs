@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use offtake_change::Batch;
+use offtake_change::{Batch, Operation};
 
 use super::super::chain::{Chain, Made};
 use super::super::halt::Halt;
@@ -77,17 +76,16 @@ impl Work {
 
     /// One output a row and target. Where a row goes to several, every further one gets a copy of
     /// the row before any plugin touches it. `only`: to the target of that stream alone.
-    pub(super) fn lay_out(&mut self, rows: Range<usize>, only: Option<&Arc<str>>) {
+    pub(super) fn lay_out(&mut self, rows: Range<usize>, only: Option<&str>) {
         self.outputs.clear();
         for source_row in rows {
             let Some(row) = self.batch.rows.get(source_row).copied() else { continue };
             let targets = self.plans.get(row.schema as usize).map_or(&[][..], Vec::as_slice);
+            let asked_for = only.and_then(|stream| way_again(targets, stream, row.operation));
             let mut is_taken = false;
             for (target, plan) in targets.iter().enumerate() {
                 let is_on_its_way = match only {
-                    // Two routes may divide a stream's operations; what is asked for again is sent
-                    // once.
-                    Some(only) => *only == plan.name && !is_taken,
+                    Some(_) => asked_for == Some(target),
                     None => plan.operations.contains(row.operation),
                 };
                 if !is_on_its_way {
@@ -179,5 +177,41 @@ impl Work {
             let emitted = of.remove(&output.row).unwrap_or_default();
             self.outputs.extend(emitted.into_iter().map(|row| Output { row, ..output }));
         }
+    }
+}
+
+/// The way of a row that is asked for again to its stream. Of routes that divide the stream's
+/// operations it is the one that takes this operation, as it would if the row came by itself.
+fn way_again(targets: &[TargetPlan], stream: &str, operation: Operation) -> Option<usize> {
+    let leads_there = |plan: &TargetPlan| *plan.name == *stream;
+    let takes = |plan: &TargetPlan| leads_there(plan) && plan.operations.contains(operation);
+    targets.iter().position(takes).or_else(|| targets.iter().position(leads_there))
+}
+
+#[cfg(test)]
+mod tests {
+    use offtake_config::RouteOperation::{Create, Delete, Read};
+
+    use super::super::super::router::Operations;
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_again_goes_the_way_of_its_operation() {
+        let plan = |name: &str, operations: &[_]| TargetPlan {
+            name: name.into(),
+            stream: 1,
+            protects: false,
+            plugins: [].into(),
+            operations: Operations::of(operations),
+        };
+        let plans = [plan("s", &[Delete]), plan("t", &[Create]), plan("s", &[Create, Read])];
+        assert_eq!(way_again(&plans, "s", Operation::Read), Some(2));
+        assert_eq!(way_again(&plans, "s", Operation::Delete), Some(0));
+        assert_eq!(
+            way_again(&plans, "t", Operation::Read),
+            Some(1),
+            "the only one that leads there"
+        );
+        assert_eq!(way_again(&plans, "u", Operation::Read), None);
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod answers;
+mod bad_input;
 mod batches;
 mod bundled;
 mod emitting;

@@ -69,7 +69,7 @@ pub(crate) struct Guest {
     pub(crate) protects: bool,
     pub(crate) required: Vec<&'static str>,
     pub(crate) stateful: bool,
-    /// Of the wider world, whose functions it then imports.
+    /// Further imports, of the wider world too, and functions and data behind them.
     pub(crate) imports: &'static str,
     pub(crate) refuses_config: Option<&'static str>,
     pub(crate) columns: Vec<u32>,
@@ -80,6 +80,8 @@ pub(crate) struct Guest {
     pub(crate) shape: Option<Shape>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) form: Form,
+    /// Instructions of the allocator, before it allocates.
+    pub(crate) on_alloc: String,
     /// Instructions of `configure`, before it answers.
     pub(crate) on_configure: String,
     /// Instructions of `process`; must leave the address of the verdict.
@@ -102,6 +104,7 @@ impl Default for Guest {
             shape: None,
             outputs: Vec::new(),
             form: Form::AsItComes,
+            on_alloc: String::new(),
             on_configure: String::new(),
             process: format!("(i32.const {OUT})"),
             layout: Layout::default(),
@@ -150,7 +153,8 @@ impl Guest {
 
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
-        let world = if self.imports.is_empty() { "transform" } else { "stateful-transform" };
+        let world =
+            if self.imports.contains("state@") { "stateful-transform" } else { "transform" };
         component(&self.text(), world)
     }
 
@@ -168,7 +172,7 @@ impl Guest {
   (memory (export "memory") 4)
   (global $heap (mut i32) (i32.const {HEAP}))
   (data (i32.const {ANSWERS}) "{data}")
-  {REALLOC}
+  {realloc}
   {ECHO}
   (func (export "offtake:transform/plugin@1.0.0#configure") (param $config i32) (param $len i32) (result i32)
     {configure} (i32.const {info}))
@@ -181,6 +185,7 @@ impl Guest {
     (global.set $heap (i32.const {HEAP})))
 )"#,
             imports = self.imports,
+            realloc = REALLOC.replace("(; on_alloc ;)", &self.on_alloc),
             configure = self.on_configure,
             process = self.process,
         )
@@ -233,6 +238,7 @@ impl Guest {
 const REALLOC: &str = r#"
   (func $alloc (export "cabi_realloc") (param i32) (param i32) (param $align i32) (param $size i32) (result i32)
     (local $at i32)
+    (; on_alloc ;)
     (local.set $at (i32.and
       (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
       (i32.sub (i32.const 0) (local.get $align))))
@@ -319,6 +325,8 @@ pub(crate) fn spec(component: Vec<u8>) -> PluginSpec {
             deadline: Duration::from_millis(50),
             setup_deadline: Duration::from_secs(1),
             memory_bytes: 8 << 20,
+            stack_bytes: 256 << 10,
+            table_elements: 10_000,
             output_bytes: 4 << 20,
             host_calls: 100,
             log_lines_per_second: 10,

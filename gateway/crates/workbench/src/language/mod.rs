@@ -1,16 +1,40 @@
 //! The languages in which a plugin can be begun and built: `offtake plugin new` and `build`.
 //!
 //! One file a language. A language says which files a new plugin has, by which files it is known, and
-//! how its own tools are called; that a tool is missing is said with the command that installs it.
+//! how its own tools are called; that a tool is missing or too old is said with the command that
+//! installs it. What a new plugin has in every language is in `begin`. No tool of a system is installed
+//! here; what a language keeps in the plugin's own folder (`node_modules`, `.venv`) is.
 
+mod assemblyscript;
+mod begin;
+mod c;
+mod go;
+mod node;
+mod python;
 mod rust;
+mod tool;
+mod typescript;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Every language, in the order in which they are listed.
-pub const LANGUAGES: &[&dyn Language] = &[&rust::Rust];
+use crate::inspect::Contents;
+
+pub use begin::begin;
+
+/// Every language, in the order in which they are listed, and in which a folder's files are asked for.
+pub const LANGUAGES: &[&dyn Language] = &[
+    &rust::Rust,
+    &go::Go,
+    &python::Python,
+    &typescript::TypeScript,
+    &c::C,
+    &assemblyscript::AssemblyScript,
+];
+
+/// Where a plugin has the SDK: a folder with those parts of `sdk/` that its language needs, or a link
+/// to the whole of it.
+const SDK: &str = "offtake-sdk";
 
 /// The SDKs' sources: paths below `sdk/` with their texts.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
@@ -20,18 +44,46 @@ pub trait Language: Sync {
     /// As `--lang` names it.
     fn name(&self) -> &'static str;
 
-    /// The files of a new plugin of that name, by their paths below its folder. `sdk`: the SDK's
-    /// folder on this machine; `None`: the plugin has a copy of its own.
-    fn files(&self, name: &str, sdk: Option<&Path>) -> Vec<(PathBuf, String)>;
+    /// What the author of a new plugin is told about it.
+    fn guide(&self) -> Guide;
+
+    /// The files of a new plugin of that name, by their paths below its folder, without the SDK.
+    fn files(&self, name: &str) -> Vec<(PathBuf, String)>;
+
+    /// Folders of `sdk/` that a plugin needs.
+    fn sdk(&self) -> &'static [&'static str];
 
     /// Whether a folder has a plugin in this language.
     fn is_in(&self, folder: &Path) -> bool;
 
-    /// Builds the plugin of a folder, and gives what is built and a name for it.
+    /// Builds the plugin of a folder, whose path is absolute.
     ///
     /// # Errors
     /// What is missing, or what the language's tools refused.
     fn build(&self, folder: &Path) -> Result<Built, Obstacle>;
+}
+
+/// What the author of a new plugin is told about a language and its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guide {
+    /// The language's own name.
+    pub title: &'static str,
+    /// What the tools are.
+    pub tools: &'static str,
+    /// The file with the plugin.
+    pub source: &'static str,
+    /// The command that runs the plugin's tests without WebAssembly; empty: there are none.
+    pub tests: &'static str,
+    /// What the template does to a column.
+    pub does: &'static str,
+    /// The template's `config` table.
+    pub config: &'static str,
+    /// The deadline that plugins in this language do with.
+    pub deadline: &'static str,
+    /// The memory that they do with.
+    pub memory: &'static str,
+    /// What of the folder is made by tools, as `.gitignore` has it, beside the module itself.
+    pub ignored: &'static str,
 }
 
 /// A plugin that was built.
@@ -72,12 +124,15 @@ impl fmt::Display for Obstacle {
 
 impl std::error::Error for Obstacle {}
 
-/// The language of that name.
+/// The language of that name, as `--lang` has it or in full.
 ///
 /// # Errors
 /// There is none.
 pub fn of_name(name: &str) -> Result<&'static dyn Language, Obstacle> {
-    let found = LANGUAGES.iter().find(|language| language.name() == name);
+    let is_named = |language: &dyn Language| {
+        language.name() == name || language.guide().title.eq_ignore_ascii_case(name)
+    };
+    let found = LANGUAGES.iter().find(|language| is_named(**language));
     found.copied().ok_or_else(|| {
         let names: Vec<&str> = LANGUAGES.iter().map(|language| language.name()).collect();
         let message = format!("there is no template in {name:?}");
@@ -89,57 +144,39 @@ pub fn of_name(name: &str) -> Result<&'static dyn Language, Obstacle> {
     })
 }
 
-/// Writes a new plugin into a folder of its name below `parent`, and gives the folder.
-///
-/// # Errors
-/// The name cannot be one, or the folder is there already or cannot be written.
-pub fn begin(
-    language: &dyn Language,
-    parent: &Path,
-    name: &str,
-    sdk: Option<&Path>,
-) -> Result<PathBuf, Obstacle> {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if !begins || !name.bytes().all(good) || name.len() > 64 || name.ends_with('-') {
-        let message = format!("{name:?} cannot be a plugin's name");
-        let next = "take lower case letters, digits and -, at most 64, a letter first: trim-names";
-        return Err(Obstacle::new("PLUGIN_NAME", message, next));
-    }
-    let folder = parent.join(name);
-    if folder.exists() {
-        let message = format!("{} is there already", folder.display());
-        return Err(Obstacle::new("PLUGIN_FOLDER", message, "take another name, or remove it"));
-    }
-    for (path, text) in language.files(name, sdk) {
-        let path = folder.join(path);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.and_then(|()| std::fs::write(&path, text)).map_err(|error| {
-            let message = format!("{} cannot be written: {error}", path.display());
-            Obstacle::new("PLUGIN_FOLDER", message, "check the folder's permissions")
-        })?;
-    }
-    Ok(folder)
-}
-
-/// Builds the plugin of a folder, in the language that its files tell, and writes it beside them.
+/// Builds the plugin of a folder, in the language that its files tell, and writes it beside them. Gives
+/// its path and what is in it.
 ///
 /// # Errors
 /// What stands in the way.
-pub fn build(folder: &Path) -> Result<PathBuf, Obstacle> {
-    let Some(language) = LANGUAGES.iter().find(|language| language.is_in(folder)) else {
+pub fn build(folder: &Path) -> Result<(PathBuf, Vec<u8>), Obstacle> {
+    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let Some(language) = LANGUAGES.iter().find(|language| language.is_in(&absolute)) else {
         let message = format!("{} has no plugin that can be built", folder.display());
         let next =
             "name the folder with the plugin; or begin one: offtake plugin new --lang rust NAME";
         return Err(Obstacle::new("PLUGIN_FOLDER", message, next));
     };
-    let built = language.build(folder)?;
+    let built = language.build(&absolute)?;
+    if Contents::read(&built.wasm).world().is_none() {
+        let message = "what was built exports no plugin";
+        let next =
+            format!("begin with what `offtake plugin new --lang {}` writes", language.name());
+        return Err(Obstacle::new("BUILD_NOT_A_PLUGIN", message, next));
+    }
     let path = folder.join(format!("{}.wasm", built.name));
-    std::fs::write(&path, built.wasm).map_err(|error| {
+    write_whole(&path, &built.wasm).map_err(|error| {
         let message = format!("{} cannot be written: {error}", path.display());
         Obstacle::new("PLUGIN_FOLDER", message, "check the folder's permissions")
     })?;
-    Ok(path)
+    Ok((path, built.wasm))
+}
+
+/// Puts a file in place whole or not at all: a gateway may be watching it.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = path.with_extension("wasm.unfinished");
+    std::fs::write(&unfinished, bytes)?;
+    std::fs::rename(&unfinished, path)
 }
 
 /// Texts of the SDKs below a folder of `sdk/`, with their paths below it.
@@ -148,32 +185,51 @@ fn embedded(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> 
     EMBEDDED.iter().filter_map(move |(path, text)| Some((path.strip_prefix(&below)?, *text)))
 }
 
-/// Runs a tool in a folder and gives what it printed; what it says goes to the terminal.
-fn run(folder: &Path, tool: &str, arguments: &[&str], install: &str) -> Result<String, Obstacle> {
-    let mut command = Command::new(tool);
-    command.args(arguments).current_dir(folder).stderr(std::process::Stdio::inherit());
-    let output = command.output().map_err(|error| {
-        Obstacle::new("BUILD_TOOL_MISSING", format!("{tool} cannot be run: {error}"), install)
-    })?;
-    if !output.status.success() {
-        let message = format!("{tool} {} ended with {}", arguments.join(" "), output.status);
-        return Err(Obstacle::new("BUILD_FAILED", message, "correct what it says above"));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// A language's template as it stands.
+fn template(folder: &str) -> Vec<(PathBuf, String)> {
+    let files = embedded(folder).filter_map(|(path, text)| {
+        Some((PathBuf::from(path.strip_prefix("template/")?), text.to_owned()))
+    });
+    files.collect()
 }
 
-/// The component of a core module that carries its world.
-fn componentize(module: &[u8]) -> Result<Vec<u8>, Obstacle> {
-    let refused = |what: &str, error: &dyn fmt::Display| {
-        let next = "export a plugin (in Rust offtake_sdk::export!), and build for \
-                    wasm32-unknown-unknown: a plugin reaches no file, network or clock";
-        Obstacle::new("BUILD_NOT_A_PLUGIN", format!("{what}: {error}"), next)
-    };
-    let encoder = wit_component::ComponentEncoder::default().module(module);
-    let encoder = encoder
-        .map_err(|error| refused("its embedded WIT world cannot be read", &format!("{error:#}")))?;
-    encoder
-        .validate(true)
-        .encode()
-        .map_err(|error| refused("it cannot be made a component", &format!("{error:#}")))
+/// The name of what is built of a folder, as a file's: the folder's own.
+fn file_name(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.replace('-', "_")
+}
+
+/// The part of the SDK for a language, in a plugin's folder.
+///
+/// # Errors
+/// It is not there.
+fn sdk_in(folder: &Path, part: &str) -> Result<PathBuf, Obstacle> {
+    let path = folder.join(SDK).join(part);
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let message = format!("the SDK is not in {}", path.display());
+    let next = format!(
+        "begin with `offtake plugin new`, which writes it there; or link the folder `sdk` of \
+         Offtake's repository: ln -s …/sdk {}",
+        folder.join(SDK).display()
+    );
+    Err(Obstacle::new("BUILD_NO_SDK", message, next))
+}
+
+/// Reads what a tool has written.
+fn read_built(path: &Path) -> Result<Vec<u8>, Obstacle> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("{} cannot be read: {error}", path.display());
+        Obstacle::new("BUILD_FAILED", message, "build again")
+    })
+}
+
+/// A folder for what tools write, gone when it is dropped.
+fn scratch() -> Result<tempfile::TempDir, Obstacle> {
+    tempfile::tempdir().map_err(|error| {
+        let message = format!("there is no folder for what tools write: {error}");
+        let next = "make room in the folder for temporary files, or set TMPDIR";
+        Obstacle::new("BUILD_FAILED", message, next)
+    })
 }

@@ -31,7 +31,12 @@ fn keeping(folder: &std::path::Path) -> (Worker, Log) {
             state: Some(Keyspace::new(1 << 30)),
         };
         let plugin = Plugin::load(&engine, spec).unwrap();
-        Configured { plugin, counters: Arc::default(), policy: FailurePolicy::default() }
+        Configured {
+            plugin,
+            counters: Arc::default(),
+            policy: FailurePolicy::default(),
+            columns: Arc::default(),
+        }
     });
     worker_on(opened, &plugins, vec![0, 1])
 }

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use offtake_tests::gateway::binary;
+
+mod languages;
+mod record;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -50,6 +52,7 @@ fn a_new_plugin_is_built_and_does_what_its_first_fixture_says() {
     let (code, text) = run(&["new", "--lang", "rust", "trim-names"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("next: offtake plugin build trim-names"), "{text}");
+    assert!(text.contains("[plugin.trim_names]\nwasm = \"trim-names/trim_names.wasm\""), "{text}");
     let (code, text) = run(&["build", "trim-names"]);
     assert_eq!(code, Some(0), "{text}");
     let wasm = "trim-names/trim_names.wasm";
@@ -80,29 +83,6 @@ fn a_new_plugin_is_built_and_does_what_its_first_fixture_says() {
     assert_eq!(code, Some(0), "{text}");
     let measured: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(measured["fixtures"][0]["a_change"][2]["batch"], 256, "{text}");
-}
-
-#[test]
-fn a_tool_that_is_missing_is_named_with_the_command_that_installs_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, text) = plugin(folder.path(), "", &["new", "--lang", "rust", "a"]);
-    assert_eq!(code, Some(0), "{text}");
-    let (code, text) = plugin(folder.path(), "", &["build", "a"]);
-    assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("error[BUILD_TOOL_MISSING]: rustc cannot be run"), "{text}");
-    assert!(text.contains("https://rustup.rs"), "{text}");
-
-    // A compiler without the library.
-    let tools = folder.path().join("tools");
-    fs::create_dir(&tools).unwrap();
-    let rustc = tools.join("rustc");
-    fs::write(&rustc, "#!/bin/sh\necho /no/such/folder\n").unwrap();
-    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).unwrap();
-    let (code, text) = plugin(folder.path(), tools.to_str().unwrap(), &["build", "a"]);
-    assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("no library for wasm32-unknown-unknown"), "{text}");
-    assert!(text.contains("rustup target add wasm32-unknown-unknown"), "{text}");
-    assert!(text.contains("sdk/toolchain.sh"), "{text}");
 }
 
 #[test]

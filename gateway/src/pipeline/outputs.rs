@@ -1,5 +1,5 @@
-//! What plugins make of the definitions of tables, for `offtake check`: the same chain over the same
-//! definitions as the running pipeline has, without a row.
+//! What plugins make of the definitions of tables, before the first change and for `offtake check`: the
+//! same chain over the same definitions as the running pipeline has, without a row.
 //!
 //! Where a plugin cannot be loaded or refuses a table, what leaves the chain is not known; the
 //! plugin has a finding of its own.

@@ -1,0 +1,3 @@
+module offtake
+
+go 1.24
