@@ -442,6 +442,7 @@ pub fn configured(
         host_calls: plugin.host_calls,
         log_lines_per_second: plugin.log_lines,
         isolation: plugin.isolation,
+        reserved_streams: Router::own_streams(&config.name).into(),
         ..Limits::default()
     };
     check_configs(config, std::iter::once((plugin, component.as_slice())))?;

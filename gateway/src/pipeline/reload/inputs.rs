@@ -36,8 +36,8 @@ pub struct Kept {
     pub batches: VecDeque<Batch>,
     /// Rows that were read for this trial.
     pub sample: Arc<Sample>,
-    bytes: usize,
-    last_unix_ns: i64,
+    pub(super) bytes: usize,
+    pub(super) last_unix_ns: i64,
 }
 
 impl Kept {
