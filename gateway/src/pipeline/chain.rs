@@ -16,6 +16,7 @@ use offtake_transform::{
 
 use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
+use super::live::is_same_version;
 use super::named_columns::{NamedColumns, check_columns};
 use super::protect::Guard;
 use super::router::Router;
@@ -563,13 +564,6 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
         required,
         record,
     )
-}
-
-/// Whether two are of one component and one configuration, and may take the same.
-pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
-    one.digest() == other.digest()
-        && one.config_digest() == other.config_digest()
-        && one.limits() == other.limits()
 }
 
 /// A digest as it is shown and recorded.
