@@ -57,6 +57,7 @@ fn works(language: &Language, path: &str) {
 
     let wasm = "cover-it/cover_it.wasm";
     let built = expect(run(&["build", "cover-it"]), 0, &["cover-it/cover_it.wasm: ", "sha256 "]);
+    expect(run(&["inspect", wasm]), 0, &["configuration schema", "additionalProperties"]);
     let abi = ["the core-module ABI", "offtake:transform/transform@1.0.0"];
     assert!(abi.iter().any(|world| built.contains(world)), "{built}");
     expect(run(&["test", wasm]), 0, &[" ok"]);

@@ -74,10 +74,13 @@ fn check_import(plugin: &Arc<str>, module: &str, name: &str) -> Result<(), Plugi
     Err(PluginError::ImportRefused {
         plugin: Arc::clone(plugin),
         import: format!("{module}::{name}"),
-        hint: if module == WASI {
-            "build for WASI preview 1; sdk/abi.md lists what stands in for it"
-        } else {
-            "a core module may import what sdk/abi.md lists and nothing else"
+        hint: match (module, name) {
+            (WASI, _) => "build for WASI preview 1; sdk/abi.md lists what stands in for it",
+            ("env", "abort") => {
+                "AssemblyScript: give the compiler `use` of the SDK's template, asconfig.json, by which \
+                 an error is logged instead"
+            }
+            _ => "a core module may import what sdk/abi.md lists and nothing else",
         },
     })
 }
@@ -136,6 +139,8 @@ mod tests {
         ] {
             assert_eq!(import(module, name), Err("PLUGIN_IMPORT_REFUSED"), "{module} {name}");
         }
+        let abort = check_import(&Arc::from("p"), "env", "abort").unwrap_err();
+        assert!(abort.next_step().contains("asconfig.json"), "{}", abort.next_step());
         assert_eq!(import("offtake", "state_get_many"), Err("PLUGIN_STATE_UNSUPPORTED"));
     }
 }

@@ -12,6 +12,7 @@ mod go;
 mod node;
 mod python;
 mod rust;
+mod schema;
 mod tool;
 mod typescript;
 
@@ -157,7 +158,8 @@ pub fn build(folder: &Path) -> Result<(PathBuf, Vec<u8>), Obstacle> {
             "name the folder with the plugin; or begin one: offtake plugin new --lang rust NAME";
         return Err(Obstacle::new("PLUGIN_FOLDER", message, next));
     };
-    let built = language.build(&absolute)?;
+    let mut built = language.build(&absolute)?;
+    schema::add(&absolute, &mut built.wasm)?;
     if Contents::read(&built.wasm).world().is_none() {
         let message = "what was built exports no plugin";
         let next =
