@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offtake_proto::v1::Operation;
 use offtake_tests::fixture::{Ended, Fixture};
@@ -248,6 +248,13 @@ async fn a_replay_that_the_database_delays_is_refused_and_the_stream_goes_on() {
         "{ended:?}"
     );
     assert!(answer["cause"].as_str().unwrap().contains("a transaction is open"), "{answer}");
+    // What was given up holds nothing at the server, though the transaction is still open.
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE temporary";
+    let deadline = Instant::now() + PATIENCE;
+    while fixture.client.query_one(slots, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        assert!(Instant::now() < deadline, "the slot of a replay that was given up stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     fixture.client.batch_execute("INSERT INTO people VALUES (3, 0, 'on')").await.unwrap();
     rows(&fixture, "the next row", |rows| rows.len() == 1).await;
     open.batch_execute("COMMIT").await.unwrap();

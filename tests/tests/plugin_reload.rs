@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offtake_tests::fixture::{Fixture, PATIENCE};
 use offtake_tests::postgres::{Postgres, Version};
-use offtake_tests::subscriber::{Received, Subscriber, text};
+use offtake_tests::subscriber::{Received, Store, Subscriber, text};
 
 const SQL: &str = "create table people (id int primary key, email text)";
 const FIVE_ROWS: &str = "insert into people
@@ -41,6 +41,15 @@ fn put(fixture: &Fixture, component: &[u8]) -> PathBuf {
     std::fs::write(&unfinished, component).unwrap();
     std::fs::rename(&unfinished, &path).unwrap();
     path
+}
+
+#[track_caller]
+fn wait_until(fixture: &Fixture, what: &str, condition: impl Fn(&Fixture) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition(fixture) {
+        assert!(Instant::now() < deadline, "{what}: {}", fixture.gateway.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn email(change: &Received) -> String {
@@ -123,6 +132,8 @@ async fn what_cannot_replace_a_plugin_is_refused_and_the_one_at_work_goes_on() {
     for id in 7.. {
         let sql = format!("insert into people values ({id}, repeat('x', 100000))");
         fixture.client.batch_execute(&sql).await.unwrap();
+        // Not later: under the smaller limit it would halt the pipeline.
+        fixture.expect_ids(&subscriber, 1..=id).await.unwrap();
         let tried = fixture.command(&["plugin", "reload"]).unwrap();
         if tried.status == Some(1) {
             tried.expect_error(1, "RELOAD_TRIAL_FAILED", &["PLUGIN_OUTPUT", "public.people"]);
@@ -175,9 +186,25 @@ async fn a_kill_after_the_switch_is_durable_leaves_every_change_to_one_version()
     killed_at("pipeline.after_switch", "after_switch").await;
 }
 
+/// The audit plugin; the second version writes the name of an operation otherwise.
+fn audit(version: u8) -> Vec<u8> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/audit.wasm");
+    let mut component = std::fs::read(built).unwrap();
+    let names = b"createupdatedelete";
+    let at = component.windows(names.len()).position(|found| found == names).unwrap();
+    if version == 1 {
+        component[at..at + 6].copy_from_slice(b"CREATE");
+    }
+    component
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_left_in_its_middle_is_finished_by_the_component_that_began_it() {
     let mut fixture = fixture("reload_midway", "").await;
+    let masks = "wasm = \"hide.wasm\"\nconfig = { columns = [\"email\"], keep_last = 0 }";
+    let audits = "wasm = \"hide.wasm\"\nconfig = { stream = \"trail\" }";
+    fixture.gateway.edit(masks, audits).unwrap();
+    put(&fixture, &audit(0));
     fixture.gateway.start("pipeline.after_submit=12").unwrap();
     fixture.gateway.wait_until_ready(PATIENCE).unwrap();
     let rows = "insert into people select i, 'secret' from generate_series(1, 100000) i";
@@ -185,17 +212,49 @@ async fn a_transaction_left_in_its_middle_is_finished_by_the_component_that_bega
     fixture.gateway.wait_for_exit(PATIENCE).unwrap();
     let first = fixture.command(&["plugin", "reload"]).unwrap();
     first.expect_error(1, "CONTROL_UNREACHABLE", &[]);
-    put(&fixture, &mask(1));
+    put(&fixture, &audit(1));
     fixture.start().unwrap();
-    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    let trail = Subscriber::start(fixture.gateway.grpc, &["trail"]);
+    let switched = |fixture: &Fixture| fixture.gateway.output().contains("a plugin takes over");
+    wait_until(&fixture, "the file's version takes over", switched);
     fixture.client.batch_execute("insert into people values (100001, 'secret')").await.unwrap();
-    fixture.expect_ids(&subscriber, 1..=100_001).await.unwrap();
-    let said = fixture.gateway.output();
-    let takes_over = said.find("a plugin takes over").unwrap_or_else(|| panic!("{said}"));
-    assert!(!said[..takes_over].contains("HALTED"), "{said}");
+    let enough = |store: &Store| store.changes.len() >= 100_001;
+    trail.wait_for("every row's trail", PATIENCE * 2, enough).await.unwrap();
+    let changes = trail.changes();
+    assert_eq!(changes.len(), 100_001);
+    let wrote = |change: &Received| {
+        text(change.after.as_ref().unwrap(), "operation").unwrap_or("-").to_owned()
+    };
+    let of_second = changes.iter().filter(|change| wrote(change) == "CREATE").count();
+    assert_eq!(of_second, 1, "{}", fixture.gateway.output());
+    assert_eq!(wrote(&changes[100_000]), "CREATE");
+    assert!(changes[..100_000].iter().all(|change| wrote(change) == "create"));
+    assert!(!fixture.gateway.output().contains("HALTED"), "{}", fixture.gateway.output());
     // Now the file's version is at work: a rollback finds the one that was finished with.
     let back = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
-    back.expect(0, &["hide: ", "at work from sequence 100002 on"]);
+    back.expect(0, &["hide: ", "at work from sequence 200003 on"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_protects_nothing_does_not_take_the_place_of_one_that_does() {
+    let mut fixture = fixture("reload_protects", "watch = true").await;
+    fixture.start().unwrap();
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=5).await.unwrap();
+    let masks = "config = { columns = [\"email\"], keep_last = 0 }";
+    fixture.gateway.edit(masks, "config = { stream = \"trail\" }").unwrap();
+    put(&fixture, &audit(0));
+    let refused = fixture.command(&["plugin", "reload", "hide"]).unwrap();
+    refused.expect_error(1, "RELOAD_UNPROTECTED", &["hide"]);
+    let told = |fixture: &Fixture| fixture.gateway.output().contains("RELOAD_UNPROTECTED");
+    wait_until(&fixture, "the watched file is refused", told);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=10).await.unwrap();
+    assert!(subscriber.changes().iter().all(|change| email(change) == "******"));
+    // A restart is a person's own.
+    fixture.stop().unwrap();
+    fixture.start().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,6 +285,54 @@ async fn a_rollback_stays_over_a_restart_until_the_file_is_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_to_a_version_that_fails_at_recent_changes_is_told_of_it_and_not_refused() {
+    let mut fixture = fixture("rollback_fails", "").await;
+    let masks = "wasm = \"hide.wasm\"\nconfig = { columns = [\"email\"], keep_last = 0 }";
+    let audits = "wasm = \"hide.wasm\"\nconfig = { stream = \"trail\" }\non_error = \"drop\"";
+    fixture.gateway.edit(masks, audits).unwrap();
+    // It declares a column that it then gives another kind of value.
+    let mut failing = audit(0);
+    let types = b"textint8";
+    let at = failing.windows(types.len()).position(|found| found == types).unwrap();
+    failing[at..at + types.len()].copy_from_slice(b"textbool");
+    put(&fixture, &failing);
+    fixture.start().unwrap();
+    put(&fixture, &audit(0));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    let trail = Subscriber::start(fixture.gateway.grpc, &["trail"]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    let five = |store: &Store| store.changes.len() == 5;
+    trail.wait_for("the rows' trail", PATIENCE, five).await.unwrap();
+    let back = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
+    let back = back.expect(0, &["it fails where the one at work does not", "failures 0 -> 5"]);
+    assert!(back.out.contains("at work from sequence 11 on"), "{}", back.out);
+    // Put to work, that very version is refused.
+    put(&fixture, &audit(0));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    put(&fixture, &failing);
+    let refused = fixture.command(&["plugin", "reload"]).unwrap();
+    refused.expect_error(1, "RELOAD_TRIAL_FAILED", &["public.people"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_goes_by_the_file_as_it_is_and_says_what_of_it_is_another() {
+    let mut fixture = fixture("rollback_file", "").await;
+    fixture.start().unwrap();
+    put(&fixture, &mask(1));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
+    let routed = "plugins = [\"hide\"]\noperations = [\"create\", \"read\"]";
+    fixture.gateway.edit("plugins = [\"hide\"]", routed).unwrap();
+    fixture.command(&["plugin", "reload"]).unwrap().expect_error(1, "RELOAD_NEEDS_RESTART", &[]);
+    let back = fixture.command(&["plugin", "rollback", "hide"]).unwrap();
+    back.expect(0, &["hide: ", "routes were changed too", "ran with another `config`"]);
+    let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=5).await.unwrap();
+    assert!(subscriber.changes().iter().all(|change| email(change) == "****et"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_try_shows_what_a_new_version_makes_of_recent_changes_and_switches_nothing() {
     let mut fixture = fixture("reload_try", "").await;
     fixture.start().unwrap();
@@ -235,11 +342,19 @@ async fn a_try_shows_what_a_new_version_makes_of_recent_changes_and_switches_not
     std::fs::write(fixture.folder().join("candidate.wasm"), mask(1)).unwrap();
     let tried = fixture.command(&["plugin", "try", "hide", "--new", "candidate.wasm"]).unwrap();
     tried.expect(0, &["5 recent changes: 0 come out otherwise"]);
+    // Over rows that the gateway reads for it, as many as are asked for.
+    let try_rows = |tables: &str, rows: &str| {
+        let new = ["plugin", "try", "hide", "--new", "candidate.wasm"];
+        fixture.command(&[&new[..], &["--tables", tables, "--rows", rows]].concat()).unwrap()
+    };
+    try_rows("public.*", "3").expect(0, &["5 recent changes and 3 rows of tables: 0 come"]);
+    try_rows("public.none", "3").expect_error(1, "TRY_NO_TABLE", &["public.none"]);
     // The same component with the file's new configuration.
     fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
     let tried = fixture.command(&["plugin", "try", "hide", "--new", "candidate.wasm"]).unwrap();
     let tried = tried.expect(1, &["5 recent changes: 5 come out otherwise", "public.people at "]);
     assert!(tried.out.contains("+ ") && tried.out.contains("****et"), "{}", tried.out);
+    try_rows("people", "100").expect(1, &["5 rows of tables: 10 come out otherwise"]);
     fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
     fixture.expect_ids(&subscriber, 1..=10).await.unwrap();
     assert!(subscriber.changes().iter().all(|change| email(change) == "******"));
@@ -251,11 +366,7 @@ async fn a_watched_file_is_put_to_work_when_it_changes_and_a_bad_one_is_told_of(
     fixture.start().unwrap();
     let path = put(&fixture, b"not a module");
     let refused = |fixture: &Fixture| fixture.gateway.output().contains("PLUGIN_NOT_A_COMPONENT");
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !refused(&fixture) {
-        assert!(std::time::Instant::now() < deadline, "{}", fixture.gateway.output());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(&fixture, "the bad file is told of", refused);
     let first = fixture.gateway.status().unwrap()["plugins"][0]["digest"].clone();
     put(&fixture, &mask(1));
     let switched = |status: &serde_json::Value| status["plugins"][0]["digest"] != first;

@@ -171,7 +171,7 @@ impl Gateway {
             live: Arc::clone(&running.live),
             inputs: Arc::clone(&running.inputs),
             switches: running.switches.clone(),
-            components: Mutex::new(components),
+            components: parking_lot::Mutex::new(components),
         });
         let (close, closing) = watch::channel(false);
         tokio::spawn(watch_plugins(Arc::clone(&reloader), closed(closing.clone())));

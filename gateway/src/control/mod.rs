@@ -39,6 +39,12 @@ pub enum Request {
         plugin: String,
         /// The component's file, as the gateway finds it.
         wasm: PathBuf,
+        /// Globs of tables whose rows are read for it.
+        #[serde(default)]
+        tables: Vec<String>,
+        /// So many rows of each, at most.
+        #[serde(default)]
+        rows: u64,
     },
     /// Give recent changes as they came from the source.
     Record(Wanted),

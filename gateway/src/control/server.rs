@@ -103,8 +103,10 @@ impl Desk {
             Request::RollBack { plugin } => {
                 tokio::task::block_in_place(|| reloader.roll_back(&plugin)).map(Answer::Reloaded)
             }
-            Request::Try { plugin, wasm } => {
-                tokio::task::block_in_place(|| reloader.attempt(&plugin, read(&wasm)?))
+            Request::Try { plugin, wasm, tables, rows } => {
+                let component = read(&wasm)?;
+                let sample = reloader.sample(&tables, rows).await?;
+                tokio::task::block_in_place(|| reloader.attempt(&plugin, component, sample))
                     .map(Answer::Trial)
             }
             Request::Record(wanted) => {

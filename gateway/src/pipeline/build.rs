@@ -24,7 +24,7 @@ use super::halt::Halt;
 use super::named_columns::NamedColumns;
 use super::plugin_config::check_configs;
 use super::plugin_state::{self, Kept};
-use super::reload::Components;
+use super::reload::{Capture, Components, RecentInputs, Version};
 use super::router::{Operations, Route, Router};
 use super::worker::{Switch, log_halt};
 
@@ -64,6 +64,8 @@ pub struct Parts {
     pub kept: Option<Kept>,
     /// Threads that run plugins.
     pub workers: NonZeroUsize,
+    /// What trials run over.
+    pub inputs: RecentInputs,
 }
 
 impl Parts {
@@ -85,13 +87,19 @@ impl Parts {
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
+        let inputs = match &config.capture {
+            Some(capture) => RecentInputs::captured(Capture::open(&config.log.dir, capture)?)?,
+            None => RecentInputs::default(),
+        };
         let (mut accepted_midway, mut halt, mut switching) = (false, None, None);
         let mut at_work = plugins;
         match check_partial(&opened.recovered, &digest, accept_midway) {
             Ok(accepted) => accepted_midway = accepted,
             Err(changed) => match finishing(config, &components, &at_work, &opened.recovered)? {
                 Some(before) => {
-                    let plugins = std::mem::replace(&mut at_work, before);
+                    let next = at_work.iter().zip(&before);
+                    let plugins = next.map(|(next, before)| next.in_place_of(before)).collect();
+                    at_work = before;
                     switching = Some(Switch { plugins, digest: digest.clone(), asked: None });
                 }
                 None => halt = Some(changed),
@@ -115,6 +123,7 @@ impl Parts {
             halt,
             kept,
             workers: config.workers,
+            inputs,
             digest,
             source,
             router,
@@ -146,7 +155,7 @@ fn load_chosen(config: &Config, components: &mut Components) -> Result<Vec<Confi
 }
 
 /// The versions that began the transaction that is in the log in part, if only components changed
-/// since, all of them are kept and none keeps state. `plugins`: as they are now.
+/// since and all of them are kept. `plugins`: as they are now.
 fn finishing(
     config: &Config,
     components: &Components,
@@ -156,14 +165,12 @@ fn finishing(
     let mut digests = Vec::with_capacity(plugins.len());
     for loaded in plugins {
         let plugin = &loaded.plugin;
-        if plugin.state().is_some() {
-            return Ok(None);
-        }
         let mut newest_first = recovered.plugins.iter().rev();
         let Some(record) = newest_first.find(|record| record.name == plugin.name()) else {
             return Ok(None);
         };
         if record.config_digest != hexadecimal(&plugin.config_digest())
+            || record.stateful != plugin.state().is_some()
             || !components.holds(&record.digest)
         {
             return Ok(None);
@@ -182,14 +189,17 @@ fn record_versions(
     at_work: &[Configured],
     switching: Option<&Switch>,
 ) -> Result<(), Halt> {
-    let next = switching.map_or(&[][..], |switch| &switch.plugins);
-    for loaded in at_work.iter().chain(next) {
-        let (plugin, digest) = (&loaded.plugin, hexadecimal(&loaded.plugin.digest()));
-        let known = components.versions(plugin.name());
-        let rolled_back = known
-            .filter(|known| known.current == digest)
-            .and_then(|known| known.rolled_back.clone());
-        components.at_work(plugin.name(), &digest, rolled_back.as_deref())?;
+    let digests = |loaded: &Configured| {
+        (hexadecimal(&loaded.plugin.digest()), hexadecimal(&loaded.plugin.config_digest()))
+    };
+    for (index, loaded) in at_work.iter().enumerate() {
+        let (component, config) = digests(loaded);
+        let next = switching.and_then(|switch| switch.plugins.get(index)).map(digests);
+        components.started(
+            loaded.plugin.name(),
+            Version { component: &component, config: &config },
+            next.as_ref().map(|(component, config)| Version { component, config }),
+        )?;
     }
     let names: Vec<&str> = at_work.iter().map(|loaded| loaded.plugin.name()).collect();
     components.tidy(&names)
@@ -432,6 +442,7 @@ pub fn configured(
         host_calls: plugin.host_calls,
         log_lines_per_second: plugin.log_lines,
         isolation: plugin.isolation,
+        reserved_streams: Router::own_streams(&config.name).into(),
         ..Limits::default()
     };
     check_configs(config, std::iter::once((plugin, component.as_slice())))?;

@@ -16,8 +16,8 @@ use offtake_transform::{
 
 use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
 use super::halt::Halt;
-use super::named_columns::{NamedColumns, handed_to};
-use super::outputs::Outputs;
+use super::live::is_same_version;
+use super::named_columns::{NamedColumns, check_columns};
 use super::protect::Guard;
 use super::router::Router;
 use super::ways::{check_state_order, withheld};
@@ -136,17 +136,9 @@ impl Chain {
     /// # Errors
     /// A column that is in none, where that is an error.
     pub fn check_columns(&self, router: &Router, tables: &[Arc<TableSchema>]) -> Result<(), Halt> {
-        if self.members.iter().all(|member| member.columns.is_empty()) {
-            return Ok(());
-        }
-        let plugins: Vec<Option<Plugin>> =
-            self.members.iter().map(|member| Some(member.instance.plugin().clone())).collect();
-        let mut outputs = Outputs::new(&plugins);
-        for (index, member) in self.members.iter().enumerate() {
-            let handed = handed_to(index, router, tables, &mut outputs);
-            member.columns.check(member.instance.plugin().name(), &handed)?;
-        }
-        Ok(())
+        let member =
+            |member: &Member| (member.instance.plugin().clone(), Arc::clone(&member.columns));
+        check_columns(&self.members.iter().map(member).collect::<Vec<_>>(), router, tables)
     }
 
     /// Puts other versions of the same plugins to work, between two transactions. Those that did not
@@ -572,13 +564,6 @@ pub fn guard(plugin: &Plugin, recorded: &[v1::PluginActivation]) -> Guard {
         required,
         record,
     )
-}
-
-/// Whether two are of one component and one configuration, and may take the same.
-pub fn is_same_version(one: &Plugin, other: &Plugin) -> bool {
-    one.digest() == other.digest()
-        && one.config_digest() == other.config_digest()
-        && one.limits() == other.limits()
 }
 
 /// A digest as it is shown and recorded.

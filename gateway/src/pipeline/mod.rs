@@ -34,7 +34,7 @@ pub use named_columns::{COLUMN_UNKNOWN, Handed, NamedColumns, UnknownColumn, han
 pub use outputs::Outputs;
 pub use plugin_config::CONFIG_INVALID;
 pub use protect::Guard;
-pub use reload::{Recording, Reloaded, Reloader, TrialReport, Wanted, watch_plugins};
+pub use reload::{MOST_ROWS, Recording, Reloaded, Reloader, TrialReport, Wanted, watch_plugins};
 pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};

@@ -106,6 +106,28 @@ impl NamedColumns {
     }
 }
 
+/// Before the first change: what the configurations of plugins name is in one of their tables, or told.
+/// `plugins`: all of them, in the configuration's order.
+///
+/// # Errors
+/// A column that is in none, where that is an error.
+pub fn check_columns(
+    plugins: &[(Plugin, Arc<NamedColumns>)],
+    router: &Router,
+    tables: &[Arc<TableSchema>],
+) -> Result<(), Halt> {
+    if plugins.iter().all(|(_, columns)| columns.is_empty()) {
+        return Ok(());
+    }
+    let loaded: Vec<Option<Plugin>> =
+        plugins.iter().map(|(plugin, _)| Some(plugin.clone())).collect();
+    let mut outputs = Outputs::new(&loaded);
+    for (index, (plugin, columns)) in plugins.iter().enumerate() {
+        columns.check(plugin.name(), &handed_to(index, router, tables, &mut outputs))?;
+    }
+    Ok(())
+}
+
 /// The tables of a plugin's routes, as the plugins before it put them out.
 pub fn handed_to<'p>(
     plugin: usize,

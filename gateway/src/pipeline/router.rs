@@ -113,11 +113,17 @@ impl Router {
 
     /// Whether a stream is one that only the gateway itself writes.
     pub fn is_own_stream(&self, stream: &str) -> bool {
-        stream == self.message_stream() || stream == offtake_log::dead_letter_stream(&self.name)
+        Self::own_streams(&self.name).iter().any(|own| own == stream)
+    }
+
+    /// The streams of a pipeline of that name that only the gateway itself writes.
+    pub fn own_streams(pipeline: &str) -> [String; 2] {
+        [format!("{pipeline}.message"), offtake_log::dead_letter_stream(pipeline)]
     }
 
     fn message_stream(&self) -> String {
-        format!("{}.message", self.name)
+        let [messages, _] = Self::own_streams(&self.name);
+        messages
     }
 
     /// Where changes of the schema go; empty: no route takes it. Logical messages have no table

@@ -96,7 +96,7 @@ impl Running {
             counters: Arc::default(),
             commit_to_log: Arc::default(),
             live: Arc::new(Live::new(&parts.plugins)),
-            inputs: Arc::default(),
+            inputs: Arc::new(parts.inputs),
             switches,
             _keeper: keeper,
             stop,

@@ -37,7 +37,7 @@ pub fn check_state_order(router: &Router, plugins: &[&Plugin]) -> Result<(), Hal
             continue;
         };
         let behind = chain.iter().skip(keeps + 1).filter_map(named);
-        let protects = behind.filter(|plugin| plugin.info().protects).last();
+        let protects = behind.rev().find(|plugin| plugin.info().protects);
         if let (Some(keeper), Some(protects)) = (chain.get(keeps).and_then(named), protects) {
             return Err(Halt::new(
                 "PLUGIN_STATE_UNPROTECTED",

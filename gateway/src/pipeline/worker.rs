@@ -30,6 +30,7 @@ use super::reload::RecentInputs;
 use super::router::Router;
 use super::state::{State, StateCell};
 
+mod asked;
 mod crew;
 mod letters;
 mod names;
@@ -39,6 +40,7 @@ mod replay;
 mod switch;
 mod work;
 
+pub use asked::{Asked, Asking, Told};
 use crew::Crew;
 pub use crew::Processed;
 use names::BatchNames;

@@ -64,7 +64,8 @@ fn works(language: &Language, path: &str) {
     let before = fs::read(folder.path().join(wasm)).unwrap();
     let inside = folder.path().join("cover-it");
     expect(plugin(&inside, path, &["build"]), 0, &["cover_it.wasm: "]);
-    if language.name != "python" {
+    // Interpreters put what they drew at random into what they build.
+    if !LARGE.iter().any(|large| large.name == language.name) {
         assert!(before == fs::read(folder.path().join(wasm)).unwrap(), "another digest");
     }
 

@@ -94,7 +94,7 @@ async fn what_a_plugin_protects_is_recorded_only_where_it_is_asked_for_by_name()
     let recorded = fixture.command(&record).unwrap();
     recorded.expect(0, &["recorded 1 changes of public.people", "updated  kept"]);
     let changes = fixture.folder().join("kept/changes.jsonl");
-    assert_eq!(files_with(fixture.folder(), "ada@example.org"), [changes.clone()]);
+    assert_eq!(files_with(fixture.folder(), "ada@example.org"), std::slice::from_ref(&changes));
     assert_eq!(mode(&changes), 0o600);
 
     for (more, code, status, words) in [

@@ -5,7 +5,7 @@
 //! page's.
 
 use crate::model::RouteOperation;
-use crate::{kafka_keys, oauth_keys, plugin_keys, registry_keys};
+use crate::{capture, kafka_keys, oauth_keys, plugin_keys, registry_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,7 @@ pub(crate) const SECTIONS: &[Section] = &[
         text: "HTTP for operators: `/livez`, `/readyz`, `/metrics`, `/status`. It is on when the \
                table is left out.",
     },
+    Section { path: "capture", header: "[capture]", text: capture::TEXT },
 ];
 
 /// A key with the values that most have.
@@ -566,7 +567,7 @@ const fn insecure(section: &'static str) -> Key {
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
     let others = [plugin_keys::KEYS, kafka_keys::KEYS, registry_keys::KEYS, oauth_keys::KEYS];
-    KEYS.iter().chain(others.into_iter().flatten())
+    KEYS.iter().chain(others.into_iter().chain([capture::KEYS]).flatten())
 }
 
 /// The keys of one table.

@@ -6,6 +6,7 @@
 //! `gateway/CONFIGURATION.md` is made. What the database, the plugins and Kafka have to say about
 //! a configuration is not looked at here.
 
+mod capture;
 mod debezium;
 mod delivery;
 mod diagnostic;
@@ -44,9 +45,9 @@ pub use kafka_model::{
     Oversize, RouteFormat, SkippedOperations, TimePrecision, TopicRule, UnfitValues, UnknownTypes,
 };
 pub use model::{
-    Ack, Admin, BUILTIN_PLUGINS, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth, LogConfig,
-    OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation, Snapshot, Source,
-    Topics, UnknownColumns,
+    Ack, Admin, BUILTIN_PLUGINS, Capture, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth,
+    LogConfig, OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation,
+    Snapshot, Source, Topics, UnknownColumns,
 };
 pub use parse::{load, parse, plugin_config};
 pub use places::{Misfit, MisfitKind, Places};

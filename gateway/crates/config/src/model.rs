@@ -38,6 +38,8 @@ pub struct Config {
     pub grpc: Option<Grpc>,
     /// The admin listener; `None` only with `enabled = false`.
     pub admin: Option<Admin>,
+    /// What is kept of changes for trials, when `[capture]` is there.
+    pub capture: Option<Capture>,
     /// What the process does when the pipeline halts.
     pub on_halt: OnHalt,
     /// Threads that run plugins.
@@ -381,6 +383,15 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Whether it may listen beyond loopback without TLS.
     pub insecure: bool,
+}
+
+/// What is kept of changes as they come in, for trials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// What all of it takes on the disk, in bytes.
+    pub bytes: u64,
+    /// What it is encrypted with.
+    pub secret: Secret,
 }
 
 /// What the process does when the pipeline halts.

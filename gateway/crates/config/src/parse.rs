@@ -202,6 +202,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
         kafka,
         grpc,
         admin,
+        capture: crate::capture::capture(&top),
         on_halt: sections::on_halt(&top),
         workers: sections::workers(&top),
         warnings: Diagnostics::new("", "", Vec::new(), Vec::new()),

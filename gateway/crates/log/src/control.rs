@@ -9,6 +9,7 @@ use std::sync::Arc;
 use offtake_proto::v1;
 use prost::Message;
 
+use crate::dead_letter::is_dead_letter_schema;
 use crate::format::{CRITICAL, Record, Wrong, put_record};
 
 /// A control record.
@@ -178,8 +179,15 @@ impl ControlState {
     }
 
     /// Forgets schemas that no held change refers to and that are not the last of their table. The
-    /// highest id stays, so that no id is ever given twice.
+    /// highest id stays, so that no id is ever given twice. A dead letter holds a change, whose schema
+    /// no directory tells: while there is one nothing is forgotten.
     pub(crate) fn forget_schemas(&mut self, in_use: &HashSet<u32>) {
+        let of_letters = |(id, schema): (&u32, &Arc<v1::Schema>)| {
+            in_use.contains(id) && is_dead_letter_schema(schema)
+        };
+        if self.schemas.iter().any(of_letters) {
+            return;
+        }
         let mut last_of_table = BTreeMap::new();
         for (id, schema) in &self.schemas {
             let table = (schema.database.clone(), schema.namespace.clone(), schema.table.clone());
@@ -189,5 +197,34 @@ impl ControlState {
         let highest = self.schemas.last_key_value().map(|(id, _)| *id);
         self.schemas
             .retain(|id, _| in_use.contains(id) || kept.contains(id) || Some(*id) == highest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter_schema;
+
+    fn table(id: u32, name: &str, version: u32) -> (u32, Arc<v1::Schema>) {
+        let schema = v1::Schema { id, table: name.into(), version, ..Default::default() };
+        (id, Arc::new(schema))
+    }
+
+    #[test]
+    fn a_definition_that_only_a_dead_letter_needs_is_kept_as_long_as_there_is_one() {
+        let letters = Arc::new(dead_letter_schema().to_proto(2));
+        let all = || ControlState {
+            schemas: [table(1, "people", 1), (2, Arc::clone(&letters)), table(3, "people", 2)]
+                .into_iter()
+                .collect(),
+            ..ControlState::default()
+        };
+        let ids = |in_use: &[u32]| {
+            let mut state = all();
+            state.forget_schemas(&in_use.iter().copied().collect());
+            state.schemas.keys().copied().collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&[2, 3]), [1, 2, 3]);
+        assert_eq!(ids(&[3]), [2, 3], "the last of each table stays");
     }
 }

@@ -12,6 +12,8 @@ use offtake_change::{
     Batch, Cell, Column, Image, Kind, Lsn, Operation, ReplicaIdentity, Row, TableSchema, ValueRef,
 };
 
+use offtake_proto::v1;
+
 use crate::{Log, LogWriter, ReadError, Selection};
 
 /// What the stream's name ends with, after the pipeline's.
@@ -59,6 +61,14 @@ pub struct DeadLetter<'a> {
     pub change: Option<&'a [u8]>,
 }
 
+/// Where the schema of dead letters stands, which is no table's.
+const NAME: (&str, &str) = ("offtake", "dead_letters");
+
+/// Whether it is the schema of a dead-letter stream's changes, of whichever version.
+pub(crate) fn is_dead_letter_schema(schema: &v1::Schema) -> bool {
+    schema.database.is_empty() && (schema.namespace.as_str(), schema.table.as_str()) == NAME
+}
+
 /// The schema of a dead-letter stream's changes.
 pub fn dead_letter_schema() -> TableSchema {
     let column = |name: &str, kind, logical: &str, type_id, nullable| Column {
@@ -71,8 +81,8 @@ pub fn dead_letter_schema() -> TableSchema {
         replica_identity: ReplicaIdentity::Full,
         ..TableSchema::new(
             "",
-            "offtake",
-            "dead_letters",
+            NAME.0,
+            NAME.1,
             vec![
                 text("origin", false),
                 column("sequence", Kind::Integer, "int8", 20, false),

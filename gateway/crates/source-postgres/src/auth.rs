@@ -27,6 +27,8 @@ const MAX_MESSAGES: usize = 200;
 pub(crate) struct Login {
     /// The database's encoding, as the server names it.
     pub(crate) server_encoding: String,
+    /// Process and secret, for a request to cancel; empty: it gave none.
+    pub(crate) cancel_key: Vec<u8>,
 }
 
 /// Answers the server until it is ready for queries.
@@ -55,8 +57,9 @@ pub(crate) async fn log_in(
                     login.server_encoding = String::from_utf8_lossy(value).into_owned();
                 }
             }
-            // The key for cancelling, notices, the protocol's minor version.
-            b'K' | b'N' | b'v' => {}
+            b'K' => login.cancel_key = wire.body(frame).to_vec(),
+            // Notices, the protocol's minor version.
+            b'N' | b'v' => {}
             b'Z' => return Ok(login),
             other => {
                 return Err(SourceError::Protocol(format!("tag 0x{other:02x} during the login")));

@@ -6,7 +6,7 @@
 //! `frame_buffer` → `wire` → `copy_both` → `assemble` (with `relation`, `row`, `value`) → `stream`.
 //! The way of a decision: `run` → `source` → `captured`, `start_checks`, `publication`, `slot`,
 //! `snapshot`.
-//! Single rows are read again by `replay`.
+//! Single rows are read again by `replay`, a few of each table for a trial by `sample`.
 //! What the server says beside the stream is watched by `run` (slot) and `late_tables`.
 //! Nothing is known here of the log, of plugins or of sinks.
 
@@ -14,6 +14,7 @@ mod array;
 mod assemble;
 mod auth;
 mod built_in_types;
+mod cancel;
 mod captured;
 mod catalog;
 mod connect;
@@ -33,6 +34,7 @@ mod relation;
 mod replay;
 mod row;
 mod run;
+mod sample;
 mod session;
 mod slot;
 mod snapshot;
@@ -57,6 +59,7 @@ pub use relation::{Relation, RelationCache, TableFacts};
 pub use replay::{Entered, Refusal, ReplayRequest, ReplayRow, Replayed, ReplayedChange, SentPart};
 pub use row::RowDecoder;
 pub use run::{SnapshotMode, SourceEvent, SourceOptions, run};
+pub use sample::{Sample, sample};
 pub use session::{Session, SqlRow, quote_identifier, quote_literal, quote_table};
 pub use slot::{SlotFacts, SystemIdentity, drop_slot, slot_facts};
 pub use status::{SnapshotStatus, SourceState, SourceStatus, StatusReport};

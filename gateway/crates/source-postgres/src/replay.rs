@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use offtake_change::wire::{ChangeView, RowRef, WireError};
 use offtake_change::{
-    Batch, Cell, Image, Lsn, Operation, Row, Snapshot as Marker, TableSchema, ValueRef,
+    Batch, Image, Lsn, Operation, Row, Snapshot as Marker, TableSchema, ValueRef,
 };
 
 use crate::SourceError;
@@ -26,8 +26,10 @@ use crate::session::{Session, quote_identifier, quote_literal, quote_table};
 use crate::snapshot::{Outcome, Plan, Prepared, prepare_by_temporary_slot};
 use crate::source::PreparedFuture;
 
-/// How long the stream may wait for a snapshot: a transaction that is open elsewhere delays it.
-const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a snapshot may wait for transactions that are open elsewhere.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the stream may wait for a snapshot in all.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Rows that are asked for together: they are read from one snapshot.
 #[derive(Debug)]
@@ -142,10 +144,11 @@ pub(crate) fn prepare(
     definitions: Definitions,
 ) -> PreparedFuture {
     Box::pin(async move {
-        let prepared = prepare_by_temporary_slot(options, server, tables, definitions);
+        let patience = Some(SNAPSHOT_PATIENCE);
+        let prepared = prepare_by_temporary_slot(options, server, tables, definitions, patience);
         tokio::time::timeout(SNAPSHOT_DEADLINE, prepared).await.unwrap_or_else(|_| {
             Err(SourceError::SnapshotStale(format!(
-                "the server gave none within {} s: a transaction is open that began before",
+                "it was not ready to be read within {} s",
                 SNAPSHOT_DEADLINE.as_secs()
             )))
         })
@@ -474,25 +477,7 @@ fn statement(plan: &Plan, key: &[(String, String)]) -> String {
 }
 
 fn copy_image(batch: &mut Batch, row: Option<RowRef<'_>>) -> Result<Image, WireError> {
-    let Some(row) = row else { return Ok(Image::NONE) };
-    let begin = batch.begin_image();
-    for value in row.values() {
-        let cell = match value? {
-            ValueRef::Null => Cell::NULL,
-            ValueRef::Unchanged => Cell::UNCHANGED,
-            ValueRef::Absent => Cell::ABSENT,
-            ValueRef::Boolean(value) => Cell::boolean(value),
-            ValueRef::Integer(value) => Cell::integer(value),
-            ValueRef::Unsigned(value) => Cell::unsigned(value),
-            ValueRef::Single(value) => Cell::single(value),
-            ValueRef::Number(value) => Cell::number(value),
-            ValueRef::Text(text) => batch.text(text),
-            ValueRef::Bytes(bytes) => batch.bytes(bytes),
-            ValueRef::List(list) => batch.list(list.encoded()),
-        };
-        batch.push_cell(cell);
-    }
-    Ok(batch.end_image(begin))
+    row.map_or(Ok(Image::NONE), |row| row.store(batch))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! whichever has its name.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use offtake_change::{
     Batch, HeaderRange, Image, Lsn, NO_TRANSACTION, Operation, Row, Snapshot as Marker,
@@ -64,17 +64,34 @@ impl Prepared {
     }
 }
 
-/// Exports a snapshot by a temporary slot and makes ready to copy the tables.
+/// Exports a snapshot by a temporary slot and makes ready to copy the tables. `patience`: how long the
+/// slot may wait for transactions that are open; the server then gives it up.
 pub(crate) async fn prepare_by_temporary_slot(
     options: Arc<SourceOptions>,
     server: Server,
     tables: Vec<Table>,
     definitions: Definitions,
+    patience: Option<Duration>,
 ) -> Result<Prepared, SourceError> {
     let mut replication =
         Session::connect_for_replication(&options.connect, options.message_limit()).await?;
     let name = temporary_slot_name(&options.slot);
-    let created = create_slot(&mut replication, server.version, &name, SlotKind::Temporary).await?;
+    let canceller = replication.wire.canceller();
+    let creating = create_slot(&mut replication, server.version, &name, SlotKind::Temporary);
+    let created = match patience {
+        None => creating.await?,
+        Some(patience) => match tokio::time::timeout(patience, creating).await {
+            Ok(created) => created?,
+            Err(_) => {
+                canceller.cancel(&options.connect).await;
+                replication.close().await;
+                return Err(SourceError::SnapshotStale(format!(
+                    "the server gave none within {} s: a transaction is open that began before",
+                    patience.as_secs()
+                )));
+            }
+        },
+    };
     let snapshot = created.snapshot.ok_or_else(|| {
         SourceError::Protocol("the temporary slot exported no snapshot".to_owned())
     })?;

@@ -421,6 +421,7 @@ impl Source {
                 server.clone(),
                 tables,
                 self.definitions.clone(),
+                None,
             )));
         }
         Ok(())

@@ -487,7 +487,7 @@ impl Source {
         let definitions = self.definitions.clone();
         self.phase = Phase::Preparing(Box::pin(async move {
             tokio::time::sleep(SNAPSHOT_PAUSE).await;
-            snapshot::prepare_by_temporary_slot(options, server, tables, definitions).await
+            snapshot::prepare_by_temporary_slot(options, server, tables, definitions, None).await
         }));
         self.note_phase();
         Ok(())

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::SourceError;
 use crate::auth;
+use crate::cancel::Canceller;
 use crate::connect::{ConnectOptions, SslMode};
 use crate::error::ServerError;
 use crate::frame_buffer::{FrameBuffer, FrameError, RawFrame};
@@ -66,6 +67,7 @@ pub(crate) struct Wire {
     pub(crate) input: FrameBuffer,
     output: BytesMut,
     address: String,
+    cancel_key: Vec<u8>,
 }
 
 impl Wire {
@@ -170,6 +172,11 @@ impl Wire {
         connection.peer_certificates()?.first().and_then(|leaf| tls::server_end_point(leaf))
     }
 
+    /// What cancels a wait of this session at the server.
+    pub(crate) fn canceller(&self) -> Canceller {
+        Canceller { key: self.cancel_key.clone(), is_encrypted: self.is_encrypted() }
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
     }
@@ -202,6 +209,7 @@ async fn login(options: &ConnectOptions, purpose: Purpose, tls: bool) -> Result<
         input: FrameBuffer::new(LOGIN_MESSAGE_LIMIT),
         output: BytesMut::new(),
         address: options.address(),
+        cancel_key: Vec::new(),
     };
     let mut parameters = vec![
         ("user", options.user.as_str()),
@@ -215,6 +223,7 @@ async fn login(options: &ConnectOptions, purpose: Purpose, tls: bool) -> Result<
     wire.put(|out| frontend::startup_message(parameters.iter().copied(), out))?;
     wire.flush().await?;
     let login = auth::log_in(&mut wire, options).await?;
+    wire.cancel_key = login.cancel_key;
     if login.server_encoding == "SQL_ASCII" {
         take_bytes_as_they_are(&mut wire).await?;
     }
@@ -239,7 +248,7 @@ async fn take_bytes_as_they_are(wire: &mut Wire) -> Result<(), SourceError> {
     }
 }
 
-async fn open(options: &ConnectOptions, tls: bool) -> Result<Transport, SourceError> {
+pub(crate) async fn open(options: &ConnectOptions, tls: bool) -> Result<Transport, SourceError> {
     let io = |error| SourceError::Io { address: options.address(), error };
     if options.host.starts_with('/') {
         // As libpq: a Unix socket has no TLS, whatever sslmode says.

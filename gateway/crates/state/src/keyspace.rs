@@ -33,11 +33,12 @@ pub struct Usage {
 #[derive(Clone)]
 pub struct Keyspace {
     shared: Arc<Mutex<Inner>>,
+    /// What puts through this one are held to.
+    quota: u64,
 }
 
 struct Inner {
     entries: Entries,
-    quota: u64,
     call: Option<Call>,
     /// Keys that were written since the last delta.
     changed: BTreeSet<Arc<[u8]>>,
@@ -59,13 +60,17 @@ impl Keyspace {
     pub fn new(quota: u64) -> Keyspace {
         let inner = Inner {
             entries: Entries::default(),
-            quota,
             call: None,
             changed: BTreeSet::new(),
             changed_bytes: 0,
             told: 0,
         };
-        Keyspace { shared: Arc::new(Mutex::new(inner)) }
+        Keyspace { shared: Arc::new(Mutex::new(inner)), quota }
+    }
+
+    /// The same state for a version of the plugin that is granted another quota.
+    pub fn with_quota(&self, quota: u64) -> Keyspace {
+        Keyspace { shared: Arc::clone(&self.shared), quota }
     }
 
     /// Begins with what the log and its checkpoint hold.
@@ -78,8 +83,8 @@ impl Keyspace {
     /// How much there is.
     pub fn usage(&self) -> Usage {
         let inner = self.shared.lock();
-        let Inner { entries, quota, .. } = &*inner;
-        Usage { keys: entries.len() as u64, bytes: entries.bytes(), quota: *quota }
+        let entries = &inner.entries;
+        Usage { keys: entries.len() as u64, bytes: entries.bytes(), quota: self.quota }
     }
 
     /// Seconds since 1970-01-01 UTC that the state's time has come to; 0: no commit time is known.
@@ -130,7 +135,7 @@ impl Keyspace {
         work: impl FnOnce(&mut Call, &Entries, u64) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut inner = self.shared.lock();
-        let Inner { entries, quota, call, changed_bytes, .. } = &mut *inner;
+        let Inner { entries, call, changed_bytes, .. } = &mut *inner;
         if *changed_bytes > CHANGED_BYTES {
             return Err(StateError::TooMuch {
                 what: "keys written since the last group of the log",
@@ -138,7 +143,7 @@ impl Keyspace {
                 limit: CHANGED_BYTES,
             });
         }
-        work(call.as_mut().ok_or(StateError::OutsideCall)?, entries, *quota)
+        work(call.as_mut().ok_or(StateError::OutsideCall)?, entries, self.quota)
     }
 
     /// Ends the call; what it wrote counts.

@@ -95,7 +95,7 @@ impl ConfigSchema {
     /// # Errors
     /// What the file carries is no schema that can be used (`PLUGIN_SCHEMA_INVALID`).
     pub fn of(plugin: &str, wasm: &[u8]) -> Result<Option<ConfigSchema>, PluginError> {
-        let is_component = !wasm.get(4..8).is_some_and(|version| version == [1, 0, 0, 0]);
+        let is_component = wasm.get(4..8).is_none_or(|version| version != [1, 0, 0, 0]);
         let Some(text) = custom_section::config_schema(wasm, is_component) else {
             return Ok(None);
         };

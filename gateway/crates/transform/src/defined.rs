@@ -120,8 +120,9 @@ const STREAM_BYTES: usize = 249;
 /// What the gateway's own streams and topics begin with.
 const RESERVED: &str = "__";
 
-/// Refuses what cannot be, or must not be, a stream that a plugin names.
-pub(crate) fn check_stream(name: &str) -> Result<(), String> {
+/// Refuses what cannot be, or must not be, a stream that a plugin names. `reserved`: those that only
+/// the gateway writes.
+pub(crate) fn check_stream(name: &str, reserved: &[String]) -> Result<(), String> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > STREAM_BYTES || name == "." || name == ".." {
         return Err(format!("a stream's name is empty, longer than {STREAM_BYTES}, or dots alone"));
@@ -132,6 +133,9 @@ pub(crate) fn check_stream(name: &str) -> Result<(), String> {
     }
     if name.starts_with(RESERVED) {
         return Err(format!("a stream's name begins with {RESERVED:?}, as the gateway's own do"));
+    }
+    if reserved.iter().any(|own| own == name) {
+        return Err(format!("it sends a row to {name}, which only the gateway writes"));
     }
     Ok(())
 }
@@ -184,12 +188,15 @@ mod tests {
 
     #[test]
     fn streams_are_named_as_topics_are_and_not_as_the_gateways_own() {
+        let own = ["shop.dead_letters".to_owned()];
         for good in ["orders", "shop.public.orders-2", "_a", "A9"] {
-            assert_eq!(check_stream(good), Ok(()), "{good}");
+            assert_eq!(check_stream(good, &own), Ok(()), "{good}");
         }
         let long = "a".repeat(250);
-        for bad in ["", ".", "..", "a b", "é", "__offtake_cursors", "a/b", &long] {
-            assert!(check_stream(bad).is_err(), "{bad}");
+        for bad in
+            ["", ".", "..", "a b", "é", "__offtake_cursors", "a/b", "shop.dead_letters", &long]
+        {
+            assert!(check_stream(bad, &own).is_err(), "{bad}");
         }
     }
 }

@@ -109,7 +109,7 @@ impl Emitting<'_> {
         self.check_counts()?;
         self.check_parents(limits, children)?;
         for stream in self.emitted.streams.iter().filter(|stream| !stream.is_empty()) {
-            check_stream(stream).map_err(malformed)?;
+            check_stream(stream, &limits.reserved_streams).map_err(malformed)?;
         }
         *bytes = bytes.saturating_add(self.header_bytes()?).saturating_add(self.cell_bytes());
         if *bytes > limits.output_bytes {

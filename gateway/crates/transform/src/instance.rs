@@ -376,7 +376,11 @@ impl Instance {
             return Ok(failed.into_iter().min_by_key(place));
         }
         let limits = self.runner.limits();
-        let limits = CallLimits { output_bytes: limits.output_bytes, fan_out: limits.fan_out };
+        let limits = CallLimits {
+            output_bytes: limits.output_bytes,
+            fan_out: limits.fan_out,
+            reserved_streams: Arc::clone(&limits.reserved_streams),
+        };
         let dropped = self
             .applier
             .apply(batch, &self.call_rows, shaped, &verdict, &limits, &mut done.emitted)

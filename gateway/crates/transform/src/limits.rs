@@ -1,6 +1,7 @@
 //! What a plugin may take: the limits of an instance, and the part that wasmtime asks for.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub fan_out: u32,
     /// CPU time of the calling thread that finding the changes may take at which one call failed.
     pub isolation: Duration,
+    /// Streams that no row may be sent to: those that only the gateway writes.
+    pub reserved_streams: Arc<[String]>,
 }
 
 impl Default for Limits {
@@ -47,6 +50,7 @@ impl Default for Limits {
             log_lines_per_second: 100,
             fan_out: 100,
             isolation: Duration::from_secs(5),
+            reserved_streams: Arc::default(),
         }
     }
 }

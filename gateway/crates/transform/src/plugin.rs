@@ -137,6 +137,15 @@ impl Plugin {
         Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
     }
 
+    /// The same plugin with the state of another version of it, where it keeps any; its own quota
+    /// holds.
+    pub fn over(&self, before: &Plugin) -> Plugin {
+        let (Some(own), Some(kept)) = (self.state(), before.state()) else { return self.clone() };
+        let state = Some(kept.with_quota(own.usage().quota));
+        let loaded = Loaded { state, ..Loaded::clone(&self.loaded) };
+        Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
+    }
+
     /// The same plugin, whose own words are never repeated while it handles changes: for one that
     /// sees what another protects. State is shared.
     pub fn withheld(&self) -> Plugin {

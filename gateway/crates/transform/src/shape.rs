@@ -74,7 +74,7 @@ impl Shape {
             }
             shape.add = add.iter().map(column).collect::<Result<_, _>>()?;
             if let Some(stream) = &stream {
-                check_stream(stream)?;
+                check_stream(stream, &[])?;
             }
             (shape.remove, shape.key, shape.stream, shape.name) = (remove, key, stream, name);
         }
@@ -280,7 +280,7 @@ impl Output {
         check_names(&columns)?;
         check_key(columns.len(), &output.key)?;
         if let Some(stream) = &output.stream {
-            check_stream(stream)?;
+            check_stream(stream, &[])?;
         }
         let (form, opaque) = checked_form(&output.form, &columns)?;
         if let Some((payload, _)) = opaque.as_ref().filter(|(it, _)| output.key.contains(it)) {

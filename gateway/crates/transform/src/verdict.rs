@@ -4,6 +4,8 @@
 //! when nothing is left to object to do rows change. What a rejected verdict staged is rewound, so the
 //! batch is then as it was.
 
+use std::sync::Arc;
+
 use offtake_change::Batch;
 
 use crate::bindings as wit;
@@ -35,6 +37,8 @@ pub(crate) struct CallLimits {
     pub(crate) output_bytes: usize,
     /// Rows emitted for one change.
     pub(crate) fan_out: u32,
+    /// Streams that no row may be sent to.
+    pub(crate) reserved_streams: Arc<[String]>,
 }
 
 /// Applies verdicts; keeps its buffers from one to the next.
@@ -110,7 +114,7 @@ impl Applier {
                 _ => return Err(malformed(format!("it changes row {} twice", change.row))),
             }
         }
-        check_routes(&verdict.routes, rows.len(), limits.output_bytes)?;
+        check_routes(&verdict.routes, rows.len(), limits)?;
         self.staged.clear();
         for patch in &verdict.set {
             column::stage(batch, rows, shaped, patch, &mut self.staged).map_err(malformed)?;
@@ -170,7 +174,8 @@ impl Applier {
 /// Checks that there are as many partitions as rows, or one for all, and the headers that are
 /// added: one header may be meant for every row, so their total is bounded apart from the size of
 /// the verdict.
-fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Result<(), Rejected> {
+fn check_routes(routes: &[wit::Route], rows: usize, limits: &CallLimits) -> Result<(), Rejected> {
+    let output_bytes = limits.output_bytes;
     let (mut total, mut named, mut sent) = (0_usize, 0_usize, 0_usize);
     for route in routes {
         let count = target_count(&route.rows, rows).map_err(malformed)?;
@@ -186,7 +191,7 @@ fn check_routes(routes: &[wit::Route], rows: usize, output_bytes: usize) -> Resu
             return Err(malformed(format!("it gives {partitions} partitions for {count} rows")));
         }
         if let Some(stream) = &route.stream {
-            check_stream(stream).map_err(malformed)?;
+            check_stream(stream, &limits.reserved_streams).map_err(malformed)?;
             sent += count;
             if sent > rows {
                 return Err(malformed("it sends a row to two streams"));

@@ -182,7 +182,7 @@ fn mask_refuses_a_wrong_configuration_by_key() {
     let refused = |config: &str| refusal("mask", config);
     assert!(refused("{}").contains("`columns` must name at least one column"));
     assert!(refused(r#"{"columns":["a"],"keeplast":2}"#).contains("unknown key `keeplast`"));
-    assert!(refused(r#"{"columns":"a"}"#).contains("`columns` must be an array of strings"));
+    assert!(refused(r#"{"columns":"a"}"#).contains("`columns` must be a list, and this is a text"));
     assert!(refused(r#"{"columns":["a"],"keep_last":-1}"#).contains("`keep_last` must be"));
 }
 

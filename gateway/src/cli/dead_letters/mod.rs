@@ -272,14 +272,14 @@ impl PlaceArgs {
         let Some(folder) = folder else { return Err(unreachable) };
         eprintln!("no gateway runs: read from {}", config.log.dir.display());
         folder.read(&stream, after, take).map_err(failed)?;
-        Ok(Place::Folder(folder))
+        Ok(Place::Folder(Box::new(folder)))
     }
 }
 
 /// Where letters were read.
 enum Place {
     Gateway(gateway::Gateway),
-    Folder(folder::Folder),
+    Folder(Box<folder::Folder>),
 }
 
 impl Place {

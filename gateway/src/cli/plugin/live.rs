@@ -7,7 +7,7 @@ use clap::Args;
 use super::super::render::visible;
 use super::super::{ConfigArgs, Exit, ExitCode, run};
 use crate::control::{Answer, Request, ask, other_answer};
-use crate::pipeline::{Reloaded, TrialReport};
+use crate::pipeline::{MOST_ROWS, Reloaded, TrialReport};
 
 /// Arguments of `reload`.
 #[derive(Debug, Args)]
@@ -50,7 +50,12 @@ pub struct RollbackArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The running gateway keeps a few recent changes in its memory, one batch a second at most. Both
-versions take them; differences are printed, values of rows included. Nothing else is touched.
+versions take them, and with --tables rows that the gateway then reads from the database, the first
+by the key; differences are printed, values of rows included. Nothing else is touched.
+
+Examples:
+  offtake plugin try mask_people --new mask.wasm
+  offtake plugin try mask_people --new mask.wasm --tables 'public.*' --rows 200
 
 Exit status: 0 no difference, 1 differences or an error.")]
 pub struct TryArgs {
@@ -62,6 +67,18 @@ pub struct TryArgs {
     /// The new component.
     #[arg(long = "new", value_name = "FILE")]
     wasm: PathBuf,
+    /// Tables whose rows are read for it, as globs; repeated or parted by commas.
+    #[arg(long, value_name = "TABLES", value_delimiter = ',')]
+    tables: Vec<String>,
+    /// Rows that are read of each table, at most.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        requires = "tables",
+        value_parser = clap::value_parser!(u64).range(1..=MOST_ROWS)
+    )]
+    rows: u64,
     /// One document of JSON.
     #[arg(long)]
     json: bool,
@@ -84,7 +101,8 @@ pub fn attempt(args: &TryArgs) -> Exit {
         Ok(wasm) => wasm,
         Err(error) => return Exit::with(ExitCode::Failed, error.to_string()),
     };
-    match asked(&args.config, &Request::Try { plugin: args.plugin.clone(), wasm }) {
+    let (plugin, tables) = (args.plugin.clone(), args.tables.clone());
+    match asked(&args.config, &Request::Try { plugin, wasm, tables, rows: args.rows }) {
         Ok(Answer::Trial(report)) if args.json => {
             println!("{}", serde_json::to_string(&report).unwrap_or_default());
             outcome(&report)
@@ -92,6 +110,7 @@ pub fn attempt(args: &TryArgs) -> Exit {
         Ok(Answer::Trial(report)) => {
             print_differences(&report);
             println!("{}", summary(&report));
+            print_without_state(&report);
             outcome(&report)
         }
         Ok(_) => Exit::failed(&other_answer()),
@@ -134,6 +153,7 @@ fn print_reloaded(reloaded: &Reloaded) {
     }
     if let Some(trial) = &reloaded.trial {
         println!("{}", summary(trial));
+        print_without_state(trial);
     }
     match reloaded.from_sequence {
         Some(sequence) => println!("at work from sequence {sequence} on"),
@@ -146,11 +166,24 @@ fn summary(trial: &TrialReport) -> String {
     if *changes == 0 {
         return format!("tried on the definitions of {tables} tables; there are no recent changes");
     }
+    let recent = changes.saturating_sub(trial.rows_read);
+    let read = match (trial.rows_read, trial.is_cut) {
+        (0, _) => String::new(),
+        (rows, false) => format!(" and {rows} rows of tables"),
+        (rows, true) => format!(" and {rows} rows of tables (there were more than 64 MiB)"),
+    };
     format!(
-        "tried on the definitions of {tables} tables and on {changes} recent changes: {different} \
-         come out otherwise, failures {failed_before} -> {failed_after}, ns a change {} -> {}",
+        "tried on the definitions of {tables} tables and on {recent} recent changes{read}: \
+         {different} come out otherwise, failures {failed_before} -> {failed_after}, ns a change \
+         {} -> {}",
         trial.nanoseconds_before, trial.nanoseconds_after
     )
+}
+
+fn print_without_state(report: &TrialReport) {
+    for plugin in &report.without_state {
+        println!("{}: keeps state, and was tried with none", visible(plugin));
+    }
 }
 
 fn print_differences(report: &TrialReport) {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::super::halt::Halt;
 use super::{Reloader, component_file};
 
 /// Between two looks.
@@ -24,6 +25,11 @@ struct Watched {
 }
 
 impl Watched {
+    /// It could not be taken in for now, and is tried again.
+    fn take_again(&mut self) {
+        self.taken = None;
+    }
+
     /// Looks, and says whether there is something new to take in.
     fn changed(&mut self) -> bool {
         let now = look(&self.path);
@@ -39,6 +45,11 @@ impl Watched {
 fn look(path: &Path) -> Look {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// Whether what was refused now may be taken in later as it is.
+fn is_passing(halt: &Halt) -> bool {
+    matches!(&*halt.code, "RELOAD_BUSY" | "RELOAD_FINISHING" | "RELOAD_TIMED_OUT")
 }
 
 /// Watches until `shutdown` is done.
@@ -68,11 +79,23 @@ pub async fn watch_plugins(reloader: Arc<Reloader>, shutdown: impl Future<Output
             let (reloader, names) = (Arc::clone(&reloader), vec![file.plugin.clone()]);
             let outcome = tokio::task::spawn_blocking(move || reloader.reload(&names)).await;
             match outcome {
-                Ok(Ok(reloaded)) => tracing::info!(
-                    plugin = file.plugin,
-                    from_sequence = reloaded.from_sequence,
-                    "the plugin's file changed and was looked at"
-                ),
+                Ok(Ok(reloaded)) => {
+                    tracing::info!(
+                        plugin = file.plugin,
+                        from_sequence = reloaded.from_sequence,
+                        "the plugin's file changed and was looked at"
+                    );
+                    for warning in &reloaded.warnings {
+                        tracing::warn!(plugin = file.plugin, "{warning}");
+                    }
+                }
+                Ok(Err(halt)) if is_passing(&halt) => {
+                    tracing::warn!(
+                        code = %halt.code, cause = %halt.cause, plugin = file.plugin,
+                        "the plugin's new file cannot take over yet, it is tried again"
+                    );
+                    file.take_again();
+                }
                 Ok(Err(halt)) => tracing::error!(
                     code = %halt.code, cause = %halt.cause, next = %halt.next_step,
                     plugin = file.plugin,
@@ -102,6 +125,8 @@ mod tests {
         assert!(!file.changed());
         assert!(file.changed());
         assert!(!file.changed(), "it was taken in");
+        file.take_again();
+        assert!(file.changed());
         std::fs::remove_file(&path).unwrap();
         assert!(!file.changed());
         assert!(!file.changed(), "a file that is gone is none to take in");

@@ -1,13 +1,17 @@
 //! What trials of a new plugin run over: the tables' definitions, and a few recent batches.
 //!
-//! The log holds what plugins put out, so what they took in is kept here: in memory alone, bounded,
-//! one batch a second at most, so that it costs the data plane a copy now and then. It is gone with
-//! the process.
+//! The log holds what plugins put out, so what they took in is kept here: in memory, bounded, one
+//! batch a second at most, so that it costs the data plane a copy now and then. It is gone with the
+//! process, but for what a capture has.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offtake_change::{Batch, TableSchema};
+use offtake_source_postgres::Sample;
+
+use super::super::halt::Halt;
+use super::capture::Capture;
 
 /// Memory of all batches that are kept.
 const BYTES: usize = 4 << 20;
@@ -15,9 +19,10 @@ const BYTES: usize = 4 << 20;
 const INTERVAL_NS: i64 = 1_000_000_000;
 
 /// Shared by the worker, which fills it, and by trials.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RecentInputs {
     kept: Mutex<Kept>,
+    captured: Option<(Capture, flume::Sender<Batch>)>,
 }
 
 /// See the module.
@@ -29,8 +34,10 @@ pub struct Kept {
     pub definitions: Vec<Arc<TableSchema>>,
     /// Batches as the source made them, oldest first.
     pub batches: VecDeque<Batch>,
-    bytes: usize,
-    last_unix_ns: i64,
+    /// Rows that were read for this trial.
+    pub sample: Arc<Sample>,
+    pub(super) bytes: usize,
+    pub(super) last_unix_ns: i64,
 }
 
 impl Kept {
@@ -51,6 +58,30 @@ pub(super) fn is_same_table(one: &TableSchema, other: &TableSchema) -> bool {
 impl RecentInputs {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None yet; what comes is captured too.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn captured(capture: Capture) -> Result<RecentInputs, Halt> {
+        let batches = capture.start()?;
+        Ok(RecentInputs { kept: Mutex::default(), captured: Some((capture, batches)) })
+    }
+
+    /// A copy of what is kept, behind what a capture has from before.
+    ///
+    /// # Errors
+    /// The capture cannot be read.
+    pub fn with_captured(&self) -> Result<Kept, Halt> {
+        let mut kept = self.copy();
+        let Some((capture, _)) = &self.captured else { return Ok(kept) };
+        let in_memory: Vec<i64> = kept.batches.iter().map(|it| it.processed_unix_ns).collect();
+        let mut batches: VecDeque<Batch> = capture.batches()?.into();
+        batches.retain(|batch| !in_memory.contains(&batch.processed_unix_ns));
+        batches.append(&mut kept.batches);
+        kept.batches = batches;
+        Ok(kept)
     }
 
     /// The source has started with these tables.
@@ -81,6 +112,10 @@ impl RecentInputs {
         kept.last_unix_ns = batch.processed_unix_ns;
         kept.bytes += bytes;
         kept.batches.push_back(batch.clone());
+        if let Some((_, batches)) = &self.captured {
+            // One that comes while another is written is left out.
+            let _ = batches.try_send(batch.clone());
+        }
         while kept.bytes > BYTES {
             let Some(oldest) = kept.batches.pop_front() else { break };
             kept.bytes -= oldest.size_bytes();

@@ -8,41 +8,52 @@
 //! Names, order and routes of plugins do not change this way: they need a restart.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use offtake_config::{Config, PluginSource};
 use offtake_log::Log;
+use offtake_source_postgres::Sample;
 use offtake_transform::{Engine, EngineOptions};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::build::{configured, digest, read_component};
-use super::chain::{Configured, hexadecimal, is_same_version, plugin_halt};
+use super::build::{configured, digest, read_component, source_halt, source_options};
+use super::chain::{Configured, hexadecimal, plugin_halt};
 use super::halt::Halt;
-use super::live::Live;
-use super::plugin_config::CONFIG_INVALID;
+use super::live::{Live, is_same_version};
 use super::router::Router;
 use super::worker::Switch;
 
+mod asking;
+mod capture;
+mod checks;
 mod files;
 mod inputs;
 mod record;
+mod reread;
 mod trial;
 mod versions;
 
+pub use capture::Capture;
 pub use files::watch_plugins;
 pub use inputs::RecentInputs;
 pub use record::{Recording, Wanted};
 pub use trial::TrialReport;
-pub use versions::Components;
+pub use versions::{Components, Version};
 
+use asking::{TookOver, ask};
+use checks::check_replacement;
 use trial::Setting;
+use versions::Versions;
 
-/// How long a switch may wait for a transaction's end before it is called off.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Rows that are read of each table for a trial, at most.
+pub const MOST_ROWS: u64 = 100_000;
+/// How long a reload waits for another one.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// What a reload or a rollback did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// The plugins that changed; empty: none did.
     pub changed: Vec<Changed>,
@@ -50,7 +61,7 @@ pub struct Reloaded {
     pub from_sequence: Option<u64>,
     /// What the trial before the switch found.
     pub trial: Option<TrialReport>,
-    /// What was not taken over.
+    /// What was not taken over, and what else whoever asked should know.
     pub warnings: Vec<String>,
 }
 
@@ -98,8 +109,8 @@ impl Reloader {
     /// # Errors
     /// What is wrong with the configuration or a plugin, or what the trial found. Nothing changed.
     pub fn reload(&self, names: &[String]) -> Result<Reloaded, Halt> {
-        let mut components = self.components();
-        let (read, warnings) = self.read_again()?;
+        let mut components = self.components()?;
+        let (read, warnings) = reread::to_reload(&self.config_file, &self.config)?;
         self.check_names(names)?;
         let live = self.live.get();
         let engine = self.engine()?;
@@ -114,51 +125,85 @@ impl Reloader {
             if at_work.is_some_and(|at_work| is_same(at_work, &configured)) {
                 continue;
             }
-            check_stateless(&configured)?;
             candidates.push((index, Candidate { configured, component }));
         }
-        let mut reloaded = self.put_to_work(&mut components, candidates, false)?;
-        reloaded.warnings = warnings;
+        let mut reloaded = self.put_to_work(&mut components, candidates, Way::Forward)?;
+        reloaded.warnings.splice(..0, warnings);
         Ok(reloaded)
     }
 
-    /// Puts the version before back to work, with the configuration of the one at work.
+    /// Puts the component before back to work, under the configuration as the file has it now. What a
+    /// trial finds is told and does not stop it: whoever goes back has seen worse.
     ///
     /// # Errors
-    /// There is none, or what a reload would say.
+    /// There is none, or it cannot be at work.
     pub fn roll_back(&self, name: &str) -> Result<Reloaded, Halt> {
-        let mut components = self.components();
+        let mut components = self.components()?;
         self.check_names(std::slice::from_ref(&name.to_owned()))?;
-        let previous = components.versions(name).and_then(|versions| versions.previous.clone());
-        let Some(previous) = previous else {
+        let known = components.versions(name).cloned().unwrap_or_default();
+        let Some(previous) = known.previous else {
             return Err(Halt::new(
                 "PLUGIN_NO_PREVIOUS",
                 format!("plugin {name:?} has had no other component in this log"),
-                "put the component that you want at its path, then `offtake plugin reload`",
+                "put the component that you want at its path, then `offtake plugin reload`; settings \
+                 are changed back in the configuration",
             ));
         };
         let component = components.read(&previous)?;
-        let (read, warnings) = self.read_again()?;
-        let Some((index, plugin)) =
-            read.plugins.iter().enumerate().find(|(_, plugin)| plugin.name == name)
-        else {
-            return Err(unknown(name));
-        };
+        let (read, mut warnings) = reread::to_roll_back(&self.config_file, &self.config)?;
+        let index = self.config.plugins.iter().position(|plugin| plugin.name == name);
+        let plugin = read.plugins.iter().find(|plugin| plugin.name == name);
+        let (Some(index), Some(plugin)) = (index, plugin) else { return Err(unknown(name)) };
         let configured = configured(&self.engine()?, &read, plugin, component.clone())?;
-        check_stateless(&configured)?;
+        let config = hexadecimal(&configured.plugin.config_digest());
+        if known.previous_config.is_some_and(|before| before != config) {
+            warnings.push(format!(
+                "plugin {name:?}: this component last ran with another `config`, which is not kept; \
+                 it now has the file's"
+            ));
+        }
         let candidates = vec![(index, Candidate { configured, component })];
-        let mut reloaded = self.put_to_work(&mut components, candidates, true)?;
-        reloaded.warnings = warnings;
+        let mut reloaded = self.put_to_work(&mut components, candidates, Way::Back)?;
+        reloaded.warnings.splice(..0, warnings);
         Ok(reloaded)
     }
 
-    /// Runs a component beside the one at work, over recent changes; nothing is switched.
+    /// Reads rows of tables for a trial, so many of each at most, with a connection of its own.
+    ///
+    /// # Errors
+    /// The server's, or that no captured table is meant.
+    pub async fn sample(&self, globs: &[String], rows: u64) -> Result<Sample, Halt> {
+        if globs.is_empty() {
+            return Ok(Sample::default());
+        }
+        let options = source_options(&self.config)?;
+        let rows = rows.clamp(1, MOST_ROWS);
+        let known = self.inputs.catalogue();
+        let sample = offtake_source_postgres::sample(&options, globs, &known, rows).await;
+        let sample = sample.map_err(|error| source_halt(&error))?;
+        if sample.tables.is_empty() {
+            return Err(Halt::new(
+                "TRY_NO_TABLE",
+                format!("no captured table is {}", globs.join(", ")),
+                "take names or globs of tables that [source] captures, as schema.table",
+            ));
+        }
+        Ok(sample)
+    }
+
+    /// Runs a component beside the one at work, over recent changes and rows that were read for it;
+    /// nothing is switched.
     ///
     /// # Errors
     /// What is wrong with the component.
-    pub fn attempt(&self, name: &str, component: Vec<u8>) -> Result<TrialReport, Halt> {
+    pub fn attempt(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        sample: Sample,
+    ) -> Result<TrialReport, Halt> {
         self.check_names(std::slice::from_ref(&name.to_owned()))?;
-        let (read, _) = self.read_again()?;
+        let (read, _) = reread::to_reload(&self.config_file, &self.config)?;
         let live = self.live.get();
         let mut tried = live.to_vec();
         let engine = self.engine()?;
@@ -168,46 +213,25 @@ impl Reloader {
             }
         }
         let recorded = self.log.plugins();
-        let setting =
-            Setting { router: &self.router, recorded: &recorded, kept: &self.inputs.copy() };
-        setting.compare(&live, &tried)
+        let mut kept = self.inputs.with_captured()?;
+        kept.sample = Arc::new(sample);
+        Setting { router: &self.router, recorded: &recorded, kept: &kept }.compare(&live, &tried)
     }
 
-    fn components(&self) -> MutexGuard<'_, Components> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One reload at a time.
+    fn components(&self) -> Result<MutexGuard<'_, Components>, Halt> {
+        self.components.try_lock_for(BUSY).ok_or_else(|| {
+            Halt::new(
+                "RELOAD_BUSY",
+                "another reload is under way",
+                "ask again when it is done: `offtake status` shows the digests",
+            )
+        })
     }
 
     fn engine(&self) -> Result<Engine, Halt> {
         let cache_dir = Some(self.config.log.dir.join("compiled"));
         Engine::new(EngineOptions { cache_dir }).map_err(|error| plugin_halt(&error))
-    }
-
-    /// The configuration as the file now has it, and what of it waits for a restart.
-    fn read_again(&self) -> Result<(Config, Vec<String>), Halt> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let read = offtake_config::load(&self.config_file, &environment).map_err(|wrong| {
-            Halt::new(
-                CONFIG_INVALID,
-                wrong.to_string().trim_end().to_owned(),
-                "correct the configuration; the plugins at work go on as they were",
-            )
-        })?;
-        let names = |config: &Config| -> Vec<String> {
-            config.plugins.iter().map(|plugin| plugin.name.clone()).collect()
-        };
-        let mut warnings = Vec::new();
-        if names(&read) != names(&self.config) || read.routes != self.config.routes {
-            return Err(Halt::new(
-                "RELOAD_NEEDS_RESTART",
-                "names or order of plugins, or routes, are others than those that run",
-                "restart the gateway to take them over; a reload changes what plugins are made of, \
-                 their `config`, limits and `on_error`",
-            ));
-        }
-        if read.source != self.config.source {
-            warnings.push("[source] was changed too: that takes effect at a restart".to_owned());
-        }
-        Ok((read, warnings))
     }
 
     fn check_names(&self, names: &[String]) -> Result<(), Halt> {
@@ -220,110 +244,132 @@ impl Reloader {
         &self,
         components: &mut Components,
         candidates: Vec<(usize, Candidate)>,
-        rolls_back: bool,
+        way: Way,
     ) -> Result<Reloaded, Halt> {
         let live = self.live.get();
         let mut plugins = live.to_vec();
-        let mut changed = Vec::new();
+        let mut reloaded = Reloaded::default();
         for (index, Candidate { configured, .. }) in &candidates {
             let Some(slot) = plugins.get_mut(*index) else { continue };
-            changed.push(Changed {
+            check_replacement(slot, configured)?;
+            reloaded.changed.push(Changed {
                 plugin: configured.plugin.name().to_owned(),
                 before: hexadecimal(&slot.plugin.digest()),
                 after: hexadecimal(&configured.plugin.digest()),
             });
-            // It goes on counting where the one before stopped.
-            *slot = Configured { counters: Arc::clone(&slot.counters), ..configured.clone() };
+            *slot = configured.in_place_of(slot);
         }
-        if changed.is_empty() {
-            return Ok(Reloaded {
-                changed,
-                from_sequence: None,
-                trial: None,
-                warnings: Vec::new(),
-            });
+        if reloaded.changed.is_empty() {
+            return Ok(reloaded);
         }
+        let kept = self.inputs.with_captured().unwrap_or_else(|halt| {
+            reloaded.warnings.push(format!("it was tried without the capture: {}", halt.cause));
+            self.inputs.copy()
+        });
         let recorded = self.log.plugins();
-        let setting =
-            Setting { router: &self.router, recorded: &recorded, kept: &self.inputs.copy() };
+        let setting = Setting { router: &self.router, recorded: &recorded, kept: &kept };
         let trial = setting.compare(&live, &plugins)?;
         if let Some(failure) = &trial.first_failure {
-            return Err(Halt::new(
-                "RELOAD_TRIAL_FAILED",
-                format!(
-                    "over {} recent changes it fails where the one at work does not: {failure}",
-                    trial.changes
-                ),
-                "correct the plugin; the one at work goes on. `offtake plugin try` shows every difference",
-            ));
+            let said = format!(
+                "over {} recent changes it fails where the one at work does not: {failure}",
+                trial.changes
+            );
+            if way == Way::Forward {
+                return Err(Halt::new(
+                    "RELOAD_TRIAL_FAILED",
+                    said,
+                    "correct the plugin; the one at work goes on. `offtake plugin try` shows every difference",
+                ));
+            }
+            reloaded.warnings.push(said);
         }
+        reloaded.trial = Some(trial);
         for (_, candidate) in &candidates {
             components.keep(&candidate.component)?;
         }
+        self.switch(components, plugins, way, &mut reloaded)?;
+        Ok(reloaded)
+    }
+
+    /// Writes down what is chosen, and has the worker switch to it.
+    fn switch(
+        &self,
+        components: &mut Components,
+        plugins: Vec<Configured>,
+        way: Way,
+        reloaded: &mut Reloaded,
+    ) -> Result<(), Halt> {
         // Before the switch: what a crash leaves to the next start is the version that was asked for.
-        for Changed { plugin, before, after } in &changed {
-            components.at_work(plugin, after, rolls_back.then_some(before))?;
+        let mut written = Vec::new();
+        for changed in &reloaded.changed {
+            let plugin = plugins.iter().find(|it| it.plugin.name() == changed.plugin);
+            let config = plugin.map(|it| hexadecimal(&it.plugin.config_digest()));
+            let config = config.unwrap_or_default();
+            let version = Version { component: &changed.after, config: &config };
+            let replaced = (way == Way::Back).then_some(&*changed.before);
+            match components.at_work(&changed.plugin, version, replaced) {
+                Ok(before) => written.push((&changed.plugin, before)),
+                Err(halt) => {
+                    put_back(components, written)?;
+                    return Err(halt);
+                }
+            }
         }
         let digest = digest(&self.config, plugins.iter().map(|loaded| &loaded.plugin));
-        match self.ask(Switch { plugins, digest, asked: None }) {
-            Ok(sequence) => Ok(Reloaded {
-                changed,
-                from_sequence: Some(sequence),
-                trial: Some(trial),
-                warnings: Vec::new(),
-            }),
-            Err(halt) => {
-                for Changed { plugin, before, .. } in &changed {
-                    components.at_work(plugin, before, None)?;
+        let over_quota = plugins.iter().filter_map(over_quota).collect::<Vec<_>>();
+        match ask(&self.switches, Switch { plugins, digest, asked: None }) {
+            Ok(TookOver { from_sequence, is_durable }) => {
+                reloaded.from_sequence = Some(from_sequence);
+                reloaded.warnings.extend(over_quota);
+                if !is_durable {
+                    reloaded.warnings.push(
+                        "the log does not have the switch durable yet: `offtake status` says why"
+                            .to_owned(),
+                    );
                 }
+                Ok(())
+            }
+            Err(halt) => {
+                put_back(components, written)?;
                 Err(halt)
             }
         }
     }
+}
 
-    /// Asks the worker and waits.
-    fn ask(&self, switch: Switch) -> Result<u64, Halt> {
-        let (asked, answer) = flume::bounded(1);
-        let gone = || {
-            Halt::new(
-                "RELOAD_NOT_RUNNING",
-                "the pipeline is halted or stopping, so nothing can take over",
-                "see `offtake status`; the next start takes the plugins as the configuration has them",
-            )
-        };
-        self.switches.send(Switch { asked: Some(asked), ..switch }).map_err(|_| gone())?;
-        match answer.recv_timeout(PATIENCE) {
-            Ok(outcome) => outcome,
-            Err(flume::RecvTimeoutError::Disconnected) => Err(gone()),
-            Err(flume::RecvTimeoutError::Timeout) => Err(Halt::new(
-                "RELOAD_TIMED_OUT",
-                format!(
-                    "a transaction has been open for {} s, and plugins do not change inside one",
-                    PATIENCE.as_secs()
-                ),
-                "ask again once it has ended; the plugins at work go on as they were",
-            )),
-        }
-    }
+/// What was written down did not come to be.
+fn put_back(
+    components: &mut Components,
+    written: Vec<(&String, Option<Versions>)>,
+) -> Result<(), Halt> {
+    written.into_iter().try_for_each(|(plugin, before)| components.put_back(plugin, before))
+}
+
+/// Where a switch leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To what the configuration has.
+    Forward,
+    /// To the component before.
+    Back,
 }
 
 fn is_same(at_work: &Configured, configured: &Configured) -> bool {
     at_work.policy == configured.policy && is_same_version(&at_work.plugin, &configured.plugin)
 }
 
-/// What a plugin keeps is handed from one version to the next by a restart alone.
-fn check_stateless(configured: &Configured) -> Result<(), Halt> {
-    if configured.plugin.state().is_none() {
-        return Ok(());
-    }
-    Err(Halt::new(
-        "RELOAD_STATEFUL",
+/// A state that is larger than the version that goes on with it may have.
+fn over_quota(configured: &Configured) -> Option<String> {
+    let usage = configured.plugin.state()?.usage();
+    (usage.bytes > usage.quota).then(|| {
         format!(
-            "plugin {:?} keeps state, which a restart hands on and a reload does not",
-            configured.plugin.name()
-        ),
-        "restart the gateway to take it over; name the others to reload them alone",
-    ))
+            "plugin {:?}: its state has {} bytes and its quota is now {}: until it has less it can \
+             only be read and deleted from",
+            configured.plugin.name(),
+            usage.bytes,
+            usage.quota
+        )
+    })
 }
 
 fn unknown(name: &str) -> Halt {

@@ -213,14 +213,9 @@ mod tests {
     #[test]
     fn the_newest_changes_are_chosen_in_their_order_under_each_tables_newest_definition() {
         let (old, new, other) = (table("a", "x"), table("a", "y"), table("b", "z"));
-        let kept = Kept {
-            batches: [
-                batch(&[(&old, "1"), (&other, "2"), (&other, "3")]),
-                batch(&[(&new, "4"), (&other, "5"), (&new, "6")]),
-            ]
-            .into(),
-            ..Kept::default()
-        };
+        let mut kept = Kept::default();
+        kept.batches.push_back(batch(&[(&old, "1"), (&other, "2"), (&other, "3")]));
+        kept.batches.push_back(batch(&[(&new, "4"), (&other, "5"), (&new, "6")]));
         let chosen = |changes, tables: &[&str]| {
             let tables = tables.iter().map(|&table| table.to_owned()).collect();
             let wanted = Wanted { changes, tables, ..Wanted::default() };

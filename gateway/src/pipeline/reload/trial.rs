@@ -2,7 +2,8 @@
 //!
 //! Both chains take copies of the same batches, as they came from the source; what leaves them is
 //! compared row by row. Nothing of a trial reaches the log, and the counters of the plugins at work
-//! do not move; plugins that keep state begin with none. A trial finds what faults and what differs; it cannot know which result is meant.
+//! do not move. Plugins that keep state begin with none, since what is kept has seen these very changes.
+//! A trial finds what faults and what differs; it cannot know which result is meant.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,10 @@ pub struct TrialReport {
     pub tables: u64,
     /// Changes that both were given.
     pub changes: u64,
+    /// Those of them that are rows which were read for it.
+    pub rows_read: u64,
+    /// There were more of such rows than are read at once.
+    pub is_cut: bool,
     /// Changes that came out otherwise.
     pub different: u64,
     /// Changes that the plugins at work fail at.
@@ -40,6 +45,8 @@ pub struct TrialReport {
     pub nanoseconds_before: u64,
     /// See `nanoseconds_before`.
     pub nanoseconds_after: u64,
+    /// Plugins that keep state: both versions began with none, the real one was not looked at.
+    pub without_state: Vec<String>,
     /// The first differences.
     pub differences: Vec<Difference>,
 }
@@ -98,8 +105,14 @@ impl Setting<'_> {
     ) -> Result<TrialReport, Halt> {
         let tables = self.tell(after)?;
         let (mut old, mut new) = (Side::new(self, before)?, Side::new(self, after)?);
-        let mut report = TrialReport { tables, ..TrialReport::default() };
-        for batch in &self.kept.batches {
+        let keeps = |configured: &&Configured| configured.plugin.state().is_some();
+        let names = after.iter().filter(keeps).map(|it| it.plugin.name().to_owned());
+        let without_state = names.collect();
+        let mut report = TrialReport { tables, without_state, ..TrialReport::default() };
+        let sample = &self.kept.sample;
+        report.is_cut = sample.is_cut;
+        report.rows_read = sample.batches.iter().map(|batch| batch.rows.len() as u64).sum();
+        for batch in self.kept.batches.iter().chain(&sample.batches) {
             let lines = old.run(batch)?.into_iter().zip(new.run(batch)?);
             for (row, (old, new)) in batch.rows.iter().zip(lines) {
                 report.take(batch, row, old, new);
@@ -190,14 +203,13 @@ impl<'s> Side<'s> {
             // Each way has its own copy, as forked rows would be.
             let mut copy = batch.clone();
             let mut made = Made::default();
-            for (schema, targets) in targets.iter().enumerate() {
-                let Some(target) = targets.get(way) else { continue };
-                let rows: Vec<u32> = (0..batch.rows.len() as u32)
-                    .filter(|&row| {
-                        let row = &batch.rows[row as usize];
-                        row.schema as usize == schema && target.operations.contains(row.operation)
-                    })
-                    .collect();
+            let of_way = targets.iter().filter_map(|targets| targets.get(way));
+            let is_stateful = of_way.clone().any(|target| self.chain.keeps_state(&target.plugins));
+            for (schema, rows) in in_turn(batch, is_stateful) {
+                let Some(target) = targets[schema].get(way) else { continue };
+                let takes =
+                    |row: &u32| target.operations.contains(batch.rows[*row as usize].operation);
+                let rows: Vec<u32> = rows.into_iter().filter(takes).collect();
                 self.chain.process(&target.plugins, &mut copy, &rows, &mut made)?;
                 for &row in &rows {
                     let failure = made.dead.iter().find(|dead| dead.row == row);
@@ -221,6 +233,24 @@ impl<'s> Side<'s> {
         }
         Ok(lines)
     }
+}
+
+/// The rows by their definitions; where a plugin keeps state in the order of the source, as the
+/// pipeline calls it.
+fn in_turn(batch: &Batch, is_stateful: bool) -> Vec<(usize, Vec<u32>)> {
+    let mut turns: Vec<(usize, Vec<u32>)> = Vec::new();
+    for (row, head) in (0_u32..).zip(&batch.rows) {
+        let schema = head.schema as usize;
+        let turn = match is_stateful {
+            true => turns.last_mut().filter(|turn| turn.0 == schema),
+            false => turns.iter_mut().find(|turn| turn.0 == schema),
+        };
+        match turn {
+            Some((_, rows)) => rows.push(row),
+            None => turns.push((schema, vec![row])),
+        }
+    }
+    turns
 }
 
 /// A row as one line of JSON.

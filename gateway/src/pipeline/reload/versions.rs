@@ -27,10 +27,36 @@ const INDEX: &str = "versions.json";
 pub struct Versions {
     /// At work.
     pub current: String,
+    /// The configuration that it has; it is not kept itself, for it may hold secrets.
+    #[serde(default)]
+    pub config: Option<String>,
     /// At work before.
     pub previous: Option<String>,
+    /// The configuration that it last had.
+    #[serde(default)]
+    pub previous_config: Option<String>,
     /// The one that a rollback took out: while the file is still this one, `current` is used.
     pub rolled_back: Option<String>,
+}
+
+impl Versions {
+    fn take(&mut self, version: Version<'_>) {
+        if self.current != version.component {
+            self.previous = Some(std::mem::take(&mut self.current)).filter(|it| !it.is_empty());
+            self.previous_config = self.config.take().filter(|_| self.previous.is_some());
+            self.current = version.component.to_owned();
+        }
+        self.config = Some(version.config.to_owned());
+    }
+}
+
+/// A version of a plugin; digests as in [`Versions`].
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'v> {
+    /// Of the component.
+    pub component: &'v str,
+    /// Of the configuration.
+    pub config: &'v str,
 }
 
 /// The components that are kept.
@@ -103,27 +129,64 @@ impl Components {
         self.write(&path, component)
     }
 
-    /// A component is at work. `rolled_back`: in place of this one.
+    /// A version is put to work. `rolled_back`: in place of this component. Gives what was known
+    /// before, for [`Components::put_back`].
     ///
     /// # Errors
     /// It cannot be written down.
     pub fn at_work(
         &mut self,
         plugin: &str,
-        digest: &str,
+        version: Version<'_>,
         rolled_back: Option<&str>,
-    ) -> Result<(), Halt> {
-        let known = self.versions.entry(plugin.to_owned()).or_default();
-        let mut new = known.clone();
-        if known.current != digest {
-            new.previous = Some(std::mem::take(&mut new.current)).filter(|it| !it.is_empty());
-            new.current = digest.to_owned();
-        }
+    ) -> Result<Option<Versions>, Halt> {
+        let before = self.versions.get(plugin).cloned();
+        let mut new = before.clone().unwrap_or_default();
+        new.take(version);
         new.rolled_back = rolled_back.map(str::to_owned);
-        if *known == new {
+        self.set(plugin, Some(new))?;
+        Ok(before)
+    }
+
+    /// A version was not put to work after all.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn put_back(&mut self, plugin: &str, before: Option<Versions>) -> Result<(), Halt> {
+        self.set(plugin, before)
+    }
+
+    /// The pipeline starts with a version, and `next` takes over where it only finishes a
+    /// transaction. A rollback holds as long as what it put to work is what is chosen.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn started(
+        &mut self,
+        plugin: &str,
+        at_work: Version<'_>,
+        next: Option<Version<'_>>,
+    ) -> Result<(), Halt> {
+        let mut new = self.versions.get(plugin).cloned().unwrap_or_default();
+        let chosen = next.unwrap_or(at_work);
+        let rolled_back = new.rolled_back.take().filter(|_| new.current == chosen.component);
+        new.take(chosen);
+        if at_work.component != chosen.component {
+            new.previous = Some(at_work.component.to_owned());
+            new.previous_config = Some(at_work.config.to_owned());
+        }
+        new.rolled_back = rolled_back;
+        self.set(plugin, Some(new))
+    }
+
+    fn set(&mut self, plugin: &str, versions: Option<Versions>) -> Result<(), Halt> {
+        if self.versions.get(plugin) == versions.as_ref() {
             return Ok(());
         }
-        *known = new;
+        match versions {
+            Some(versions) => self.versions.insert(plugin.to_owned(), versions),
+            None => self.versions.remove(plugin),
+        };
         self.write_index()
     }
 
@@ -200,13 +263,17 @@ mod tests {
         hexadecimal(&Sha256::digest(content))
     }
 
+    fn version(component: &str) -> Version<'_> {
+        Version { component, config: "config" }
+    }
+
     #[test]
     fn the_one_at_work_and_the_one_before_stay_and_older_ones_go() {
         let folder = tempfile::tempdir().unwrap();
         let mut components = Components::open(folder.path()).unwrap();
         for content in [b"one", b"two", b"six"] {
             components.keep(content).unwrap();
-            components.at_work("mask", &digest(content), None).unwrap();
+            components.at_work("mask", version(&digest(content)), None).unwrap();
         }
         components.tidy(&["mask"]).unwrap();
         let again = Components::open(folder.path()).unwrap();
@@ -225,14 +292,63 @@ mod tests {
     fn a_file_that_was_rolled_back_is_not_chosen_until_it_is_another() {
         let folder = tempfile::tempdir().unwrap();
         let mut components = Components::open(folder.path()).unwrap();
-        components.at_work("mask", "good", None).unwrap();
-        components.at_work("mask", "bad", None).unwrap();
+        components.at_work("mask", version("good"), None).unwrap();
+        components.at_work("mask", version("bad"), None).unwrap();
         assert_eq!(components.chosen("mask", "bad"), None);
-        components.at_work("mask", "good", Some("bad")).unwrap();
+        components.at_work("mask", version("good"), Some("bad")).unwrap();
         assert_eq!(components.chosen("mask", "bad"), Some("good"));
         assert_eq!(components.chosen("mask", "better"), None);
-        components.at_work("mask", "better", None).unwrap();
+        components.at_work("mask", version("better"), None).unwrap();
         assert_eq!(components.chosen("mask", "bad"), None);
+    }
+
+    #[test]
+    fn what_was_not_put_to_work_is_not_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        components.at_work("mask", version("first"), None).unwrap();
+        components.at_work("mask", version("second"), None).unwrap();
+        let before = components.at_work("mask", version("refused"), None).unwrap();
+        components.put_back("mask", before).unwrap();
+        let again = Components::open(folder.path()).unwrap();
+        let versions = again.versions("mask").unwrap();
+        assert_eq!((&*versions.current, versions.previous.as_deref()), ("second", Some("first")));
+        // Also where it would have taken a rollback's place.
+        components.at_work("mask", version("first"), Some("second")).unwrap();
+        let before = components.at_work("mask", version("second"), None).unwrap();
+        components.put_back("mask", before).unwrap();
+        assert_eq!(components.chosen("mask", "second"), Some("first"));
+    }
+
+    #[test]
+    fn a_rollback_outlives_any_number_of_starts_that_finish_a_transaction() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        components.started("mask", version("good"), None).unwrap();
+        components.at_work("mask", version("bad"), None).unwrap();
+        components.at_work("mask", version("good"), Some("bad")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(components.chosen("mask", "bad"), Some("good"));
+            components.started("mask", version("bad"), Some(version("good"))).unwrap();
+            let versions = components.versions("mask").unwrap();
+            assert_eq!(versions.previous.as_deref(), Some("bad"), "it is needed at the next start");
+        }
+        components.started("mask", version("good"), None).unwrap();
+        assert_eq!(components.chosen("mask", "bad"), Some("good"));
+        components.started("mask", version("better"), None).unwrap();
+        assert_eq!(components.chosen("mask", "bad"), None);
+    }
+
+    #[test]
+    fn the_configuration_of_the_version_before_is_told_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        for (component, config) in [("one", "a"), ("one", "b"), ("two", "c"), ("two", "d")] {
+            components.at_work("mask", Version { component, config }, None).unwrap();
+        }
+        let versions = components.versions("mask").unwrap();
+        assert_eq!(versions.config.as_deref(), Some("d"));
+        assert_eq!(versions.previous_config.as_deref(), Some("b"));
     }
 
     #[test]

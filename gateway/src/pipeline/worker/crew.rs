@@ -36,7 +36,7 @@ enum Pending {
     /// A batch without plugins.
     Ready(Box<Work>),
     /// The source's progress.
-    Progress(SourceEvent),
+    Progress(Box<SourceEvent>),
 }
 
 /// The threads, and what they have in hand.
@@ -96,7 +96,7 @@ impl Crew {
 
     /// Progress that comes behind what is in hand.
     pub(super) fn put_behind(&mut self, progress: SourceEvent) {
-        self.pending.push_back(Pending::Progress(progress));
+        self.pending.push_back(Pending::Progress(Box::new(progress)));
     }
 
     fn give(&mut self, work: Work) {
@@ -216,7 +216,7 @@ impl Worker {
         while let Some(ready) = self.crew.as_mut().and_then(Crew::pop_ready) {
             match ready {
                 Pending::Ready(work) => self.append_whole(*work)?,
-                Pending::Progress(event) => self.take_progress(event)?,
+                Pending::Progress(event) => self.take_progress(*event)?,
                 Pending::Given(_) => {}
             }
         }

@@ -10,7 +10,7 @@ use offtake_log::Control;
 
 use super::super::chain::Configured;
 use super::super::halt::Halt;
-use super::{Worker, log_halt};
+use super::{Asked, Told, Worker, log_halt};
 
 /// Plugins that are to take over.
 pub struct Switch {
@@ -18,14 +18,20 @@ pub struct Switch {
     pub plugins: Vec<Configured>,
     /// The pipeline's digest with them.
     pub digest: Vec<u8>,
-    /// Who asked; nobody where the pipeline itself did. The sequence that the next change gets. One
-    /// who is gone has called it off.
-    pub asked: Option<flume::Sender<Result<u64, Halt>>>,
+    /// Who asked; nobody where the pipeline itself did.
+    pub asked: Option<Asked>,
 }
 
 impl Worker {
-    /// Takes a switch in. A later one takes the place of one that still waits.
+    /// Takes a switch in. The pipeline's own is not given up for it; one that was asked for before
+    /// and still waits has been called off.
     pub(super) fn take_switch(&mut self, switch: Switch) -> Result<(), Halt> {
+        if self.switching.as_ref().is_some_and(|waiting| waiting.asked.is_none()) {
+            if let Some(asked) = switch.asked {
+                asked.tell(Told::Refused(finishing()));
+            }
+            return Ok(());
+        }
         self.switching = Some(switch);
         self.switch_between_transactions()
     }
@@ -39,7 +45,7 @@ impl Worker {
             return Ok(());
         }
         let Some(Switch { plugins, digest, asked }) = self.switching.take() else { return Ok(()) };
-        if asked.as_ref().is_some_and(flume::Sender::is_disconnected) {
+        if asked.as_ref().is_some_and(|asked| !asked.begin()) {
             return Ok(());
         }
         let catalogue = self.inputs.catalogue();
@@ -50,16 +56,21 @@ impl Worker {
         match (replaced, asked) {
             (Ok(crew), asked) => {
                 self.replace_crew(crew);
-                let sequence = self.record_switch(&plugins, digest)?;
-                if let Some(asked) = asked {
-                    // Whoever asked may have gone meanwhile; it has happened all the same.
-                    let _ = asked.send(Ok(sequence));
-                }
+                self.live.replace(&plugins);
+                let tell = |told| {
+                    if let Some(asked) = &asked {
+                        asked.tell(told);
+                    }
+                };
+                // Before the log is waited for, which may be full for as long as it likes.
+                tell(Told::TookOver(self.writer.next_sequence()));
+                self.record_switch(digest)?;
+                tell(Told::Durable);
                 Ok(())
             }
             (Err(halt), Some(asked)) => {
                 // Those at work go on.
-                let _ = asked.send(Err(halt));
+                asked.tell(Told::Refused(halt));
                 Ok(())
             }
             (Err(halt), None) => Err(halt),
@@ -67,8 +78,8 @@ impl Worker {
     }
 
     /// The chain has its new members: everything that was made of the old ones is forgotten, and the
-    /// log is told. Gives the sequence that the next change gets.
-    fn record_switch(&mut self, plugins: &[Configured], digest: Vec<u8>) -> Result<u64, Halt> {
+    /// log is told.
+    fn record_switch(&mut self, digest: Vec<u8>) -> Result<(), Halt> {
         self.plans.clear();
         // The new members' records hold what these held.
         self.coverage.clear();
@@ -83,14 +94,21 @@ impl Worker {
             tracing::info!(plugin = record.name, digest = record.digest, "a plugin takes over");
             self.writer.control(Control::PluginActivation(record));
         }
-        let sequence = self.writer.next_sequence();
         crash_point("pipeline.before_switch");
         self.submit()?;
         self.writer.flush().map_err(|error| log_halt(&error))?;
         crash_point("pipeline.after_switch");
-        self.live.replace(plugins);
-        Ok(sequence)
+        Ok(())
     }
+}
+
+fn finishing() -> Halt {
+    Halt::new(
+        "RELOAD_FINISHING",
+        "a transaction that earlier versions of the plugins began is being finished by them, and \
+         those of the last start take over after it",
+        "ask again once `offtake status` shows the new digests",
+    )
 }
 
 /// Cuts off what follows the last end of a transaction; `None` where nothing follows, or none ends.

@@ -14,6 +14,7 @@ use super::*;
 mod crew;
 mod operations;
 mod state;
+mod switch;
 mod ways;
 
 fn table(columns: &[&str]) -> Arc<TableSchema> {

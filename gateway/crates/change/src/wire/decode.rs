@@ -2,8 +2,8 @@
 
 use super::varint::{Field, Reader, unzigzag};
 use super::{FRAME_CHANGES_TAG, WireError};
-use crate::value::{ListRef, ValueRef};
-use crate::{Lsn, Operation, Snapshot, UnknownCode};
+use crate::value::{Cell, ListRef, ValueRef};
+use crate::{Batch, Image, Lsn, Operation, Snapshot, UnknownCode};
 
 /// An encoded `Change`, its fixed fields read and its rows still encoded.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,31 @@ impl<'a> RowRef<'a> {
     #[inline]
     pub fn values(&self) -> Values<'a> {
         Values::new(self.0)
+    }
+
+    /// Stores the values in a batch, as an image that no row has yet.
+    ///
+    /// # Errors
+    /// Damage; what was stored before it is of no image.
+    pub fn store(&self, batch: &mut Batch) -> Result<Image, WireError> {
+        let begin = batch.begin_image();
+        for value in self.values() {
+            let cell = match value? {
+                ValueRef::Null => Cell::NULL,
+                ValueRef::Unchanged => Cell::UNCHANGED,
+                ValueRef::Absent => Cell::ABSENT,
+                ValueRef::Boolean(value) => Cell::boolean(value),
+                ValueRef::Integer(value) => Cell::integer(value),
+                ValueRef::Unsigned(value) => Cell::unsigned(value),
+                ValueRef::Single(value) => Cell::single(value),
+                ValueRef::Number(value) => Cell::number(value),
+                ValueRef::Text(text) => batch.text(text),
+                ValueRef::Bytes(bytes) => batch.bytes(bytes),
+                ValueRef::List(list) => batch.list(list.encoded()),
+            };
+            batch.push_cell(cell);
+        }
+        Ok(batch.end_image(begin))
     }
 }
 

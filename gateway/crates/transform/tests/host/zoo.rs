@@ -3,7 +3,7 @@
 //! Each is a core module that follows the canonical ABI by hand and is wrapped by `wit-component`.
 //! What the plugin answers is laid out here as bytes at fixed places of its memory.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use offtake_transform::{Engine, EngineOptions, Instance, Limits, Plugin, PluginError, PluginSpec};
@@ -332,6 +332,7 @@ pub(crate) fn spec(component: Vec<u8>) -> PluginSpec {
             log_lines_per_second: 10,
             fan_out: 4,
             isolation: Duration::from_secs(5),
+            reserved_streams: Arc::default(),
         },
         state: None,
     }

@@ -99,8 +99,9 @@ pub(super) fn require(
 fn version(said: &str) -> Option<(u32, u32)> {
     said.split_whitespace().find_map(|word| {
         let word = word.trim_start_matches(|letter: char| !letter.is_ascii_digit());
-        let mut parts = word.split(|letter: char| !letter.is_ascii_digit());
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let (major, rest) = word.split_once('.')?;
+        let minor = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
     })
 }
 

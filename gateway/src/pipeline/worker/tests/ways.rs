@@ -88,3 +88,39 @@ fn a_definition_without_a_row_in_the_batch_is_not_judged() {
     worker.writer.flush().unwrap();
     assert_eq!(logged(&log).len(), 1);
 }
+
+#[test]
+fn a_row_whose_content_names_the_gateways_own_stream_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = offtake_log::open(LogOptions::new(folder.path())).unwrap();
+    let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
+    let spec = PluginSpec {
+        name: "by_content".into(),
+        component: offtake_transform::builtin("route").unwrap().to_vec(),
+        config_json: r#"{"rules":[{"where":"id is not null","stream":"{id}"}]}"#.into(),
+        limits: Limits {
+            reserved_streams: Router::own_streams("shop").into(),
+            ..Limits::default()
+        },
+        state: None,
+    };
+    let plugin = Plugin::load(&engine, spec).unwrap();
+    let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
+    let plugins =
+        [Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }];
+    let (mut worker, log) = worker_on(opened, &plugins, vec![0]);
+    let people = table(&["id"]);
+    worker.take_event(started(&[Arc::clone(&people)])).unwrap();
+    let mut batch = Batch::new();
+    batch.push_transaction(Transaction { commit: Lsn(9), ..Default::default() });
+    for stream in ["first", "shop.dead_letters", "shop.message", "last"] {
+        add_rows(&mut batch, &people, 1, stream);
+    }
+    batch.boundaries.push(Boundary { rows_end: 4, transaction: 0, end: Lsn(10), source_rows: 4 });
+    worker.take_event(SourceEvent::Batch(batch)).unwrap();
+    worker.writer.flush().unwrap();
+    let rows: Vec<Logged> = logged(&log).into_iter().flatten().collect();
+    let streams: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+    assert_eq!(streams, ["first", "shop.dead_letters", "shop.dead_letters", "last"]);
+    assert!(String::from_utf8_lossy(&rows[1].1).contains("which only the gateway writes"));
+}

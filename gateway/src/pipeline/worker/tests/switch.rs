@@ -1,0 +1,136 @@
+//! Other versions take over: where that is in the log, and who may call it off.
+
+use super::*;
+
+/// The plugins that tests choose from, the mask in another version.
+fn other_version() -> [Configured; 5] {
+    let mut plugins = configured(FailurePolicy::default());
+    let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
+    let mut component = offtake_transform::builtin("mask").unwrap().to_vec();
+    component.extend([0, 3, 1, b'v', 1]);
+    let spec = PluginSpec {
+        name: "mask".into(),
+        component,
+        config_json: r#"{"columns":["email"],"keep_last":2}"#.into(),
+        limits: Limits::default(),
+        state: None,
+    };
+    let plugin = Plugin::load(&engine, spec).unwrap();
+    plugins[1] = Configured { plugin, ..plugins[1].clone() };
+    plugins
+}
+
+fn digest_of(plugins: &[Configured; 5]) -> String {
+    super::super::super::chain::hexadecimal(&plugins[1].plugin.digest())
+}
+
+/// A row of a transaction, and perhaps its end.
+fn part(people: &Arc<TableSchema>, id: u64, order: u64, ends: bool) -> SourceEvent {
+    let mut batch = Batch::new();
+    let commit = Lsn(id * 100);
+    batch.push_transaction(Transaction { id: id.to_string(), commit, ..Default::default() });
+    add_rows(&mut batch, people, 1, "secret");
+    batch.rows[0].order = order;
+    if ends {
+        let end = Lsn(id * 100 + 1);
+        batch.boundaries.push(Boundary { rows_end: 1, transaction: 0, end, source_rows: order });
+    }
+    SourceEvent::Batch(batch)
+}
+
+/// A worker on a log, which was told its table.
+fn started_worker(folder: &tempfile::TempDir) -> (Worker, Log, Arc<TableSchema>) {
+    let (mut worker, log) = worker(LogOptions::new(folder.path()), false);
+    let people = table(&["id", "email"]);
+    worker.take_event(started(&[Arc::clone(&people)])).unwrap();
+    (worker, log, people)
+}
+
+fn switch_to(plugins: &[Configured; 5], asked: Option<Asked>) -> Switch {
+    Switch { plugins: plugins.to_vec(), digest: vec![2], asked }
+}
+
+fn live_digest(worker: &Worker) -> Option<String> {
+    let live = worker.live.get();
+    live.get(1).map(|mask| super::super::super::chain::hexadecimal(&mask.plugin.digest()))
+}
+
+/// The groups of the log, in order: the mask's digest where it is recorded, and how many rows.
+fn groups(log: &Log) -> Vec<(Vec<String>, u32)> {
+    let mut groups = Vec::new();
+    let mut reader = log.reader(0, Selection::all()).unwrap();
+    while let Some(group) = reader.next_group().unwrap() {
+        let records = group.controls.iter().filter_map(|control| match control {
+            Control::PluginActivation(record) if record.name == "mask" => {
+                Some(record.digest.clone())
+            }
+            _ => None,
+        });
+        groups.push((records.collect(), group.runs.iter().map(|run| run.count).sum()));
+    }
+    groups
+}
+
+#[test]
+fn a_switch_is_in_the_log_between_what_those_before_made_and_what_the_new_ones_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, log, people) = started_worker(&folder);
+    worker.take_event(part(&people, 1, 1, false)).unwrap();
+    let (before, after) = (configured(FailurePolicy::default()), other_version());
+    let (asked, asking) = Asked::pair();
+    worker.take_switch(switch_to(&after, Some(asked))).unwrap();
+    assert!(asking.told(Duration::ZERO).is_err(), "a transaction is open");
+    worker.take_event(part(&people, 1, 2, true)).unwrap();
+    assert!(matches!(asking.told(Duration::ZERO), Ok(Told::TookOver(3))));
+    assert!(matches!(asking.told(Duration::ZERO), Ok(Told::Durable)));
+    assert_eq!(live_digest(&worker), Some(digest_of(&after)));
+    worker.take_event(part(&people, 2, 1, true)).unwrap();
+    worker.writer.wait_durable().unwrap();
+    let (groups, new) = (groups(&log), digest_of(&after));
+    let at = groups.iter().position(|(records, _)| records.contains(&new)).expect("the switch");
+    assert_eq!(groups[at], (vec![new.clone()], 0), "it is in a group of its own");
+    let rows = |groups: &[(Vec<String>, u32)]| groups.iter().map(|group| group.1).sum::<u32>();
+    assert_eq!((rows(&groups[..at]), rows(&groups[at..])), (2, 1));
+    let of = |groups: &[(Vec<String>, u32)], digest: &String| {
+        groups.iter().flat_map(|group| &group.0).all(|record| record == digest)
+    };
+    assert!(of(&groups[..at], &digest_of(&before)) && of(&groups[at..], &new), "{groups:?}");
+    let kept = log.plugins();
+    let last = kept.iter().rev().find(|record| record.name == "mask").unwrap();
+    assert_eq!(last.digest, digest_of(&after));
+}
+
+#[test]
+fn the_pipelines_own_switch_is_not_given_up_for_one_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, _log, people) = started_worker(&folder);
+    worker.take_event(part(&people, 1, 1, false)).unwrap();
+    let own = other_version();
+    worker.switching = Some(switch_to(&own, None));
+    let (asked, asking) = Asked::pair();
+    let before = configured(FailurePolicy::default());
+    worker.take_switch(switch_to(&before, Some(asked))).unwrap();
+    match asking.told(Duration::ZERO) {
+        Ok(Told::Refused(halt)) => assert_eq!(halt.code, "RELOAD_FINISHING"),
+        other => panic!("{other:?}"),
+    }
+    drop(asking);
+    worker.take_event(part(&people, 1, 2, true)).unwrap();
+    assert_eq!(live_digest(&worker), Some(digest_of(&own)));
+}
+
+#[test]
+fn a_switch_that_was_called_off_does_not_happen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, _log, people) = started_worker(&folder);
+    worker.take_event(part(&people, 1, 1, false)).unwrap();
+    let (asked, asking) = Asked::pair();
+    worker.take_switch(switch_to(&other_version(), Some(asked))).unwrap();
+    assert!(asking.call_off());
+    worker.take_event(part(&people, 1, 2, true)).unwrap();
+    assert_eq!(live_digest(&worker), None, "nothing took over");
+    // The next one is not held up by it.
+    let (asked, asking) = Asked::pair();
+    worker.take_switch(switch_to(&other_version(), Some(asked))).unwrap();
+    assert!(matches!(asking.told(Duration::ZERO), Ok(Told::TookOver(_))));
+}
