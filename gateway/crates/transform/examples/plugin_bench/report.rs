@@ -124,7 +124,7 @@ pub(crate) fn summary(measured: &[Measured]) -> String {
         let Target { what, found, bound, at_most, unit } = &target;
         let relation = if *at_most { "at most" } else { "at least" };
         let verdict = if target.is_met() { "ok" } else { "MISSED" };
-        let _ = writeln!(out, "{what:<50}{found:>9.1} {unit:<6}{relation:>9} {bound:<7}{verdict}");
+        let _ = writeln!(out, "{what:<50}{found:>9.2} {unit:<6}{relation:>9} {bound:<7}{verdict}");
     }
     out
 }
