@@ -18,8 +18,8 @@ use crate::shapes::{COLUMNAR, Shape};
 pub(crate) const SIZES: [usize; 3] = [1, 16, 256];
 const TIME: Duration = Duration::from_millis(10);
 const ROUNDS: usize = 12;
-/// Fresh instances that are started; the median counts.
-const INSTANCES: usize = 31;
+/// Fresh instances that are started a round; the median counts.
+const INSTANCES: usize = 15;
 
 /// A figure of the table, in nanoseconds a change.
 pub(crate) struct Cost {
@@ -35,7 +35,7 @@ pub(crate) struct Cost {
 pub(crate) struct Measured {
     pub(crate) language: String,
     pub(crate) costs: Vec<Cost>,
-    /// Until a fresh instance is configured, the median.
+    /// Until a fresh instance is configured: a round's median, of the best round.
     pub(crate) instance_us: f64,
     /// A text masked by the host itself, at the time of these measurements.
     pub(crate) native: f64,
@@ -101,16 +101,19 @@ impl<'e> Subject<'e> {
         }
         // One for all, so that its memory is there before anything counts.
         let mut batch = Batch::new();
+        let plugin = self.load(Shape::Mask1(EMAIL), Images::One, true)?;
+        let mut least_us = f64::INFINITY;
         for _ in 0..ROUNDS {
             for job in &mut jobs {
                 job.round(changes, &mut batch)?;
             }
+            least_us = least_us.min(instance_us(&plugin)?);
         }
         let native = jobs.remove(0).cost.nanoseconds;
         Ok(Measured {
             language: self.language.to_owned(),
             costs: jobs.into_iter().map(|job| job.cost).collect(),
-            instance_us: instance_us(&self.load(Shape::Mask1(EMAIL), Images::One, true)?)?,
+            instance_us: least_us,
             native,
         })
     }
