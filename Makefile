@@ -6,10 +6,10 @@
 CARGO ?= cargo
 ARGS  ?=
 
-.PHONY: help build demo test test-full torture bench plugins check dist clean
+.PHONY: help build demo test test-full torture bench bench-plugins plugins check dist clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the offtake command (target/release/offtake)
 	@sh tests/setup.sh build
@@ -36,6 +36,10 @@ torture: ## 500 kills under load; TORTURE_KILLS (200), TORTURE_EXACTLY_ONCE_KILL
 bench: ## speed and memory beside pg_recvlogical and Debezium, into target/bench/*.json
 	@sh tests/setup.sh bench
 	@sh tests/run.sh bench
+
+bench-plugins: ## what a change costs in a plugin, in every language, into target/bench-plugins.json (ARGS="rust go")
+	@sh tests/setup.sh bench-plugins
+	@sh tests/run.sh bench-plugins $(ARGS)
 
 plugins: ## rebuild the first-party plugins into plugins/dist (ARGS=--check compares only)
 	sh plugins/build.sh $(ARGS)

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Builds and runs the tests, then says in one line how it went: `sh tests/run.sh test|full|torture|bench`.
+# Builds and runs the tests, then says in one line how it went: `sh tests/run.sh test|full|torture|bench`,
+# or `sh tests/run.sh bench-plugins [LANGUAGE]…`.
 set -eu
 cd "$(dirname "$0")/.."
 
 mode=${1:-test}
+[ $# = 0 ] || shift
 log=target/tests/$mode.log
 mkdir -p target/tests
 begin=$(date +%s)
@@ -50,6 +52,13 @@ bench)
     [ -e target/tests/failed ] || run target/release/examples/encode_bench
     [ -e target/tests/failed ] || run target/release/examples/avro_bench
     ;;
+bench-plugins)
+    run sh tests/bench/plugins/build.sh target/bench-plugins "$@"
+    [ -e target/tests/failed ] ||
+        run cargo build --release --locked --workspace --example plugin_bench
+    [ -e target/tests/failed ] ||
+        run target/release/examples/plugin_bench target/bench-plugins "$@"
+    ;;
 *)
     echo "error: no such mode: $mode" >&2
     exit 2
@@ -67,13 +76,15 @@ case $mode in
 test | full) [ "${SKIP_DISK_FULL:-}" != 1 ] || echo "A full disk was not tested: SKIP_DISK_FULL is set." ;;
 esac
 echo "Took $(($(date +%s) - begin)) s."
-if [ "$mode" != bench ]; then
+is_bench=no
+case $mode in bench | bench-plugins) is_bench=yes ;; esac
+if [ "$is_bench" = no ]; then
     echo "$passed passed, $failed failed"
 fi
 if [ -e target/tests/failed ] || [ "$failed" != 0 ]; then
     exit 1
 fi
-if [ "$mode" != bench ] && [ "$passed" = 0 ]; then
+if [ "$is_bench" = no ] && [ "$passed" = 0 ]; then
     echo "error: no test ran" >&2
     exit 1
 fi

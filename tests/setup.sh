@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that what a command needs is installed: `sh tests/setup.sh build|demo|test|bench`.
+# Makes sure that what a command needs is installed: `sh tests/setup.sh build|demo|test|bench|bench-plugins`.
 #
 # Looks first. Installs what is missing with apt where that is allowed (root, or sudo that asks for
 # nothing); otherwise prints one list of what to install, and ends with status 1.
@@ -21,7 +21,14 @@ has pkg-config || want pkg-config
 [ -e /usr/include/zlib.h ] || want zlib1g-dev
 [ -e /usr/include/openssl/ssl.h ] || want libssl-dev
 
-if [ "$need" != build ]; then
+if [ "$need" = bench-plugins ]; then
+    # What the SDKs build with; where there is no Go, sdk/go/toolchain.sh fetches it by pip.
+    has npm || want npm
+    has clang || want clang
+    has wasm-ld || want lld
+    has python3 || want python3
+    python3 -c 'import ensurepip' 2>/dev/null || want python3-venv
+elif [ "$need" != build ]; then
     server || want postgresql
     has setpriv || want util-linux
 fi

@@ -81,7 +81,8 @@ fn the_conformance_plugin_in_go_does_what_every_language_must() {
 fn the_conformance_plugin_in_rust_does_what_every_language_must() {
     let folder = tempfile::tempdir().unwrap();
     let component = folder.path().join("conformance.wasm");
-    run(Command::new(sdk().join("conformance/rust/build.sh")).arg(&component));
+    let plugin = sdk().join("conformance/rust");
+    run(Command::new(sdk().join("rust/build.sh")).arg(&component).arg(plugin));
     passes(&component, "conformance/fixtures");
 }
 

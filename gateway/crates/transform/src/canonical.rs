@@ -5,6 +5,7 @@
 use offtake_change::{Batch, Cell, Column, Kind, ListRef, ValueRef};
 
 use crate::column::checked_cell;
+use crate::fits::Rule;
 use crate::{defined, list_text};
 
 /// A nullable column of a logical type: `int8`, `decimal(12,2)`, `list<text>`. A type that is not
@@ -37,7 +38,7 @@ pub fn cell_of_text(batch: &mut Batch, column: &Column, text: &str) -> Result<Ce
         Kind::Text | Kind::List => ValueRef::Text(text.as_bytes()),
         Kind::Bytes => return Err("is text, where bytes are needed".to_owned()),
     };
-    checked_cell(batch, column, value).map_err(|_| wrong())
+    checked_cell(batch, column, Rule::of(column), value).map_err(|_| wrong())
 }
 
 /// Appends a list as text: `{1,NULL,"a b"}`.

@@ -5,7 +5,12 @@
 //! epoch says that the deadline may have passed, the clock is read, and the call goes on with what
 //! is left of it. Behind it stands a wall limit that only a plugin can reach that is hardly ever
 //! scheduled.
+//!
+//! Reading the CPU clock is a call of the kernel, as long as a short call of a plugin; the wall clock is
+//! not. So where a call begins, a reading that the thread made a moment before is carried on by the
+//! wall clock: it can be too late by that moment, in the plugin's favour, and never too early.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -15,6 +20,29 @@ const WALL_FACTOR: u32 = 50;
 const WALL_FLOOR: Duration = Duration::from_secs(5);
 /// What one tick of the engine's epoch stands for.
 pub(crate) const TICK: Duration = Duration::from_millis(4);
+
+/// How long a reading of the CPU clock is carried on.
+const CARRIED: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// When the calling thread's CPU clock was read for a call last, and what it said.
+    static READING: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+}
+
+/// CPU time that the calling thread has used, or up to [`CARRIED`] more.
+fn thread_cpu_about(now: Instant) -> Duration {
+    READING.with(|reading| {
+        if let Some((at, cpu)) = reading.get()
+            && let Some(since) = now.checked_duration_since(at)
+            && since < CARRIED
+        {
+            return cpu + since;
+        }
+        let cpu = thread_cpu();
+        reading.set(Some((now, cpu)));
+        cpu
+    })
+}
 
 /// CPU time that the calling thread has used.
 pub(crate) fn thread_cpu() -> Duration {
@@ -59,7 +87,8 @@ impl std::error::Error for DeadlineSpent {}
 impl CallClock {
     /// Starts counting on the calling thread.
     pub(crate) fn start(deadline: Duration) -> CallClock {
-        CallClock { deadline, cpu_start: thread_cpu(), wall_start: Instant::now() }
+        let wall_start = Instant::now();
+        CallClock { deadline, cpu_start: thread_cpu_about(wall_start), wall_start }
     }
 
     /// Ticks until the deadline can have passed at the earliest.
@@ -122,6 +151,25 @@ mod tests {
         let long = Duration::from_secs(1);
         assert!(decide(long, cpu, Duration::from_secs(49)).is_ok());
         assert!(decide(long, cpu, Duration::from_secs(50)).is_err());
+    }
+
+    #[test]
+    fn a_reading_that_is_carried_on_is_never_before_the_clock_and_soon_made_anew() {
+        // The two clocks may be steered apart by a little.
+        let steered = Duration::from_micros(10);
+        let (begin, mut readings, mut last) = (Instant::now(), 0, None);
+        while readings < 5 {
+            let (before, now) = (thread_cpu(), Instant::now());
+            let about = thread_cpu_about(now);
+            let after = thread_cpu();
+            assert!(about + steered >= before, "{about:?} before {before:?}");
+            assert!(about <= after + CARRIED + steered, "{about:?} after {after:?}");
+            let made = READING.with(Cell::get);
+            readings += u32::from(made != last);
+            last = made;
+            assert!(begin.elapsed() < Duration::from_secs(30), "only {readings} readings");
+        }
+        assert!(begin.elapsed() >= 4 * CARRIED, "5 readings in {:?}", begin.elapsed());
     }
 
     #[test]

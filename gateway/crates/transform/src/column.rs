@@ -3,9 +3,10 @@
 use offtake_change::{Batch, Cell, Column, Image, Kind, ValueRef};
 
 use crate::bindings as wit;
+use crate::fits::Rule;
 use crate::gather::presence;
+use crate::list_text;
 use crate::shape::Shaped;
-use crate::{fits, list_text};
 
 /// A value that is to be set once the whole verdict has proved sound. Its bytes lie in the batch's
 /// arena already; where the verdict falls, nothing refers to them.
@@ -34,6 +35,7 @@ pub(crate) fn stage(
         .ok_or_else(|| format!("it sets column {ordinal} of {}", columns.len()))?;
     let setting = Setting {
         column,
+        rule: Rule::of(column),
         ordinal,
         is_key: shaped.wide.key.contains(&ordinal),
         is_new: shaped.checked.contains(&ordinal),
@@ -46,6 +48,7 @@ pub(crate) fn stage(
 
 struct Setting<'a> {
     column: &'a Column,
+    rule: Rule,
     ordinal: u32,
     is_key: bool,
     /// What the source gave says nothing of whether a value fits.
@@ -101,6 +104,10 @@ impl Setting<'_> {
         match code {
             presence::VALUE => {
                 let value = data.get(at)?;
+                // What the source gave fits, whatever the rules here say.
+                if !self.is_new && same(current, value) {
+                    return Ok(None);
+                }
                 self.value_cell(batch, image, value)
             }
             presence::NULL if current == ValueRef::Null => Ok(None),
@@ -126,19 +133,18 @@ impl Setting<'_> {
         image: Image,
         value: ValueRef<'_>,
     ) -> Result<Option<Cell>, String> {
-        let current = batch.column(image, self.ordinal as usize);
-        if self.column.kind == Kind::List {
-            return self.list_cell(batch, image, value);
-        }
         let value = match (self.column.kind, value) {
-            (Kind::Single, ValueRef::Number(wide)) => ValueRef::Single(narrowed(wide)?),
+            (Kind::List, value) => return self.list_cell(batch, image, value),
+            (Kind::Single, ValueRef::Number(wide)) => {
+                let value = ValueRef::Single(narrowed(wide)?);
+                if !self.is_new && same(batch.column(image, self.ordinal as usize), value) {
+                    return Ok(None);
+                }
+                value
+            }
             (_, value) => value,
         };
-        // What the source gave fits, whatever the rules here say.
-        if !self.is_new && same(current, value) {
-            return Ok(None);
-        }
-        checked_cell(batch, self.column, value).map(Some)
+        checked_cell(batch, self.column, self.rule, value).map(Some)
     }
 
     fn list_cell(
@@ -160,13 +166,15 @@ impl Setting<'_> {
     }
 }
 
-/// The cell of a value that a plugin made, once it is known that the column can hold it.
+/// The cell of a value that a plugin made, once it is known that the column, whose rule is given, can
+/// hold it.
 pub(crate) fn checked_cell(
     batch: &mut Batch,
     column: &Column,
+    rule: Rule,
     value: ValueRef<'_>,
 ) -> Result<Cell, String> {
-    fits::check(column, value).map_err(|wrong| format!("a value {wrong}"))?;
+    rule.check(column, value).map_err(|wrong| format!("a value {wrong}"))?;
     Ok(match value {
         ValueRef::Boolean(value) => Cell::boolean(value),
         ValueRef::Integer(value) => Cell::integer(value),

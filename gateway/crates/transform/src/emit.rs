@@ -11,6 +11,7 @@ use offtake_change::{
 use crate::bindings as wit;
 use crate::column::{NewValues, checked_cell};
 use crate::defined::check_stream;
+use crate::fits::Rule;
 use crate::gather::presence;
 use crate::shape::{Output, Shaped};
 use crate::verdict::{CallLimits, Rejected, check_headers, malformed};
@@ -278,12 +279,19 @@ struct Wanted {
     may_lack: bool,
 }
 
+/// What a plugin gave of a column.
+struct GivenColumn<'a> {
+    codes: &'a [u8],
+    data: NewValues<'a>,
+    rule: Rule,
+}
+
 /// The columns that a plugin gave of one image, by ordinal.
 struct Given<'a> {
     columns: &'a [Column],
     /// Which columns have to have a value: those of the key, and a payload.
     needed: Vec<bool>,
-    values: Vec<Option<(&'a [u8], NewValues<'a>)>>,
+    values: Vec<Option<GivenColumn<'a>>>,
 }
 
 impl<'a> Given<'a> {
@@ -300,7 +308,7 @@ impl<'a> Given<'a> {
                 *slot = true;
             }
         }
-        let mut values: Vec<Option<(&[u8], NewValues<'_>)>> = Vec::new();
+        let mut values: Vec<Option<GivenColumn<'_>>> = Vec::new();
         values.resize_with(columns.len(), || None);
         for column in given {
             let ordinal = column.ordinal as usize;
@@ -317,7 +325,7 @@ impl<'a> Given<'a> {
                 return Err(within(format!("{} presence codes for {rows} rows", codes.len())));
             }
             let data = NewValues::of(known.kind, &column.data, rows).map_err(within)?;
-            *slot = Some((codes, data));
+            *slot = Some(GivenColumn { codes, data, rule: Rule::of(known) });
         }
         Ok(Given { columns, needed, values })
     }
@@ -355,12 +363,12 @@ impl<'a> Given<'a> {
         let given = self.values.get(ordinal).and_then(Option::as_ref);
         let left_out = if wanted.is_after { presence::NULL } else { presence::ABSENT };
         let code = match given {
-            Some((codes, _)) => codes.get(at).copied().unwrap_or(presence::VALUE),
+            Some(given) => given.codes.get(at).copied().unwrap_or(presence::VALUE),
             None => left_out,
         };
         match (code, given) {
-            (presence::VALUE, Some((_, data))) => {
-                checked_cell(batch, column, data.get(at)?).map(Some)
+            (presence::VALUE, Some(given)) => {
+                checked_cell(batch, column, given.rule, given.data.get(at)?).map(Some)
             }
             (presence::NULL, _) if is_key => {
                 Err("NULL in a column of the key, or a payload".to_owned())

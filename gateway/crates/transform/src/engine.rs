@@ -36,12 +36,23 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
 }
 
+/// What compiled code looks at while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checks {
+    /// Whether its time is up.
+    Deadline,
+    /// The same, and what it executes is counted.
+    DeadlineAndFuel,
+    /// Nothing.
+    None,
+}
+
 /// Compiles plugins. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) cache: Option<CodeCache>,
-    counts_fuel: bool,
+    checks: Checks,
     /// wasmtime has one stack limit an engine, so there is one for each that is asked for.
     by_stack: Arc<Mutex<BTreeMap<usize, wasmtime::Engine>>>,
 }
@@ -53,7 +64,7 @@ impl Engine {
     /// # Errors
     /// The machine cannot run WebAssembly, or gives no thread.
     pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
-        Engine::with(options, false)
+        Engine::with(options, Checks::Deadline)
     }
 
     /// An engine whose instances count what they execute, instruction by instruction: slower, and the
@@ -62,12 +73,21 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn counting_fuel(options: EngineOptions) -> Result<Engine, PluginError> {
-        Engine::with(options, true)
+        Engine::with(options, Checks::DeadlineAndFuel)
     }
 
-    fn with(options: EngineOptions, counts_fuel: bool) -> Result<Engine, PluginError> {
+    /// An engine whose instances never look at their deadline: what a plugin costs without. For
+    /// measurements, not for a pipeline, since a plugin that does not end holds its thread for ever.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn uninterrupted(options: EngineOptions) -> Result<Engine, PluginError> {
+        Engine::with(options, Checks::None)
+    }
+
+    fn with(options: EngineOptions, checks: Checks) -> Result<Engine, PluginError> {
         let stack_bytes = Limits::default().stack_bytes;
-        let wasmtime = started(stack_bytes, counts_fuel)?;
+        let wasmtime = started(stack_bytes, checks)?;
         let cache = options.cache_dir.and_then(|dir| match CodeCache::open(&dir) {
             Ok(cache) => Some(cache),
             Err(error) => {
@@ -76,7 +96,7 @@ impl Engine {
             }
         });
         let by_stack = Arc::new(Mutex::new(BTreeMap::from([(stack_bytes, wasmtime.clone())])));
-        Ok(Engine { wasmtime, cache, counts_fuel, by_stack })
+        Ok(Engine { wasmtime, cache, checks, by_stack })
     }
 
     /// The same with another stack for its plugins.
@@ -85,7 +105,7 @@ impl Engine {
         let wasmtime = match by_stack.get(&stack_bytes) {
             Some(wasmtime) => wasmtime.clone(),
             None => {
-                let wasmtime = started(stack_bytes, self.counts_fuel)?;
+                let wasmtime = started(stack_bytes, self.checks)?;
                 by_stack.insert(stack_bytes, wasmtime.clone());
                 wasmtime
             }
@@ -95,7 +115,10 @@ impl Engine {
 
     /// Gives a store all the fuel that there can be, where fuel is counted.
     pub(crate) fn fill_up<T>(&self, store: &mut Store<T>) -> wasmtime::Result<()> {
-        if self.counts_fuel { store.set_fuel(u64::MAX) } else { Ok(()) }
+        match self.checks {
+            Checks::DeadlineAndFuel => store.set_fuel(u64::MAX),
+            Checks::Deadline | Checks::None => Ok(()),
+        }
     }
 
     /// Compiles a plugin, or finds it compiled.
@@ -121,20 +144,20 @@ impl Engine {
 }
 
 /// An engine of wasmtime, with its epoch moved.
-fn started(stack_bytes: usize, counts_fuel: bool) -> Result<wasmtime::Engine, PluginError> {
-    let wasmtime = wasmtime::Engine::new(&config(stack_bytes, counts_fuel))
+fn started(stack_bytes: usize, checks: Checks) -> Result<wasmtime::Engine, PluginError> {
+    let wasmtime = wasmtime::Engine::new(&config(stack_bytes, checks))
         .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
     ticker::register(&wasmtime).map_err(|error| PluginError::Engine(error.to_string()))?;
     Ok(wasmtime)
 }
 
-fn config(stack_bytes: usize, counts_fuel: bool) -> Config {
+fn config(stack_bytes: usize, checks: Checks) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_features(REFUSED, false)
-        .epoch_interruption(true)
-        .consume_fuel(counts_fuel)
+        .epoch_interruption(checks != Checks::None)
+        .consume_fuel(checks == Checks::DeadlineAndFuel)
         .max_wasm_stack(stack_bytes)
         // A replay must give the same bytes on every machine.
         .cranelift_nan_canonicalization(true)

@@ -8,36 +8,82 @@ use offtake_change::{Column, Kind, ValueRef};
 /// Checks a value against its column's logical type.
 pub(crate) fn check(column: &Column, value: ValueRef<'_>) -> Result<(), &'static str> {
     match value {
-        ValueRef::Integer(value) => check_integer(column, value),
-        ValueRef::Text(_) if column.kind == Kind::Text => match value.as_str() {
-            Some(text) => check_text(column, text),
-            None => Err("is no UTF-8"),
-        },
-        _ => Ok(()),
+        ValueRef::Text(_) if column.kind == Kind::Text && value.as_str().is_none() => {
+            Err("is no UTF-8")
+        }
+        value => Rule::of(column).check(column, value),
     }
 }
 
-fn check_integer(column: &Column, value: i64) -> Result<(), &'static str> {
-    let fits = match column.logical.as_str() {
-        "int1" => i8::try_from(value).is_ok(),
-        "int2" => i16::try_from(value).is_ok(),
-        "int4" => i32::try_from(value).is_ok(),
-        _ => true,
-    };
-    if fits { Ok(()) } else { Err("is out of the type's range") }
+/// What a logical type asks of a value of its kind. Found once a column, since names are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Any,
+    Int1,
+    Int2,
+    Int4,
+    Uuid,
+    Decimal,
+    Json,
+    Enum,
+    Time,
 }
 
-fn check_text(column: &Column, text: &str) -> Result<(), &'static str> {
-    let base = column.logical.split('(').next().unwrap_or_default();
-    let good = match base {
-        "uuid" => is_uuid(text),
-        "decimal" | "numeric" => is_decimal(text),
-        "json" | "jsonb" => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
-        "enum" => column.labels.is_empty() || column.labels.iter().any(|label| label == text),
-        "date" | "time" | "timetz" | "timestamp" | "timestamptz" => is_time(text),
-        _ => true,
-    };
-    if good { Ok(()) } else { Err("is not written as the type is") }
+impl Rule {
+    pub(crate) fn of(column: &Column) -> Rule {
+        match column.kind {
+            Kind::Integer => match column.logical.as_str() {
+                "int1" => Rule::Int1,
+                "int2" => Rule::Int2,
+                "int4" => Rule::Int4,
+                _ => Rule::Any,
+            },
+            Kind::Text => match column.logical.split('(').next().unwrap_or_default() {
+                "uuid" => Rule::Uuid,
+                "decimal" | "numeric" => Rule::Decimal,
+                "json" | "jsonb" => Rule::Json,
+                "enum" if !column.labels.is_empty() => Rule::Enum,
+                "date" | "time" | "timetz" | "timestamp" | "timestamptz" => Rule::Time,
+                _ => Rule::Any,
+            },
+            _ => Rule::Any,
+        }
+    }
+
+    /// Checks a value of the rule's column. That a text is UTF-8 is known.
+    pub(crate) fn check(self, column: &Column, value: ValueRef<'_>) -> Result<(), &'static str> {
+        match value {
+            ValueRef::Integer(value) => self.check_integer(value),
+            // Most texts: not even their characters are looked at.
+            ValueRef::Text(_) if self != Rule::Any => match value.as_str() {
+                Some(text) => self.check_text(column, text),
+                None => Err("is no UTF-8"),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn check_integer(self, value: i64) -> Result<(), &'static str> {
+        let fits = match self {
+            Rule::Int1 => i8::try_from(value).is_ok(),
+            Rule::Int2 => i16::try_from(value).is_ok(),
+            Rule::Int4 => i32::try_from(value).is_ok(),
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err("is out of the type's range") }
+    }
+
+    fn check_text(self, column: &Column, text: &str) -> Result<(), &'static str> {
+        let good = match self {
+            Rule::Uuid => is_uuid(text),
+            Rule::Decimal => is_decimal(text),
+            Rule::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+            Rule::Enum => column.labels.iter().any(|label| label == text),
+            Rule::Time => is_time(text),
+            Rule::Any | Rule::Int1 | Rule::Int2 | Rule::Int4 => true,
+        };
+        if good { Ok(()) } else { Err("is not written as the type is") }
+    }
 }
 
 fn is_uuid(text: &str) -> bool {

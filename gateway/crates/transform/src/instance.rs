@@ -334,10 +334,10 @@ impl Instance {
         table: usize,
         done: &mut Processed,
     ) -> Result<Option<FailedRow>, BrokenCall> {
-        let shaped = self.tables.entries[table].shaped.clone();
+        let shaped = Arc::clone(&self.tables.entries[table].shaped);
         let name = || table_name(&shaped.input);
         let declared = done.failed.len();
-        let mut outcome = self.try_call(batch, &shaped, done);
+        let mut outcome = self.try_call(batch, table, &shaped, done);
         self.gathered.trim();
         let first = outcome.as_mut().ok().and_then(Option::as_mut);
         for FailedRow { row, fault } in done.failed[declared..].iter_mut().chain(first) {
@@ -355,10 +355,10 @@ impl Instance {
     fn try_call(
         &mut self,
         batch: &mut Batch,
+        table: usize,
         shaped: &Shaped,
         done: &mut Processed,
     ) -> Result<Option<FailedRow>, Fault> {
-        let table = self.table(&shaped.input)?;
         let entry = &self.tables.entries[table];
         self.gathered
             .fill(batch, &self.call_rows, &shaped.input, &entry.interest, entry.id)
@@ -438,13 +438,13 @@ impl Instance {
         let (interest, outputs) = interest::check(&plugin, &self.info, schema, answer)
             .map_err(|(code, message)| self.runner.poison(code, message))?;
         let shaped = Shaped::new(&plugin, schema, &interest.shape, outputs);
-        Ok(self.tables.add(Table { shaped, id, interest }))
+        Ok(self.tables.add(Table { shaped: Arc::new(shaped), id, interest }))
     }
 }
 
 /// A table that the plugin knows.
 struct Table {
-    shaped: Shaped,
+    shaped: Arc<Shaped>,
     /// The id that the plugin knows it by.
     id: u32,
     interest: Interest,
@@ -470,7 +470,7 @@ impl Tables {
         let old = Arc::as_ptr(&self.entries[at].shaped.input).addr();
         self.by_address.remove(&old);
         self.by_address.insert(address, at);
-        self.entries[at].shaped.read_anew(schema);
+        Arc::make_mut(&mut self.entries[at].shaped).read_anew(schema);
         Some(at)
     }
 
