@@ -14,6 +14,9 @@ use super::{
 
 /// Schemas that are applied to values in one check, and elements that are compared.
 const STEPS: u32 = 200_000;
+/// Steps that a missing key counts as: one schema may ask for thousands, and be applied again and
+/// again.
+const KEY_STEPS: u32 = 100;
 /// Schemas within schemas, references followed. The configuration itself is less deep.
 const DEPTH: u32 = 200;
 /// Findings of one check; more help nobody.
@@ -56,7 +59,11 @@ type Judged = Result<Outcome, SchemaMistake>;
 
 impl<'s> Check<'s> {
     fn step(&mut self) -> Result<(), SchemaMistake> {
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| {
+        self.spend(1)
+    }
+
+    fn spend(&mut self, steps: u32) -> Result<(), SchemaMistake> {
+        self.steps = self.steps.checked_sub(steps).ok_or_else(|| {
             SchemaMistake::new(
                 "",
                 "a configuration cannot be held against it in as many steps as \
@@ -226,6 +233,7 @@ impl<'s> Check<'s> {
         bounds(schema, "minProperties", "maxProperties", length, "key", place, &mut outcome.found);
         let properties = schema.get("properties").and_then(Value::as_object);
         for key in texts(schema.get("required")).filter(|key| !members.contains_key(*key)) {
+            self.spend(KEY_STEPS)?;
             outcome.found.push(missing(key, properties, place));
         }
         let by_pattern = schema.get("patternProperties").and_then(Value::as_object);
@@ -273,6 +281,7 @@ impl<'s> Check<'s> {
         };
         for (key, needed) in given("dependentRequired") {
             for needed in texts(Some(needed)).filter(|needed| value.get(needed).is_none()) {
+                self.spend(KEY_STEPS)?;
                 let what = format!("needs `{needed}` beside it");
                 outcome.found.push(place.within(key, |place| place.bad(&what)));
             }

@@ -220,7 +220,16 @@ fn a_schema_that_goes_in_circles_or_branches_without_end_is_given_up() {
     defs.push(r#""d40": {}"#.to_owned());
     let branches = format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{}}}}}"##, defs.join(","));
     let circle = r##"{"allOf": [{"$ref": "#"}]}"##;
-    for (text, words) in [(branches.as_str(), "as many steps"), (circle, "without end")] {
+    // Thousands of keys that are missing, asked for again and again.
+    let keys: Vec<String> = (0..4000).map(|key| format!("\"k{key}\"")).collect();
+    let again = vec![r##"{"$ref":"#/$defs/a"}"##; 50].join(",");
+    let required =
+        format!(r#"{{"$defs":{{"a":{{"required":[{}]}}}},"allOf":[{again}]}}"#, keys.join(","));
+    for (text, words) in [
+        (branches.as_str(), "as many steps"),
+        (required.as_str(), "as many steps"),
+        (circle, "without end"),
+    ] {
         let error = schema(text).judge("p", "{}", &|_, _| None).unwrap_err();
         assert_eq!(error.code(), "PLUGIN_SCHEMA_INVALID");
         assert!(error.to_string().contains(words), "{error}");
