@@ -133,6 +133,9 @@ typedef struct {
     bool protects;
     const offtake_text *required_columns;
     uint32_t required_count;
+    // It keeps state (`offtake_state_get_many` and its like), which the gateway's configuration has
+    // to grant.
+    bool stateful;
 } offtake_info;
 
 // ---- Schemas and interests
@@ -406,6 +409,30 @@ uint32_t offtake_counter(offtake_text name);
 uint32_t offtake_histogram(offtake_text name);
 void offtake_count(uint32_t counter, uint32_t delta);
 void offtake_observe(uint32_t histogram, double value);
+
+// ---- Kept state
+
+// Keys and values that are kept with the position: after a crash both are as of the same change,
+// and of a call that fails nothing is kept. In offtake_plugin_process alone, by a plugin that says
+// `stateful`. A call of these costs more than a key in one: ask for all keys of a batch at once.
+
+typedef struct {
+    bool exists;
+    offtake_text value;
+} offtake_stored;
+
+typedef struct {
+    offtake_text key, value;
+} offtake_entry;
+
+// In place of seconds: the values do not end.
+#define OFFTAKE_NO_END (-1)
+
+// One a key, in the order of the keys; valid until the call returns.
+const offtake_stored *offtake_state_get_many(const offtake_text *keys, uint32_t count);
+// Sets values, which are gone once so many seconds have passed, by commit times.
+void offtake_state_put_many(const offtake_entry *entries, uint32_t count, int64_t seconds);
+void offtake_state_delete_many(const offtake_text *keys, uint32_t count);
 
 // ---- What the plugin defines
 

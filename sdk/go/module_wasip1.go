@@ -25,6 +25,32 @@ func hostAdd(id, delta uint32)
 //go:wasmimport offtake observe
 func hostObserve(id uint32, value float64)
 
+//go:wasmimport offtake state_get_many
+func importGetMany(request unsafe.Pointer, length uint32) uint32
+
+//go:wasmimport offtake state_read
+func importRead(to unsafe.Pointer)
+
+//go:wasmimport offtake state_put_many
+func importPutMany(request unsafe.Pointer, length uint32, seconds int64)
+
+//go:wasmimport offtake state_delete_many
+func importDeleteMany(request unsafe.Pointer, length uint32)
+
+func hostGetMany(request []byte) []byte {
+	answer := make([]byte, importGetMany(pointer(request), uint32(len(request))))
+	importRead(pointer(answer))
+	return answer
+}
+
+func hostPutMany(request []byte, seconds int64) {
+	importPutMany(pointer(request), uint32(len(request)), seconds)
+}
+
+func hostDeleteMany(request []byte) { importDeleteMany(pointer(request), uint32(len(request))) }
+
+func pointer(bytes []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(bytes)) }
+
 //go:wasmimport wasi_snapshot_preview1 proc_exit
 func procExit(status uint32)
 

@@ -50,6 +50,8 @@ type Info struct {
 	// RequiredColumns are those that a plugin which protects promises to cover. Each must exist in
 	// at least one table that the plugin is used for.
 	RequiredColumns []string
+	// Stateful says that the plugin keeps [State], which the gateway's configuration has to grant.
+	Stateful bool
 }
 
 // registered is the plugin of this module.
@@ -77,6 +79,9 @@ func callConfigure(input []byte) []byte {
 	out = appendFlag(out, `,"protects":`, info.Protects)
 	out = append(out, `,"required-columns":`...)
 	out = appendTexts(out, info.RequiredColumns)
+	if info.Stateful {
+		out = append(out, `,"stateful":true`...)
+	}
 	return append(out, "}}"...)
 }
 

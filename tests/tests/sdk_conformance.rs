@@ -55,6 +55,15 @@ fn conforms(language: &str, sources: &[&str]) {
     passes(&module, "conformance/fixtures");
 }
 
+/// What a counter keeps is what `plugins/counter` keeps, and it forgets what it should.
+fn counts(language: &str, source: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("counter.wasm");
+    build(language, &[source], &module);
+    passes(&module, "../plugins/counter/fixtures");
+    passes(&module, "conformance/counter/fixtures");
+}
+
 fn template_works(language: &str, source: &str) {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("template.wasm");
@@ -84,6 +93,21 @@ fn the_conformance_plugin_in_rust_does_what_every_language_must() {
     let plugin = sdk().join("conformance/rust");
     run(Command::new(sdk().join("rust/build.sh")).arg(&component).arg(plugin));
     passes(&component, "conformance/fixtures");
+}
+
+#[test]
+fn a_counter_in_c_keeps_what_the_counter_in_rust_keeps() {
+    counts("c", "conformance/counter/c/counter.c");
+}
+
+#[test]
+fn a_counter_in_assemblyscript_keeps_what_the_counter_in_rust_keeps() {
+    counts("assemblyscript", "conformance/counter/assemblyscript/index.ts");
+}
+
+#[test]
+fn a_counter_in_go_keeps_what_the_counter_in_rust_keeps() {
+    counts("go", "conformance/counter/go");
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl Parts {
                     let next = at_work.iter().zip(&before);
                     let plugins = next.map(|(next, before)| next.in_place_of(before)).collect();
                     at_work = before;
-                    switching = Some(Switch { plugins, digest: digest.clone(), asked: None });
+                    switching =
+                        Some(Switch { plugins, digest: digest.clone(), beside: None, asked: None });
                 }
                 None => halt = Some(changed),
             },

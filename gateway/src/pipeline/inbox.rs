@@ -101,7 +101,8 @@ mod tests {
         let (_events, received) = flume::bounded(2);
         let (switches, switched) = flume::bounded(1);
         let mut requests = Requests { letters: None, switches: Some(switched) };
-        switches.send(Switch { plugins: Vec::new(), digest: Vec::new(), asked: None }).unwrap();
+        let (plugins, digest) = (Vec::new(), Vec::new());
+        switches.send(Switch { plugins, digest, beside: None, asked: None }).unwrap();
         assert!(matches!(requests.next(Some(&received), None), Next::Switch(_)));
     }
 }

@@ -19,4 +19,5 @@ export { Json, JsonKind } from "./json";
 export { Plugin } from "./plugin";
 export { Row } from "./row";
 export { ColumnInfo, Config, Failure, Info, Interest, Kind, Output, Schema } from "./schema";
+export { Entry, NO_END, State } from "./state";
 export { Verdict } from "./verdict";

@@ -91,6 +91,7 @@ export class Info {
   version: string = "0";
   private protects: bool = false;
   private required: string[] = [];
+  private stateful: bool = false;
 
   /**
    * The plugin keeps these columns from being seen. The gateway then fails closed: both images are
@@ -101,10 +102,16 @@ export class Info {
     this.required = columns;
   }
 
+  /** The plugin keeps state (`State`), which the gateway's configuration has to grant. */
+  keepingState(): void {
+    this.stateful = true;
+  }
+
   toJson(): string {
     return "{\"ok\":{\"name\":" + quoted(this.name) + ",\"version\":" + quoted(this.version) +
       ",\"protects\":" + (this.protects ? "true" : "false") +
-      ",\"required-columns\":" + quotedList(this.required) + "}}";
+      ",\"required-columns\":" + quotedList(this.required) +
+      (this.stateful ? ",\"stateful\":true}}" : "}}");
   }
 }
 

@@ -401,7 +401,7 @@ offtake_answer offtake_call_configure(const uint8_t *data, uint32_t length) {
         if (at) offtake_json_put(&out, ",");
         offtake_json_put_text(&out, info.required_columns[at]);
     }
-    offtake_json_put(&out, "]}}");
+    offtake_json_put(&out, info.stateful ? "],\"stateful\":true}}" : "]}}");
     return answer_of(&out);
 }
 

@@ -11,6 +11,7 @@ mod imports;
 mod json;
 mod module;
 mod reader;
+mod state;
 #[cfg(test)]
 mod tests;
 mod verdict_frame;

@@ -41,7 +41,9 @@ impl Prepared {
                     component::compile(engine, plugin, wasm, digest, grants_state)?;
                 Prepared::Component(component::link(engine, plugin, &component)?)
             }
-            Layer::Core => Prepared::Core(abi::prepare(engine, plugin, wasm, digest)?),
+            Layer::Core => {
+                Prepared::Core(abi::prepare(engine, plugin, wasm, digest, grants_state)?)
+            }
         })
     }
 

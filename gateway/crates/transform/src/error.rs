@@ -88,12 +88,6 @@ pub enum PluginError {
         /// The version that the host offers.
         offered: u32,
     },
-    /// A core module that keeps state.
-    #[error("plugin {plugin}: a core module that keeps state, which this release does not offer")]
-    StateUnsupported {
-        /// The plugin's name in the configuration.
-        plugin: Arc<str>,
-    },
     /// The plugin keeps state, and the configuration does not grant it.
     #[error("plugin {plugin}: keeps state, which its configuration does not grant")]
     StateNotGranted {
@@ -160,7 +154,6 @@ impl PluginError {
             PluginError::StateUnused { .. } => "PLUGIN_STATE_UNUSED",
             PluginError::ContractVersion { .. } => "PLUGIN_CONTRACT_VERSION",
             PluginError::AbiVersion { .. } => "PLUGIN_ABI_VERSION",
-            PluginError::StateUnsupported { .. } => "PLUGIN_STATE_UNSUPPORTED",
             PluginError::ConfigRefused { .. } => "PLUGIN_CONFIG_REFUSED",
             PluginError::ConfigInvalid { .. } => "PLUGIN_CONFIG_INVALID",
             PluginError::SchemaInvalid { .. } => "PLUGIN_SCHEMA_INVALID",
@@ -188,9 +181,6 @@ impl PluginError {
             }
             PluginError::AbiVersion { .. } => {
                 "build the plugin with an SDK for version 1 of sdk/abi.md, or use a later release"
-            }
-            PluginError::StateUnsupported { .. } => {
-                "keep state in a component of the world `stateful-transform`"
             }
             PluginError::StateNotGranted { .. } => {
                 "grant it under [plugin.NAME], for example `state = { quota = \"64MiB\" }`"

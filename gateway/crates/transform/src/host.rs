@@ -53,6 +53,10 @@ pub(crate) struct HostState {
     pub(crate) metrics: Vec<CustomMetric>,
     /// What stands in for WASI, of a core module.
     pub(crate) wasi: WasiState,
+    /// What its state answered to a core module, which has not read it yet.
+    pub(crate) state_answer: Option<Vec<u8>>,
+    /// What may be made of what a core module hands over at once, in bytes of the host's memory.
+    pub(crate) output_bytes: usize,
     plugin: Arc<str>,
     /// What the plugin keeps, where it may.
     state: Option<Keyspace>,
@@ -93,6 +97,8 @@ impl HostState {
             last_error: None,
             metrics: Vec::new(),
             wasi: WasiState::default(),
+            state_answer: None,
+            output_bytes: limits.output_bytes,
             plugin: Arc::clone(plugin),
             state,
             protects: false,
@@ -106,6 +112,7 @@ impl HostState {
         self.phase = phase;
         self.clock = clock;
         self.last_error = None;
+        self.state_answer = None;
         self.host_calls_left = limits.host_calls;
     }
 

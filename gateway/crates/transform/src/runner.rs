@@ -77,9 +77,6 @@ impl Runner {
             plugin: plugin(),
             message: guest_text(&failure.message),
         })?;
-        if info.stateful && loaded.prepared.is_core() {
-            return Err(PluginError::StateUnsupported { plugin: plugin() });
-        }
         match (info.stateful, loaded.state.is_some()) {
             (true, false) => return Err(PluginError::StateNotGranted { plugin: plugin() }),
             (false, true) => return Err(PluginError::StateUnused { plugin: plugin() }),

@@ -104,7 +104,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(300);
 
     fn switch() -> Switch {
-        Switch { plugins: Vec::new(), digest: Vec::new(), asked: None }
+        Switch { plugins: Vec::new(), digest: Vec::new(), beside: None, asked: None }
     }
 
     /// Asks, with a worker that does this with the switch.

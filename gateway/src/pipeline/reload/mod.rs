@@ -287,15 +287,18 @@ impl Reloader {
         for (_, candidate) in &candidates {
             components.keep(&candidate.component)?;
         }
-        self.switch(components, plugins, way, &mut reloaded)?;
+        let beside = digest(&self.config, live.iter().map(|loaded| &loaded.plugin));
+        self.switch(components, plugins, beside, way, &mut reloaded)?;
         Ok(reloaded)
     }
 
-    /// Writes down what is chosen, and has the worker switch to it.
+    /// Writes down what is chosen, and has the worker switch to it. `beside`: the pipeline's digest
+    /// that it was chosen beside.
     fn switch(
         &self,
         components: &mut Components,
         plugins: Vec<Configured>,
+        beside: Vec<u8>,
         way: Way,
         reloaded: &mut Reloaded,
     ) -> Result<(), Halt> {
@@ -317,7 +320,8 @@ impl Reloader {
         }
         let digest = digest(&self.config, plugins.iter().map(|loaded| &loaded.plugin));
         let over_quota = plugins.iter().filter_map(over_quota).collect::<Vec<_>>();
-        match ask(&self.switches, Switch { plugins, digest, asked: None }) {
+        let beside = Some(beside);
+        match ask(&self.switches, Switch { plugins, digest, beside, asked: None }) {
             Ok(TookOver { from_sequence, is_durable }) => {
                 reloaded.from_sequence = Some(from_sequence);
                 reloaded.warnings.extend(over_quota);

@@ -18,6 +18,8 @@ pub struct Switch {
     pub plugins: Vec<Configured>,
     /// The pipeline's digest with them.
     pub digest: Vec<u8>,
+    /// The pipeline's digest that they were chosen beside; `None`: whatever is at work.
+    pub beside: Option<Vec<u8>>,
     /// Who asked; nobody where the pipeline itself did.
     pub asked: Option<Asked>,
 }
@@ -44,8 +46,19 @@ impl Worker {
         if self.open.is_some() {
             return Ok(());
         }
-        let Some(Switch { plugins, digest, asked }) = self.switching.take() else { return Ok(()) };
+        let Some(Switch { plugins, digest, beside, asked }) = self.switching.take() else {
+            return Ok(());
+        };
         if asked.as_ref().is_some_and(|asked| !asked.begin()) {
+            return Ok(());
+        }
+        if let Some(asked) = asked.as_ref().filter(|_| beside.is_some_and(|it| it != self.digest)) {
+            // Those that were not to change would go back to what they were.
+            asked.tell(Told::Refused(Halt::new(
+                "RELOAD_OVERTAKEN",
+                "other plugins took over while this was prepared",
+                "ask again: it is then tried beside those that are at work now",
+            )));
             return Ok(());
         }
         let catalogue = self.inputs.catalogue();

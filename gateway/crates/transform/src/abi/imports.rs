@@ -1,4 +1,4 @@
-//! What a core module may import: log lines and metrics, as a component has them.
+//! What a core module may import: log lines, metrics and kept state, as a component has them.
 //!
 //! Texts that the module hands over are its own words, shown to people; bytes of them that are no
 //! UTF-8 are replaced, for the languages of this door do not all promise UTF-8.
@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use wasmtime::{Caller, Extern, Linker};
 
 use super::reader::malformed;
-use super::wasi;
+use super::{state as kept, wasi};
 use crate::bindings::offtake::transform::host::{Host, Level};
 use crate::host::{HostState, LINE_BYTES};
 
 /// Module of the host's functions.
 pub(super) const HOST: &str = "offtake";
 
-/// The names there.
+/// The names there, but for those of kept state.
 pub(super) const NAMES: [&str; 5] = ["log", "counter", "histogram", "add", "observe"];
 
 /// Offers what there is.
@@ -48,6 +48,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostS
             caller.data_mut().observe(id, value)
         },
     )?;
+    kept::offer(&mut linker)?;
     wasi::offer(&mut linker)?;
     Ok(linker)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::{ExternType, FuncType, InstancePre, Module, ValType};
 
 use super::imports::{self, HOST};
+use super::state;
 use super::wasi::{self, WASI};
 use crate::host::HostState;
 use crate::{Engine, PluginError};
@@ -26,13 +27,14 @@ pub(crate) fn prepare(
     plugin: &Arc<str>,
     wasm: &[u8],
     digest: &[u8; 32],
+    grants_state: bool,
 ) -> Result<InstancePre<HostState>, PluginError> {
     let invalid = |message| PluginError::Invalid { plugin: Arc::clone(plugin), message };
     let module: Module =
         engine.compiled(wasm, digest).map_err(|error| invalid(format!("{error:#}")))?;
     check_layer(plugin, &module)?;
     for import in module.imports() {
-        check_import(plugin, import.module(), import.name())?;
+        check_import(plugin, import.module(), import.name(), grants_state)?;
     }
     check_exports(engine, plugin, &module)?;
     if module.resources_required().num_memories != 1 {
@@ -59,12 +61,17 @@ fn check_layer(plugin: &Arc<str>, module: &Module) -> Result<(), PluginError> {
     Ok(())
 }
 
-fn check_import(plugin: &Arc<str>, module: &str, name: &str) -> Result<(), PluginError> {
+fn check_import(
+    plugin: &Arc<str>,
+    module: &str,
+    name: &str,
+    grants_state: bool,
+) -> Result<(), PluginError> {
     let offered = match module {
-        HOST if name.starts_with("state_") => {
-            return Err(PluginError::StateUnsupported { plugin: Arc::clone(plugin) });
+        HOST if state::NAMES.contains(&name) && !grants_state => {
+            return Err(PluginError::StateNotGranted { plugin: Arc::clone(plugin) });
         }
-        HOST => imports::NAMES.contains(&name),
+        HOST => imports::NAMES.contains(&name) || state::NAMES.contains(&name),
         WASI => wasi::has(name),
         _ => false,
     };
@@ -118,9 +125,10 @@ mod tests {
 
     #[test]
     fn only_what_is_offered_may_be_imported() {
-        let import = |module: &str, name: &str| {
-            check_import(&Arc::from("p"), module, name).map_err(|error| error.code())
+        let granted = |module: &str, name: &str, grants_state| {
+            check_import(&Arc::from("p"), module, name, grants_state).map_err(|error| error.code())
         };
+        let import = |module: &str, name: &str| granted(module, name, false);
         for (module, name) in [
             ("offtake", "log"),
             ("offtake", "observe"),
@@ -133,14 +141,18 @@ mod tests {
         for (module, name) in [
             ("env", "abort"),
             ("offtake", "exec"),
+            ("offtake", "state_now"),
             ("wasi_snapshot_preview1", "proc_raise"),
             ("wasi_snapshot_preview1", "sock_open"),
             ("wasi_unstable", "fd_write"),
         ] {
             assert_eq!(import(module, name), Err("PLUGIN_IMPORT_REFUSED"), "{module} {name}");
         }
-        let abort = check_import(&Arc::from("p"), "env", "abort").unwrap_err();
+        let abort = check_import(&Arc::from("p"), "env", "abort", false).unwrap_err();
         assert!(abort.next_step().contains("asconfig.json"), "{}", abort.next_step());
-        assert_eq!(import("offtake", "state_get_many"), Err("PLUGIN_STATE_UNSUPPORTED"));
+        for name in state::NAMES {
+            assert_eq!(import("offtake", name), Err("PLUGIN_STATE_NOT_GRANTED"), "{name}");
+            assert_eq!(granted("offtake", name, true), Ok(()), "{name}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod isolation;
 mod loading;
 mod module_faults;
+mod module_state;
 mod module_wasi;
 mod module_zoo;
 mod modules;

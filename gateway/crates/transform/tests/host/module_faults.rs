@@ -219,7 +219,7 @@ fn answers_in_json_that_make_no_sense_are_refused() {
             .replace(refusing, r#"{"ok": {"name": "x", "version": "1", "stateful": true}}"#),
         ..Module::default()
     };
-    assert_eq!(stateful.load().unwrap_err().code(), "PLUGIN_STATE_UNSUPPORTED");
+    assert_eq!(stateful.load().unwrap_err().code(), "PLUGIN_STATE_NOT_GRANTED");
     for (interest, code) in [
         (r#"{"ok": {"subscribes": true}}"#, "PLUGIN_MALFORMED_VERDICT"),
         (r#"{"ok": {"subscribe": true, "columns": [-1]}}"#, "PLUGIN_MALFORMED_VERDICT"),
@@ -294,8 +294,13 @@ fn imports_beyond_the_list_are_refused_by_name() {
         (r#"(import "offtake" "log" (func (param i64)))"#, "PLUGIN_INVALID", "offtake::log"),
         (
             r#"(import "offtake" "state_read" (func (param i32)))"#,
-            "PLUGIN_STATE_UNSUPPORTED",
+            "PLUGIN_STATE_NOT_GRANTED",
             "state",
+        ),
+        (
+            r#"(import "offtake" "state_now" (func (result i64)))"#,
+            "PLUGIN_IMPORT_REFUSED",
+            "offtake::state_now",
         ),
     ] {
         let error = importing(import).unwrap_err();

@@ -14,7 +14,7 @@ use crate::zoo::{Guest, engine, spec};
 
 /// Counts changes under the key `n`, and does something else after that for each whose address begins
 /// with `!`.
-fn counting(then: &str) -> Guest {
+pub(crate) fn counting(then: &str) -> Guest {
     let column = "(i32.load offset=24 (local.get $b))";
     Guest {
         stateful: true,
@@ -48,21 +48,25 @@ fn counting(then: &str) -> Guest {
 }
 
 /// Declares the change failed.
-const FAILURE: &str = "
+pub(crate) const FAILURE: &str = "
     (i32.store (i32.add (i32.const 700) (i32.shl (i32.load (i32.const 560)) (i32.const 4))) (local.get $i))
     (i32.store (i32.add (i32.const 704) (i32.shl (i32.load (i32.const 560)) (i32.const 4))) (i32.const 610))
     (i32.store (i32.add (i32.const 708) (i32.shl (i32.load (i32.const 560)) (i32.const 4))) (i32.const 1))
     (i32.store (i32.add (i32.const 712) (i32.shl (i32.load (i32.const 560)) (i32.const 4))) (i32.const 1))
     (i32.store (i32.const 560) (i32.add (i32.const 1) (i32.load (i32.const 560))))";
 
-fn granted(component: Vec<u8>, config: &str, state: &Keyspace) -> Result<Plugin, PluginError> {
+pub(crate) fn granted(
+    component: Vec<u8>,
+    config: &str,
+    state: &Keyspace,
+) -> Result<Plugin, PluginError> {
     let limits = Limits { host_calls: 2000, ..spec(Vec::new()).limits };
     let state = Some(state.clone());
     let config_json = config.to_owned();
     Plugin::load(engine(), PluginSpec { state, limits, config_json, ..spec(component) })
 }
 
-fn people(addresses: impl Iterator<Item = String>) -> Batch {
+pub(crate) fn people(addresses: impl Iterator<Item = String>) -> Batch {
     let row = |(at, email): (usize, String)| TestRow {
         operation: Operation::Create,
         before: None,
@@ -73,7 +77,7 @@ fn people(addresses: impl Iterator<Item = String>) -> Batch {
 }
 
 /// Runs a plugin over a batch in so many rows at once; gives the rows that failed.
-fn run(plugin: &Plugin, batch: &mut Batch, at_once: usize) -> Vec<u32> {
+pub(crate) fn run(plugin: &Plugin, batch: &mut Batch, at_once: usize) -> Vec<u32> {
     let mut isolated = Isolated::new(plugin).unwrap();
     let (rows, mut done) = (all(batch), Processed::default());
     for part in rows.chunks(at_once) {
@@ -84,7 +88,7 @@ fn run(plugin: &Plugin, batch: &mut Batch, at_once: usize) -> Vec<u32> {
     failed
 }
 
-fn counted(state: &Keyspace) -> u32 {
+pub(crate) fn counted(state: &Keyspace) -> u32 {
     state.begin(0);
     let found = state.get(&[b"n".to_vec()]).unwrap().pop().unwrap();
     found.map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()))

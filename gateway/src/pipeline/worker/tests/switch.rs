@@ -47,7 +47,7 @@ fn started_worker(folder: &tempfile::TempDir) -> (Worker, Log, Arc<TableSchema>)
 }
 
 fn switch_to(plugins: &[Configured; 5], asked: Option<Asked>) -> Switch {
-    Switch { plugins: plugins.to_vec(), digest: vec![2], asked }
+    Switch { plugins: plugins.to_vec(), digest: vec![2], beside: None, asked }
 }
 
 fn live_digest(worker: &Worker) -> Option<String> {
@@ -133,4 +133,21 @@ fn a_switch_that_was_called_off_does_not_happen() {
     let (asked, asking) = Asked::pair();
     worker.take_switch(switch_to(&other_version(), Some(asked))).unwrap();
     assert!(matches!(asking.told(Duration::ZERO), Ok(Told::TookOver(_))));
+}
+
+#[test]
+fn a_switch_that_was_prepared_beside_other_plugins_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, _log, _people) = started_worker(&folder);
+    let mut ask = |beside: &[u8]| {
+        let (asked, asking) = Asked::pair();
+        let switch = switch_to(&other_version(), Some(asked));
+        worker.take_switch(Switch { beside: Some(beside.to_vec()), ..switch }).unwrap();
+        asking.told(Duration::ZERO)
+    };
+    match ask(&[9]) {
+        Ok(Told::Refused(halt)) => assert_eq!(halt.code, "RELOAD_OVERTAKEN"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(ask(&[1]), Ok(Told::TookOver(_))));
 }
