@@ -51,9 +51,16 @@ pub fn mistakes(
     let near =
         |given: &str, names: &[&str]| nearest(given, names.iter().copied()).map(str::to_owned);
     let judged = schema.judge(&plugin.name, &plugin.config_json, &near);
-    let JudgedConfig { findings, secrets, .. } = judged.map_err(|error| plugin_halt(&error))?;
+    let JudgedConfig { findings, mut secrets, .. } = judged.map_err(|error| plugin_halt(&error))?;
     if findings.is_empty() {
         return Ok(None);
+    }
+    if schema.has_secrets() {
+        // A misspelt key, or a table in a text's place, may be the secret itself.
+        let unplaced = |it: &&ConfigFinding| {
+            matches!(it.mistake, ConfigMistake::UnknownKey | ConfigMistake::WrongType)
+        };
+        secrets.extend(findings.iter().filter(unplaced).map(|it| it.pointer.clone()));
     }
     let misfits: Vec<Misfit> = findings.into_iter().map(|it| misfit(&plugin.name, it)).collect();
     Ok(Some(config.diagnose(plugin, &misfits, &secrets)))

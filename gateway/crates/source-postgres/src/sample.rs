@@ -1,8 +1,8 @@
 //! A few rows of tables as they are now, for a trial of plugins: the first by the key, as a snapshot
 //! would hand them over.
 //!
-//! It is a connection of its own that reads and does nothing else: no slot, no lock that anything
-//! waits for, and it gives up where the server takes too long. Places in the log are not known, so
+//! It is a connection of its own that reads and does nothing else: no slot, a transaction for each
+//! table, and it gives up where the server takes too long. Places in the log are not known, so
 //! rows have none.
 
 use std::sync::Arc;
@@ -21,6 +21,13 @@ use crate::snapshot::published_columns;
 
 /// Memory of all rows that are read.
 const MOST_BYTES: usize = 64 << 20;
+/// How long tables are read; the last may take what a statement may.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const BEGIN: [&str; 3] = [
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SET LOCAL statement_timeout = '20s'",
+    "SET LOCAL lock_timeout = '5s'",
+];
 const DOING: &str = "read rows for a trial";
 
 /// What was read.
@@ -49,13 +56,7 @@ pub async fn sample(
     let captured = Selection::new(&options.tables, &options.exclude)?;
     let mut session = Session::connect_for_copy(&options.connect, options.max_row_bytes).await?;
     let server = read_server(&mut session).await?;
-    for statement in [
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        "SET LOCAL statement_timeout = '20s'",
-        "SET LOCAL lock_timeout = '5s'",
-    ] {
-        session.query(DOING, statement).await?;
-    }
+    let began = std::time::Instant::now();
     let mut tables = matching_tables(&mut session, &wanted).await?;
     tables.retain(|table| captured.matches(&table.namespace, &table.name));
     let publication = read_publication(&mut session, server.version, &options.publication).await?;
@@ -64,6 +65,14 @@ pub async fn sample(
     let mut sample = Sample::default();
     let mut bytes = 0;
     for table in &tables {
+        if began.elapsed() > PATIENCE {
+            sample.is_cut = true;
+            break;
+        }
+        // A transaction a table: no lock is held while others are read.
+        for statement in BEGIN {
+            session.query(DOING, statement).await?;
+        }
         sample.tables.push(table.qualified_name());
         let columns = published_columns(table, &publication, server.version);
         let relation = definitions.of_table(&mut session, table, &columns).await?;
@@ -75,6 +84,7 @@ pub async fn sample(
             sample.is_cut = true;
             return Ok(sample);
         }
+        session.query(DOING, "COMMIT").await?;
     }
     session.close().await;
     Ok(sample)

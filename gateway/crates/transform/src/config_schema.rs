@@ -39,6 +39,23 @@ pub struct ConfigSchema {
     patterns: BTreeMap<String, Regex>,
 }
 
+impl ConfigSchema {
+    /// Whether it says of some value that it is secret.
+    pub fn has_secrets(&self) -> bool {
+        fn is_in(value: &Value) -> bool {
+            match value {
+                Value::Object(members) => {
+                    members.get("writeOnly") == Some(&Value::Bool(true))
+                        || members.values().any(is_in)
+                }
+                Value::Array(items) => items.iter().any(is_in),
+                _ => false,
+            }
+        }
+        is_in(&self.document)
+    }
+}
+
 /// What a configuration is by its schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JudgedConfig {

@@ -42,7 +42,7 @@ pub fn check_replacement(at_work: &Configured, new: &Configured) -> Result<(), H
 
 /// What of a protection is lost; columns that another configuration leaves out were left out by whoever
 /// wrote it.
-fn lost_protection(before: &Info, after: &Info, is_same_config: bool) -> Option<String> {
+pub(super) fn lost_protection(before: &Info, after: &Info, is_same_config: bool) -> Option<String> {
     if !before.protects {
         return None;
     }

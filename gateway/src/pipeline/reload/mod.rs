@@ -215,7 +215,8 @@ impl Reloader {
         let recorded = self.log.plugins();
         let mut kept = self.inputs.with_captured()?;
         kept.sample = Arc::new(sample);
-        Setting { router: &self.router, recorded: &recorded, kept: &kept }.compare(&live, &tried)
+        Setting { router: &self.router, recorded: &recorded, kept: &kept }
+            .compare(&live, &tried, false)
     }
 
     /// One reload at a time.
@@ -268,7 +269,16 @@ impl Reloader {
         });
         let recorded = self.log.plugins();
         let setting = Setting { router: &self.router, recorded: &recorded, kept: &kept };
-        let trial = setting.compare(&live, &plugins)?;
+        let trial = match setting.compare(&live, &plugins, way == Way::Forward) {
+            Ok(trial) => trial,
+            Err(halt) if way == Way::Back => {
+                // Whoever goes back has seen worse; but every table must be taken.
+                setting.tell(&plugins)?;
+                reloaded.warnings.push(format!("it could not be tried: {}", halt.cause));
+                TrialReport::default()
+            }
+            Err(halt) => return Err(halt),
+        };
         if let Some(failure) = &trial.first_failure {
             let said = format!(
                 "over {} recent changes it fails where the one at work does not: {failure}",

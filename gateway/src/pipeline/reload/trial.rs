@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use offtake_change::{Batch, HeaderRange, Image, NO_TRANSACTION, Row, TableSchema, ValueRef};
 use offtake_proto::v1;
@@ -17,7 +18,8 @@ use super::super::chain::{Chain, Configured, Made};
 use super::super::failure::{FailurePolicy, OnError};
 use super::super::halt::Halt;
 use super::super::router::Router;
-use super::inputs::Kept;
+use super::checks::lost_protection;
+use super::inputs::{Kept, is_same_table};
 
 /// Differences that are shown; all are counted.
 const SHOWN: usize = 20;
@@ -64,6 +66,9 @@ pub struct Difference {
     pub after: Vec<String>,
 }
 
+/// How long a trial may take: meanwhile no other reload is taken in.
+const BUDGET: Duration = Duration::from_secs(20);
+
 /// What both chains need.
 pub struct Setting<'s> {
     /// The routes.
@@ -94,17 +99,24 @@ impl Setting<'_> {
         Ok(tables.len() as u64)
     }
 
-    /// Runs both over the recent changes and compares.
+    /// Runs both over the recent changes and compares, for [`BUDGET`] at most. Changes under older
+    /// definitions of their tables are left out: whether these are taken decides nothing any more.
+    /// Where the others do not protect what those at work do, nothing of a row is shown.
+    /// `until_failure`: it ends at the first change that the others fail at.
     ///
     /// # Errors
-    /// A fault that is no change's.
+    /// A fault of the others that is no change's.
     pub fn compare(
         &self,
         before: &[Configured],
         after: &[Configured],
+        until_failure: bool,
     ) -> Result<TrialReport, Halt> {
+        let began = Instant::now();
         let tables = self.tell(after)?;
-        let (mut old, mut new) = (Side::new(self, before)?, Side::new(self, after)?);
+        let is_hidden = before.iter().zip(after).any(|(old, new)| loses_protection(old, new));
+        let mut old = Side::new(self, before, is_hidden)?;
+        let mut new = Side::new(self, after, is_hidden)?;
         let keeps = |configured: &&Configured| configured.plugin.state().is_some();
         let names = after.iter().filter(keeps).map(|it| it.plugin.name().to_owned());
         let without_state = names.collect();
@@ -113,10 +125,29 @@ impl Setting<'_> {
         report.is_cut = sample.is_cut;
         report.rows_read = sample.batches.iter().map(|batch| batch.rows.len() as u64).sum();
         for batch in self.kept.batches.iter().chain(&sample.batches) {
-            let lines = old.run(batch)?.into_iter().zip(new.run(batch)?);
+            let was = match old.run(batch) {
+                Ok(lines) => lines,
+                Err(halt) => {
+                    // Those at work fail at it as a whole; that speaks for no change of theirs.
+                    old = Side::new(self, before, is_hidden)?;
+                    let line = Line { text: format!("failed {}", halt.code), failed: true };
+                    vec![vec![line]; batch.rows.len()]
+                }
+            };
+            let lines = was.into_iter().zip(new.run(batch)?);
             for (row, (old, new)) in batch.rows.iter().zip(lines) {
                 report.take(batch, row, old, new);
             }
+            if until_failure && report.first_failure.is_some() {
+                break;
+            }
+            if began.elapsed() > BUDGET {
+                report.is_cut = true;
+                break;
+            }
+        }
+        if is_hidden {
+            report.hide();
         }
         report.nanoseconds_before = old.nanoseconds(report.changes);
         report.nanoseconds_after = new.nanoseconds(report.changes);
@@ -124,7 +155,21 @@ impl Setting<'_> {
     }
 }
 
+/// Whether a protected column may be plain in what the new one makes; also by its configuration.
+fn loses_protection(old: &Configured, new: &Configured) -> bool {
+    lost_protection(old.plugin.info(), new.plugin.info(), true).is_some()
+}
+
 impl TrialReport {
+    /// Takes out what rows became.
+    fn hide(&mut self) {
+        let hidden =
+            || vec!["withheld: the one at work protects what this one does not".to_owned()];
+        for difference in &mut self.differences {
+            (difference.before, difference.after) = (hidden(), hidden());
+        }
+    }
+
     fn take(&mut self, batch: &Batch, row: &Row, old: Vec<Line>, new: Vec<Line>) {
         self.changes += 1;
         let failures = |lines: &[Line]| lines.iter().filter(|line| line.failed).count() as u64;
@@ -178,10 +223,21 @@ struct Side<'s> {
 }
 
 impl<'s> Side<'s> {
-    fn new(setting: &'s Setting<'s>, plugins: &[Configured]) -> Result<Side<'s>, Halt> {
+    /// `is_withheld`: the plugins' own words are not repeated.
+    fn new(
+        setting: &'s Setting<'s>,
+        plugins: &[Configured],
+        is_withheld: bool,
+    ) -> Result<Side<'s>, Halt> {
         // Every failure is found, and none is counted against the plugins at work.
         let policy = FailurePolicy { on_error: OnError::DeadLetter, breaker_percent: None };
-        let tried = |configured| apart(configured, Some(policy));
+        let tried = |configured| {
+            let mut tried = apart(configured, Some(policy));
+            if is_withheld {
+                tried.plugin = tried.plugin.withheld();
+            }
+            tried
+        };
         let plugins: Vec<Configured> = plugins.iter().map(tried).collect();
         let mut chain = Chain::new(&plugins, setting.router, setting.recorded)?;
         chain.check_start(setting.router, &setting.kept.catalogue)?;
@@ -197,8 +253,12 @@ impl<'s> Side<'s> {
     /// What becomes of every row of a batch, on all of its ways.
     fn run(&mut self, batch: &Batch) -> Result<Vec<Vec<Line>>, Halt> {
         let mut lines = vec![Vec::new(); batch.rows.len()];
-        let targets: Vec<_> =
-            batch.schemas.iter().map(|schema| self.setting.router.targets(schema)).collect();
+        let current = self.setting.kept.tables();
+        let targets = batch.schemas.iter().map(|schema| match is_current(schema, &current) {
+            true => self.setting.router.targets(schema),
+            false => Vec::new(),
+        });
+        let targets: Vec<_> = targets.collect();
         for way in 0..targets.iter().map(Vec::len).max().unwrap_or(0) {
             // Each way has its own copy, as forked rows would be.
             let mut copy = batch.clone();
@@ -233,6 +293,15 @@ impl<'s> Side<'s> {
         }
         Ok(lines)
     }
+}
+
+/// Whether a table's changes come under this definition now, whichever version it was counted as.
+fn is_current(schema: &TableSchema, current: &[Arc<TableSchema>]) -> bool {
+    let mut of_table = current.iter().filter(|it| is_same_table(it, schema));
+    let is_same =
+        |now: &Arc<TableSchema>| TableSchema { version: now.version, ..schema.clone() } == **now;
+    // Logical messages have no table.
+    of_table.next().is_none_or(is_same)
 }
 
 /// The rows by their definitions; where a plugin keeps state in the order of the source, as the
@@ -317,5 +386,106 @@ fn value_of(value: ValueRef<'_>) -> Value {
             other.put_text(&mut text);
             Value::String(String::from_utf8_lossy(&text).into_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offtake_change::{Column, Kind, Operation, ReplicaIdentity, Transaction};
+    use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec, builtin};
+
+    use super::super::super::router::{Operations, Route};
+    use super::*;
+
+    fn table(columns: &[&str]) -> Arc<TableSchema> {
+        let columns = columns.iter().map(|name| Column::new(*name, Kind::Text, "text")).collect();
+        Arc::new(TableSchema {
+            replica_identity: ReplicaIdentity::Full,
+            ..TableSchema::new("shop", "public", "people", columns, &[])
+        })
+    }
+
+    fn batch(schema: &Arc<TableSchema>, rows: usize, text: &str) -> Batch {
+        let mut batch = Batch::new();
+        let index = batch.schema_index(schema);
+        batch.push_transaction(Transaction::default());
+        for _ in 0..rows {
+            let begin = batch.begin_image();
+            for _ in &schema.columns {
+                let cell = batch.text(text.as_bytes());
+                batch.push_cell(cell);
+            }
+            let row = Row::new(Operation::Create, Image::NONE, batch.end_image(begin));
+            batch.rows.push(Row { schema: index, transaction: 0, ..row });
+        }
+        batch
+    }
+
+    fn plugin(name: &str, config: &str) -> Configured {
+        let spec = PluginSpec {
+            name: "it".to_owned(),
+            component: builtin(name).unwrap().to_vec(),
+            config_json: config.to_owned(),
+            limits: Limits::default(),
+            state: None,
+        };
+        let engine = Engine::new(EngineOptions::default()).unwrap();
+        Configured {
+            plugin: Plugin::load(&engine, spec).unwrap(),
+            counters: Arc::default(),
+            policy: FailurePolicy::default(),
+            columns: Arc::default(),
+        }
+    }
+
+    fn compared(kept: &Kept, before: &Configured, after: &Configured) -> TrialReport {
+        let route = Route {
+            tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
+            plugins: vec![0],
+            stream: "{table}".to_owned(),
+            operations: Operations::ALL,
+            continues: false,
+        };
+        let router = Router::new("shop", vec![route]);
+        let setting = Setting { router: &router, recorded: &[], kept };
+        let slice = std::slice::from_ref;
+        setting.compare(slice(before), slice(after), false).unwrap()
+    }
+
+    #[test]
+    fn changes_under_an_older_definition_decide_nothing() {
+        let (older, now) = (table(&["id"]), table(&["id", "total"]));
+        // The same definition, counted otherwise since a restart.
+        let counted = Arc::new(TableSchema { version: 7, ..TableSchema::clone(&now) });
+        let kept = Kept {
+            catalogue: vec![Arc::clone(&now)],
+            definitions: vec![Arc::clone(&now)],
+            batches: [batch(&older, 3, "1"), batch(&now, 2, "x"), batch(&counted, 1, "x")].into(),
+            ..Kept::default()
+        };
+        // Both refuse a table without the column, and fail at a text that is no number.
+        let cast = |kind: &str| plugin("cast", &format!(r#"{{"columns":{{"total":"{kind}"}}}}"#));
+        let report = compared(&kept, &cast("int4"), &cast("int8"));
+        assert_eq!((report.failed_before, report.failed_after), (3, 3), "{report:?}");
+    }
+
+    #[test]
+    fn where_protection_would_be_lost_no_value_is_shown() {
+        let people = table(&["email"]);
+        let kept = Kept {
+            catalogue: vec![Arc::clone(&people)],
+            definitions: vec![Arc::clone(&people)],
+            batches: [batch(&people, 3, "ada@example.org")].into(),
+            ..Kept::default()
+        };
+        let mask = plugin("mask", r#"{"columns":["email"]}"#);
+        let lets_pass = plugin("filter", r#"{"where":"email is not null"}"#);
+        let report = compared(&kept, &mask, &lets_pass);
+        assert_eq!(report.different, 3);
+        let text = serde_json::to_string(&report).unwrap();
+        assert!(!text.contains("ada@") && text.contains("withheld"), "{text}");
+        // The other way round nothing is lost.
+        let text = serde_json::to_string(&compared(&kept, &lets_pass, &mask)).unwrap();
+        assert!(text.contains("ada@"), "{text}");
     }
 }

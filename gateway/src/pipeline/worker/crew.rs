@@ -122,6 +122,8 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         self.jobs = None;
+        // Nobody waits for these any more, so the threads leave them.
+        self.pending.clear();
         for thread in self.threads.drain(..) {
             // One that panicked has said so; the batch that it had is taken again at the next start.
             let _ = thread.join();
@@ -132,6 +134,9 @@ impl Drop for Crew {
 /// One of the threads.
 fn work(mut chain: Chain, jobs: &flume::Receiver<Job>) {
     while let Ok(Job { mut work, processed }) = jobs.recv() {
+        if processed.is_disconnected() {
+            continue;
+        }
         let outcome = work.run(&mut chain);
         crash_point("pipeline.after_plugins");
         // Where the pipeline halted meanwhile nobody waits for it.

@@ -94,8 +94,10 @@ impl Worker {
     /// log is told.
     fn record_switch(&mut self, digest: Vec<u8>) -> Result<(), Halt> {
         self.plans.clear();
-        // The new members' records hold what these held.
-        self.coverage.clear();
+        // What definitions brought that had no row to go with: everything before is in the log.
+        for record in self.coverage.drain(..).flat_map(|(_, records)| records) {
+            self.writer.control(Control::PluginActivation(record));
+        }
         self.digest = digest;
         for table in &self.inputs.catalogue() {
             for target in self.route(table)? {

@@ -141,7 +141,7 @@ impl<'e> Subject<'e> {
         let plugin = self.verified(changes, Shape::Json, Images::One, limits)?;
         let (name, title) = (Shape::Json.name(), Shape::Json.title());
         let cost = Cost { name, title, limits, size: 1, nanoseconds: f64::INFINITY };
-        let work = Work::Json(Box::new(plugin), Records::new(changes));
+        let work = Work::Json(Box::new(plugin), Box::new(Records::new(changes)));
         jobs.push(Job { cost, images: Images::One, work });
         Ok(())
     }
@@ -159,7 +159,7 @@ enum Work {
     Native,
     /// Through one plugin or several.
     Columns(Rc<RefCell<Vec<Isolated>>>),
-    Json(Box<Isolated>, Records),
+    Json(Box<Isolated>, Box<Records>),
 }
 
 impl Job {

@@ -113,6 +113,8 @@ impl<'s> Check<'s> {
             let (pointer, name) = (place.pointer.clone(), name.to_owned());
             outcome.columns.push(NamedColumn { pointer, name });
         }
+        let words = schema.get("enum").and_then(Value::as_array).map_or(0, Vec::len);
+        self.spend(u32::try_from(words).unwrap_or(u32::MAX))?;
         let fixed = match (schema.get("const"), schema.get("enum")) {
             (Some(only), _) if !equal(only, value) => Some(std::slice::from_ref(only)),
             (_, Some(Value::Array(allowed))) => {
@@ -232,7 +234,11 @@ impl<'s> Check<'s> {
         let length = members.len() as u64;
         bounds(schema, "minProperties", "maxProperties", length, "key", place, &mut outcome.found);
         let properties = schema.get("properties").and_then(Value::as_object);
-        for key in texts(schema.get("required")).filter(|key| !members.contains_key(*key)) {
+        for key in texts(schema.get("required")) {
+            self.step()?;
+            if members.contains_key(key) {
+                continue;
+            }
             self.spend(KEY_STEPS)?;
             outcome.found.push(missing(key, properties, place));
         }

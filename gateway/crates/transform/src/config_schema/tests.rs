@@ -242,3 +242,20 @@ fn a_file_without_a_schema_has_none() {
         assert!(ConfigSchema::of("p", bytes).unwrap().is_none());
     }
 }
+
+#[test]
+fn places_and_schemas_are_bounded() {
+    let long = format!(r#"{{"$defs":{{"{}":{{"allOf":[true,true]}}}}}}"#, "k".repeat(100_000));
+    let many = format!(r#"{{"allOf":[{}]}}"#, vec!["{}"; 30_000].join(","));
+    for text in [long, many] {
+        let wrong = ConfigSchema::parse(text.as_bytes()).err().unwrap();
+        assert!(wrong.message.contains("schemas within") || wrong.message.contains("too long"));
+    }
+}
+
+#[test]
+fn a_schema_with_secrets_says_so() {
+    assert!(schema(MASK).has_secrets());
+    assert!(schema(r#"{"properties":{"a":{"items":{"writeOnly":true}}}}"#).has_secrets());
+    assert!(!schema(r#"{"properties":{"a":{"type":"text"}},"writeOnly":false}"#.replace("text", "string").as_str()).has_secrets());
+}

@@ -100,6 +100,7 @@ pub(super) fn check(document: &Value) -> Result<BTreeMap<String, Regex>, SchemaM
         open: vec![(String::new(), document)],
         referred: BTreeSet::new(),
         patterns: BTreeMap::new(),
+        schemas: 0,
     };
     while let Some((at, schema)) = walk.open.pop() {
         walk.schema(&at, schema)?;
@@ -114,7 +115,14 @@ struct Walk<'s> {
     /// What was referred to. It may stand where no schema does otherwise.
     referred: BTreeSet<&'s str>,
     patterns: BTreeMap<String, Regex>,
+    /// Schemas so far.
+    schemas: usize,
 }
+
+/// Schemas within a schema.
+const SCHEMAS: usize = 20_000;
+/// Longest place of one.
+const PLACE_BYTES: usize = 1 << 10;
 
 impl<'s> Walk<'s> {
     fn schema(&mut self, at: &str, schema: &'s Value) -> Result<(), SchemaMistake> {
@@ -139,18 +147,34 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
+    /// Has a schema looked at. Each has its place as a text of its own, so both are bounded.
+    fn open(&mut self, at: String, schema: &'s Value) -> Result<(), SchemaMistake> {
+        if at.len() > PLACE_BYTES {
+            let message = "a schema is nested too deeply, or under keys that are too long";
+            return Err(SchemaMistake::new("", message));
+        }
+        self.schemas += 1;
+        if self.schemas > SCHEMAS {
+            let message = format!("it has more than {SCHEMAS} schemas within schemas");
+            return Err(SchemaMistake::new("", message));
+        }
+        self.open.push((at, schema));
+        Ok(())
+    }
+
     fn keyword(&mut self, at: &str, shape: Shape, value: &'s Value) -> Result<(), SchemaMistake> {
         let expect = |fits: bool, wanted: &str| match fits {
             true => Ok(()),
             false => Err(SchemaMistake::new(at, format!("must be {wanted}"))),
         };
         match shape {
-            Shape::Schema => self.open.push((at.to_owned(), value)),
+            Shape::Schema => self.open(at.to_owned(), value)?,
             Shape::Schemas => {
                 let schemas = value.as_array().filter(|schemas| !schemas.is_empty());
                 expect(schemas.is_some(), "a list of at least one schema")?;
-                let schemas = schemas.into_iter().flatten().enumerate();
-                self.open.extend(schemas.map(|(index, it)| (format!("{at}/{index}"), it)));
+                for (index, schema) in schemas.into_iter().flatten().enumerate() {
+                    self.open(format!("{at}/{index}"), schema)?;
+                }
             }
             Shape::SchemasByKey | Shape::SchemasByPattern => {
                 let schemas = object(at, value)?;
@@ -159,7 +183,7 @@ impl<'s> Walk<'s> {
                     if matches!(shape, Shape::SchemasByPattern) {
                         self.pattern(&at, key)?;
                     }
-                    self.open.push((at, schema));
+                    self.open(at, schema)?;
                 }
             }
             Shape::Type => {

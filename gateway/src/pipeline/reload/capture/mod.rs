@@ -41,6 +41,9 @@ pub struct Capture {
     secret: offtake_config::Secret,
 }
 
+/// A file cannot be read.
+const DAMAGED: &str = "CAPTURE_DAMAGED";
+
 impl Capture {
     /// The capture of a log's folder; what is there has to be of this secret.
     ///
@@ -53,7 +56,7 @@ impl Capture {
             secret: config.secret.clone(),
         };
         for (_, path) in capture.files().map_err(|error| capture.unusable(&error))? {
-            capture.read(&path, true)?;
+            capture.read_whole(&path, true)?;
         }
         Ok(capture)
     }
@@ -82,7 +85,7 @@ impl Capture {
         let mut newest_first = Vec::new();
         let mut bytes = 0;
         for (_, path) in self.files().map_err(|error| self.unusable(&error))?.into_iter().rev() {
-            for batch in self.read(&path, false)?.into_iter().rev() {
+            for batch in self.read_whole(&path, false)?.into_iter().rev() {
                 bytes += batch.size_bytes();
                 if bytes > MOST_BYTES {
                     newest_first.reverse();
@@ -156,13 +159,18 @@ impl Capture {
         }
         let number = files.last().map_or(1, |(number, _)| number + 1);
         let path = self.folder.join(format!("{number:020}.{FOLDER}"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let other = |NotOpened| io::Error::other("cannot encrypt");
         let salt = seal::new_salt().map_err(other)?;
         let mut sealer = Sealer::new(self.secret.expose(), &salt).map_err(other)?;
         let mut proof = Vec::new();
         sealer.seal(&mut proof).map_err(other)?;
-        file.write_all(&[&MAGIC[..], &VERSION.to_le_bytes(), &salt, &proof].concat())?;
+        let header = [&MAGIC[..], &VERSION.to_le_bytes(), &salt, &proof].concat();
+        if let Err(error) = file.write_all(&header) {
+            // On a full disk there would be another one with every batch.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         Ok(Writing { file, sealer, bytes: HEADER_BYTES as u64 })
     }
 
@@ -184,6 +192,18 @@ impl Capture {
     }
 
     /// The batches of a file; none of them where only its header is looked at.
+    /// As [`Capture::read`]; a file that is damaged is left out: it holds inputs for trials and
+    /// nothing else, and a pipeline does not stand still for these.
+    fn read_whole(&self, path: &Path, header_only: bool) -> Result<Vec<Batch>, Halt> {
+        match self.read(path, header_only) {
+            Err(halt) if halt.code == DAMAGED => {
+                tracing::warn!(code = DAMAGED, cause = halt.cause, next = halt.next_step);
+                Ok(Vec::new())
+            }
+            outcome => outcome,
+        }
+    }
+
     fn read(&self, path: &Path, header_only: bool) -> Result<Vec<Batch>, Halt> {
         let mut bytes = match fs::read(path) {
             // The ring has gone on.
@@ -226,7 +246,7 @@ impl Capture {
 
     fn damaged(&self, path: &Path) -> Halt {
         Halt::new(
-            "CAPTURE_DAMAGED",
+            DAMAGED,
             format!("{} is damaged, or of a later release", path.display()),
             "remove it: it holds inputs for trials and nothing else",
         )
