@@ -28,13 +28,18 @@ type Cell struct {
 
 // begin makes a cell of the pool that of a column, with what it has allocated.
 func (cell *Cell) begin(verdict *Verdict, image Image, ordinal int, kind Kind) {
-	if cap(cell.data) > keptBytes {
-		cell.data = nil
-	}
+	cell.release()
 	*cell = Cell{
 		verdict: verdict, image: image, ordinal: ordinal, kind: kind,
 		rows: cell.rows[:0], presence: cell.presence[:0], words: cell.words[:0],
 		offsets: cell.offsets[:0], data: cell.data[:0],
+	}
+}
+
+// release lets go of what was for a row of unusual size.
+func (cell *Cell) release() {
+	if cap(cell.data) > keptBytes {
+		cell.data = nil
 	}
 }
 
@@ -207,14 +212,12 @@ func (cell *Cell) WriteRepeated(one byte, times int) {
 	if !cell.holdsText() {
 		return
 	}
+	begin := len(cell.data)
+	cell.data = grow(cell.data, times)
 	// A block at a time: WebAssembly copies blocks at once.
 	block := cell.verdict.blockOf(one)
-	for times > len(block) {
-		cell.data = append(cell.data, block[:]...)
-		times -= len(block)
-	}
-	if times > 0 {
-		cell.data = append(cell.data, block[:times]...)
+	for added := cell.data[begin:]; len(added) > 0; {
+		added = added[copy(added, block[:]):]
 	}
 }
 
@@ -233,6 +236,11 @@ func (cell *Cell) WriteUint64(number uint64) {
 }
 
 // ---- Into the frame
+
+// size is about how many bytes its column takes, with the head of a section.
+func (cell *Cell) size() int {
+	return 64 + len(cell.rows)*4 + len(cell.presence) + len(cell.words)*8 + len(cell.offsets)*4 + len(cell.data)
+}
 
 func (cell *Cell) appendColumn(out []byte) []byte {
 	out = appendUint32(out, uint32(cell.ordinal))

@@ -1,6 +1,9 @@
 package offtake
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // What the gateway writes and reads, as Go sees it. Everything that the compiler cannot check is in
 // this file (and the addresses that the exports pass). A frame is seen through slices with a length,
@@ -19,14 +22,15 @@ const keptBytes = 4 << 20
 func room(length int) []byte {
 	words := length/8 + 1
 	if words > len(input) || len(input) > keptBytes/8 {
-		size := 8 << 10
-		for size < words {
-			size *= 2
-		}
-		if size > keptBytes/8 {
-			size = words
-		}
 		input = nil // the collector may have it before the next is made
+		size := max(words+words/4, 8<<10)
+		if length > keptBytes {
+			size = words
+			// Such a change takes several times its size until it is answered. What was for another
+			// one would come on top of that.
+			currentVerdict.release()
+			runtime.GC()
+		}
 		input = make([]uint64, size)
 	}
 	return argument(length)
@@ -86,6 +90,15 @@ var zeroes [8]byte
 // pad writes zeroes up to a multiple of a power of two of at most 8.
 func pad(out []byte, to int) []byte {
 	return append(out, zeroes[:-len(out)&(to-1)]...)
+}
+
+// reserve gives an empty buffer with room for so many bytes: out, if it has. Growing piece by piece
+// would leave behind several times as much.
+func reserve(out []byte, length int) []byte {
+	if length <= cap(out) {
+		return out[:0]
+	}
+	return make([]byte, 0, length)
 }
 
 // grow makes bytes longer; what is in the new ones is to be written.

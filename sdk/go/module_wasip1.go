@@ -80,9 +80,6 @@ func process(_ unsafe.Pointer, length uint32) uint64 {
 	return answer(callProcess(argument(int(length))))
 }
 
-// answered keeps the collector from what the gateway has yet to read.
-var answered []byte
-
 func answer(bytes []byte) uint64 {
 	answered = bytes
 	if len(bytes) == 0 {

@@ -30,6 +30,7 @@ type cells struct {
 
 func (verdict *Verdict) begin(batch *Batch) {
 	told := &batch.schema.told
+	verdict.release()
 	verdict.batch, verdict.told, verdict.mistake = batch, told, ""
 	verdict.cells.begin(told.kinds)
 	verdict.used, verdict.latest = 0, nil
@@ -41,8 +42,16 @@ func (verdict *Verdict) begin(batch *Batch) {
 	for _, emission := range verdict.emissions {
 		emission.rows = 0
 	}
+}
+
+// release lets go of what was for rows of unusual size; what it was for has been answered.
+func (verdict *Verdict) release() {
+	answered = nil
 	if cap(verdict.out) > keptBytes {
 		verdict.out = nil
+	}
+	for _, cell := range verdict.pool {
+		cell.release()
 	}
 }
 
@@ -213,7 +222,11 @@ func appendZeroes(out []byte, count int) []byte {
 
 // finish gives the frame; empty: everything passes.
 func (verdict *Verdict) finish() []byte {
-	out := append(verdict.out[:0], "OTV1"...)
+	size := 64 + len(verdict.dropped) + len(verdict.operations) + len(verdict.routes) + len(verdict.failures)
+	for _, cell := range verdict.pool[:verdict.used] {
+		size += cell.size()
+	}
+	out := append(reserve(verdict.out, size), "OTV1"...)
 	out = appendUint32(out, 0)
 	sections := verdict.routeSections
 	out = appendListSection(out, sectionDrop, verdict.dropped, &sections)
