@@ -266,6 +266,23 @@ impl Batch {
         self.store_with(Tag::Bytes, write)
     }
 
+    /// Stores a value of elsewhere.
+    pub fn store_value(&mut self, value: ValueRef<'_>) -> Cell {
+        match value {
+            ValueRef::Null => Cell::NULL,
+            ValueRef::Unchanged => Cell::UNCHANGED,
+            ValueRef::Absent => Cell::ABSENT,
+            ValueRef::Boolean(value) => Cell::boolean(value),
+            ValueRef::Integer(value) => Cell::integer(value),
+            ValueRef::Unsigned(value) => Cell::unsigned(value),
+            ValueRef::Single(value) => Cell::single(value),
+            ValueRef::Number(value) => Cell::number(value),
+            ValueRef::Text(text) => self.text(text),
+            ValueRef::Bytes(bytes) => self.bytes(bytes),
+            ValueRef::List(list) => self.list(list.encoded()),
+        }
+    }
+
     /// Stores UTF-8 text that `write` appends and has checked.
     pub fn text_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Cell {
         self.store_with(Tag::Text, write)

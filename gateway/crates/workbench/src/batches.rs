@@ -8,7 +8,6 @@ use offtake_change::{Batch, Cell, Column, Image, Kind, Operation, Row, TableSche
 use offtake_transform::cell_of_text;
 
 use crate::changes::{Changes, is_message};
-use crate::values;
 
 /// Bytes of a large text.
 const LARGE_TEXT_BYTES: usize = 1 << 20;
@@ -73,7 +72,7 @@ fn push(
         }
         let cells: Vec<Cell> = (from.values(image).enumerate())
             .map(|(ordinal, value)| match edit(side, ordinal, value) {
-                None => values::copy(into, value),
+                None => into.store_value(value),
                 Some(Instead::Null) => Cell::NULL,
                 Some(Instead::Unchanged) => Cell::UNCHANGED,
                 Some(Instead::Text(text)) => into.text(text.as_bytes()),

@@ -212,12 +212,25 @@ pub(crate) fn messages() -> TableSchema {
     }
 }
 
+fn column_name(schema: &TableSchema, ordinal: u32) -> &str {
+    schema.columns.get(ordinal as usize).map_or("", |column| column.name.as_str())
+}
+
+/// What is told of a column in any case.
+fn column_record(column: &Column) -> Map<String, Value> {
+    let mut of = Map::new();
+    of.insert("name".into(), column.name.as_str().into());
+    of.insert("type".into(), column.logical.as_str().into());
+    of.insert("nullable".into(), column.nullable.into());
+    if !column.labels.is_empty() {
+        of.insert("labels".into(), column.labels.clone().into());
+    }
+    of
+}
+
 /// A definition of a source, as `tables.json` has it.
 pub(crate) fn record(schema: &TableSchema) -> Value {
-    let name = |ordinal: &u32| {
-        let column = schema.columns.get(*ordinal as usize);
-        column.map_or("", |column| column.name.as_str())
-    };
+    let name = |ordinal: &u32| column_name(schema, *ordinal);
     // A fixture tells the key's columns, whichever index they are of.
     let before = match schema.replica_identity {
         ReplicaIdentity::Index => ReplicaIdentity::Key,
@@ -225,13 +238,7 @@ pub(crate) fn record(schema: &TableSchema) -> Value {
     };
     let before = BEFORE.iter().find(|(_, identity)| *identity == before);
     let columns = schema.columns.iter().map(|column| {
-        let mut of = Map::new();
-        of.insert("name".into(), column.name.as_str().into());
-        of.insert("type".into(), column.logical.as_str().into());
-        of.insert("nullable".into(), column.nullable.into());
-        if !column.labels.is_empty() {
-            of.insert("labels".into(), column.labels.clone().into());
-        }
+        let mut of = column_record(column);
         of.insert("native".into(), column.native.as_str().into());
         Value::Object(of)
     });
@@ -247,23 +254,11 @@ pub(crate) fn record(schema: &TableSchema) -> Value {
 
 /// A definition that leaves a plugin, in the form of `tables.json`.
 pub(crate) fn describe(schema: &TableSchema) -> Value {
-    let name = |ordinal: &u32| {
-        let column = schema.columns.get(*ordinal as usize);
-        column.map_or("", |column| column.name.as_str())
-    };
+    let name = |ordinal: &u32| column_name(schema, *ordinal);
     let mut object = Map::new();
     object.insert("schema".into(), schema.namespace.as_str().into());
     object.insert("table".into(), schema.table.as_str().into());
-    let columns = schema.columns.iter().map(|column| {
-        let mut of = Map::new();
-        of.insert("name".into(), column.name.as_str().into());
-        of.insert("type".into(), column.logical.as_str().into());
-        of.insert("nullable".into(), column.nullable.into());
-        if !column.labels.is_empty() {
-            of.insert("labels".into(), column.labels.clone().into());
-        }
-        Value::Object(of)
-    });
+    let columns = schema.columns.iter().map(|column| Value::Object(column_record(column)));
     object.insert("columns".into(), columns.collect());
     object.insert("key".into(), schema.key.iter().map(name).collect());
     if schema.form == Form::Opaque {

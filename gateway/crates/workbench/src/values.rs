@@ -148,20 +148,3 @@ fn float(value: f64) -> Value {
     };
     Number::from_f64(value).map_or_else(|| text().into(), Value::Number)
 }
-
-/// Copies a value of another batch.
-pub(crate) fn copy(batch: &mut Batch, value: ValueRef<'_>) -> Cell {
-    match value {
-        ValueRef::Null => Cell::NULL,
-        ValueRef::Unchanged => Cell::UNCHANGED,
-        ValueRef::Absent => Cell::ABSENT,
-        ValueRef::Boolean(value) => Cell::boolean(value),
-        ValueRef::Integer(value) => Cell::integer(value),
-        ValueRef::Unsigned(value) => Cell::unsigned(value),
-        ValueRef::Single(value) => Cell::single(value),
-        ValueRef::Number(value) => Cell::number(value),
-        ValueRef::Text(text) => batch.text(text),
-        ValueRef::Bytes(bytes) => batch.bytes(bytes),
-        ValueRef::List(list) => batch.list(list.encoded()),
-    }
-}

@@ -218,6 +218,8 @@ struct Line {
 /// One of the two chains.
 struct Side<'s> {
     setting: &'s Setting<'s>,
+    /// The tables' definitions as they are now.
+    current: Vec<Arc<TableSchema>>,
     chain: Chain,
     plugins: Vec<Configured>,
 }
@@ -241,7 +243,7 @@ impl<'s> Side<'s> {
         let plugins: Vec<Configured> = plugins.iter().map(tried).collect();
         let mut chain = Chain::new(&plugins, setting.router, setting.recorded)?;
         chain.check_start(setting.router, &setting.kept.catalogue)?;
-        Ok(Side { setting, chain, plugins })
+        Ok(Side { setting, current: setting.kept.tables(), chain, plugins })
     }
 
     fn nanoseconds(&self, changes: u64) -> u64 {
@@ -253,8 +255,7 @@ impl<'s> Side<'s> {
     /// What becomes of every row of a batch, on all of its ways.
     fn run(&mut self, batch: &Batch) -> Result<Vec<Vec<Line>>, Halt> {
         let mut lines = vec![Vec::new(); batch.rows.len()];
-        let current = self.setting.kept.tables();
-        let targets = batch.schemas.iter().map(|schema| match is_current(schema, &current) {
+        let targets = batch.schemas.iter().map(|schema| match is_current(schema, &self.current) {
             true => self.setting.router.targets(schema),
             false => Vec::new(),
         });

@@ -2,7 +2,7 @@
 
 use super::varint::{Field, Reader, unzigzag};
 use super::{FRAME_CHANGES_TAG, WireError};
-use crate::value::{Cell, ListRef, ValueRef};
+use crate::value::{ListRef, ValueRef};
 use crate::{Batch, Image, Lsn, Operation, Snapshot, UnknownCode};
 
 /// An encoded `Change`, its fixed fields read and its rows still encoded.
@@ -58,19 +58,7 @@ impl<'a> RowRef<'a> {
     pub fn store(&self, batch: &mut Batch) -> Result<Image, WireError> {
         let begin = batch.begin_image();
         for value in self.values() {
-            let cell = match value? {
-                ValueRef::Null => Cell::NULL,
-                ValueRef::Unchanged => Cell::UNCHANGED,
-                ValueRef::Absent => Cell::ABSENT,
-                ValueRef::Boolean(value) => Cell::boolean(value),
-                ValueRef::Integer(value) => Cell::integer(value),
-                ValueRef::Unsigned(value) => Cell::unsigned(value),
-                ValueRef::Single(value) => Cell::single(value),
-                ValueRef::Number(value) => Cell::number(value),
-                ValueRef::Text(text) => batch.text(text),
-                ValueRef::Bytes(bytes) => batch.bytes(bytes),
-                ValueRef::List(list) => batch.list(list.encoded()),
-            };
+            let cell = batch.store_value(value?);
             batch.push_cell(cell);
         }
         Ok(batch.end_image(begin))

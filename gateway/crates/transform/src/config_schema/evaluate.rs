@@ -187,9 +187,7 @@ impl<'s> Check<'s> {
         if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
             for (index, item) in items.iter().enumerate() {
                 let before = items.get(..index).unwrap_or_default();
-                for _ in before {
-                    self.step()?;
-                }
+                self.spend(u32::try_from(index).unwrap_or(u32::MAX))?;
                 if before.iter().any(|other| equal(other, item)) {
                     outcome.found.push(place.at(index, |place| place.bad("stands there twice")));
                 }

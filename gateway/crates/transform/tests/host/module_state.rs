@@ -3,9 +3,9 @@
 use offtake_state::Keyspace;
 use offtake_transform::{Fault, Isolated, Limits, Plugin, PluginError, PluginSpec, Processed};
 
-use crate::batches::{EMAIL, all, batch, customers, encoded, schema};
+use crate::batches::{EMAIL, batch, customers, encoded, schema};
 use crate::module_zoo::{self as frame, Module};
-use crate::state::{self, counted, granted, people, run};
+use crate::state::{self, counted, granted, outgrows_its_quota, people, run};
 use crate::zoo::{engine, spec, words};
 
 const IMPORTS: &str = r#"
@@ -186,18 +186,7 @@ fn what_was_put_is_seen_by_the_same_call_and_what_was_deleted_is_not() {
 
 #[test]
 fn a_state_that_would_outgrow_its_quota_is_the_changes_fault() {
-    let state = Keyspace::new(10);
-    let plugin = granted(counting("", -1).build(), "{}", &state).unwrap();
-    let mut isolated = Isolated::new(&plugin).unwrap();
-    let mut batch = people((0..3).map(|at| at.to_string()));
-    let (rows, mut done) = (all(&batch), Processed::default());
-    isolated.process(&mut batch, &rows, &mut done).unwrap();
-    assert_eq!(done.failed.len(), 3);
-    for failed in &done.failed {
-        assert_eq!(failed.fault.code(), "PLUGIN_STATE_QUOTA", "{}", failed.fault);
-        assert!(failed.fault.message.contains("may have 10"), "{}", failed.fault);
-    }
-    assert_eq!(counted(&state), 0);
+    outgrows_its_quota(counting("", -1).build());
 }
 
 #[test]

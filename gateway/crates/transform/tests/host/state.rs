@@ -113,10 +113,10 @@ fn a_change_that_fails_leaves_nothing_in_the_state_and_the_others_what_they_wrot
     assert!(deltas.iter().all(|delta| *delta == deltas[0]), "{deltas:?}");
 }
 
-#[test]
-fn a_state_that_would_outgrow_its_quota_is_the_changes_fault() {
+/// Each change fails at a quota of ten bytes, and nothing is kept. `counting`: counts changes.
+pub(crate) fn outgrows_its_quota(counting: Vec<u8>) {
     let state = Keyspace::new(10);
-    let plugin = granted(counting("").build(), "{}", &state).unwrap();
+    let plugin = granted(counting, "{}", &state).unwrap();
     let mut isolated = Isolated::new(&plugin).unwrap();
     let mut batch = people((0..3).map(|at| at.to_string()));
     let (rows, mut done) = (all(&batch), Processed::default());
@@ -127,6 +127,11 @@ fn a_state_that_would_outgrow_its_quota_is_the_changes_fault() {
         assert!(failed.fault.message.contains("may have 10"), "{}", failed.fault);
     }
     assert_eq!(counted(&state), 0);
+}
+
+#[test]
+fn a_state_that_would_outgrow_its_quota_is_the_changes_fault() {
+    outgrows_its_quota(counting("").build());
 }
 
 #[test]
