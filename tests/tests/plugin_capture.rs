@@ -43,6 +43,11 @@ async fn a_trial_after_a_restart_runs_over_what_was_captured_before_it_and_nobod
     let tried = fixture.command(&["plugin", "try", "hide", "--new", "new.wasm"]).unwrap();
     let tried = tried.expect(1, &["5 recent changes: 5 come out otherwise", "com"]);
     assert!(!tried.out.contains("ada@"), "{}", tried.out);
+    let record = ["plugin", "test", "builtin:mask", "--record", "9", "--fixtures", "kept"];
+    let protected = fixture.command(&record).unwrap();
+    protected.expect_error(1, "RECORD_PROTECTED", &["public.people"]);
+    let record = [&record[..], &["--include-protected-values"]].concat();
+    fixture.command(&record).unwrap().expect(0, &["recorded 5 changes of public.people"]);
     fixture.stop().unwrap();
     let data = fixture.folder().join("data");
     assert!(data.join("capture").read_dir().unwrap().count() > 0);

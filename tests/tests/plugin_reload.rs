@@ -361,6 +361,29 @@ async fn a_try_shows_what_a_new_version_makes_of_recent_changes_and_switches_not
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trials_that_are_asked_for_are_run_one_at_a_time() {
+    let mut fixture = fixture("reload_try_busy", "").await;
+    fixture.start().unwrap();
+    std::fs::write(fixture.folder().join("candidate.wasm"), mask(1)).unwrap();
+    let new = ["plugin", "try", "hide", "--new", "candidate.wasm"];
+    // One that reads this table waits for it; the other of the two does not get there.
+    fixture.client.batch_execute("begin; lock table people").await.unwrap();
+    let reading = [&new[..], &["--tables", "people"]].concat();
+    let ended = std::thread::scope(|scope| {
+        let tried = [(); 2].map(|()| scope.spawn(|| fixture.command(&reading).unwrap()));
+        wait_until(&fixture, "one is refused", |_| tried.iter().any(|it| it.is_finished()));
+        let released = fixture.client.batch_execute("rollback");
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| runtime.block_on(released)).unwrap();
+        tried.map(|it| it.join().unwrap())
+    });
+    let busy = ended.iter().filter(|it| it.errors.contains("TRY_BUSY")).count();
+    let done = ended.iter().filter(|it| it.out.contains("there are no recent changes")).count();
+    assert_eq!((busy, done), (1, 1), "{ended:?}");
+    fixture.command(&new).unwrap().expect(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watched_file_is_put_to_work_when_it_changes_and_a_bad_one_is_told_of() {
     let mut fixture = fixture("reload_watch", "watch = true").await;
     fixture.start().unwrap();

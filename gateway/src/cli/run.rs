@@ -180,7 +180,7 @@ impl Gateway {
             stream: offtake_log::dead_letter_stream(&config.name),
             replays: running.replays.clone(),
         };
-        let desk = Desk { reloader, letters };
+        let desk = Desk { reloader, letters, trial: tokio::sync::Mutex::default() };
         tokio::spawn(control.serve(Arc::new(desk), closed(closing.clone())));
         tokio::spawn(super::progress::show(Arc::clone(&observed), closing.clone()));
         let mut servers = Vec::new();

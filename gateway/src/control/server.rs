@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Mutex;
 
 use super::replay::ReplayDesk;
 use super::socket::Place;
@@ -22,6 +23,8 @@ pub struct Desk {
     pub reloader: Arc<Reloader>,
     /// Dead letters.
     pub letters: ReplayDesk,
+    /// Held by a trial that was asked for: one at a time, for each takes memory and a core.
+    pub trial: Mutex<()>,
 }
 
 /// A bound socket, not yet serving.
@@ -104,6 +107,7 @@ impl Desk {
                 tokio::task::block_in_place(|| reloader.roll_back(&plugin)).map(Answer::Reloaded)
             }
             Request::Try { plugin, wasm, tables, rows } => {
+                let Ok(_alone) = self.trial.try_lock() else { return Err(trial_is_busy()) };
                 let component = read(&wasm)?;
                 let sample = reloader.sample(&tables, rows).await?;
                 tokio::task::block_in_place(|| reloader.attempt(&plugin, component, sample))
@@ -118,6 +122,10 @@ impl Desk {
             }
         }
     }
+}
+
+fn trial_is_busy() -> Halt {
+    Halt::new("TRY_BUSY", "another trial is under way", "ask again when it is done")
 }
 
 fn read(wasm: &Path) -> Result<Vec<u8>, Halt> {

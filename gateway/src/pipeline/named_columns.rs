@@ -62,6 +62,11 @@ impl NamedColumns {
         }
     }
 
+    /// Whether one that none of the tables has is an error.
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+
     /// Whether there is anything to look at.
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()

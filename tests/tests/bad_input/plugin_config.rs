@@ -99,11 +99,14 @@ async fn a_column_that_no_table_has_is_told_or_refused_as_configured() {
     let ended = fixture.command(&["check"]).unwrap().expect(1, &texts);
     assert!(!ended.out.contains("\"state\""), "it is there once renamed: {}", ended.out);
     fixture.start().unwrap();
+    // That alone is a difference too.
+    fixture.gateway.edit("unknown_columns = \"warn\"", "unknown_columns = \"error\"").unwrap();
+    let refused = fixture.command(&["plugin", "reload"]).unwrap();
+    refused.expect_error(1, "PLUGIN_COLUMN_UNKNOWN", &["emial", "did you mean email?"]);
     fixture.stop().unwrap();
     let output = fixture.gateway.output();
     assert!(output.contains("PLUGIN_COLUMN_UNKNOWN") && output.contains("emial"), "{output}");
 
-    fixture.gateway.edit("unknown_columns = \"warn\"", "unknown_columns = \"error\"").unwrap();
     fixture.command(&["check"]).unwrap().expect(2, &texts);
     fixture.gateway.start("").unwrap();
     let halted = |status: &Value| status["code"] == "PLUGIN_COLUMN_UNKNOWN";

@@ -369,7 +369,9 @@ enum Way {
 }
 
 fn is_same(at_work: &Configured, configured: &Configured) -> bool {
-    at_work.policy == configured.policy && is_same_version(&at_work.plugin, &configured.plugin)
+    at_work.policy == configured.policy
+        && at_work.columns.is_error() == configured.columns.is_error()
+        && is_same_version(&at_work.plugin, &configured.plugin)
 }
 
 /// A state that is larger than the version that goes on with it may have.

@@ -1,4 +1,4 @@
-//! Recent changes for a fixture: those of the ring that trials run over, as they came from the source.
+//! Recent changes for a fixture: those that trials run over, as they came from the source.
 //!
 //! They go out before any plugin has seen them. So what comes through a route with a plugin that
 //! protects is refused unless it is asked for by name: a fixture is a file, and files are copied.
@@ -43,14 +43,19 @@ impl Reloader {
     /// The newest changes that are wanted.
     ///
     /// # Errors
-    /// There is none, no such plugin, or a plugin protects them.
+    /// There is none, no such plugin, a plugin protects them, or the capture cannot be read.
     pub fn record(&self, wanted: &Wanted) -> Result<Recording, Halt> {
         self.check_names(wanted.plugin.as_slice())?;
         let place = |name: &String| self.config.plugins.iter().position(|it| it.name == *name);
         let plugin = wanted.plugin.as_ref().and_then(place);
-        let kept = self.inputs.copy();
+        let kept = self.inputs.with_captured()?;
+        // Of a table that was captured and is no more, no route speaks of today.
+        let tables = kept.tables();
+        let is_there = |schema: &TableSchema| {
+            schema.subject == Subject::Message || tables.iter().any(|it| is_same_table(it, schema))
+        };
         let chosen = Chosen::of(&kept, wanted, |schema| {
-            plugin.is_none_or(|plugin| self.router.uses_plugin(schema, plugin))
+            is_there(schema) && plugin.is_none_or(|plugin| self.router.uses_plugin(schema, plugin))
         });
         if chosen.rows.is_empty() {
             return Err(nothing(&kept, wanted));
@@ -62,7 +67,7 @@ impl Reloader {
     }
 }
 
-/// Changes out of the ring, newest first.
+/// Changes of those that are kept, newest first.
 struct Chosen<'k> {
     definitions: Vec<&'k Arc<TableSchema>>,
     rows: Vec<(&'k Batch, &'k Row, usize)>,
