@@ -282,6 +282,14 @@ async fn a_rollback_stays_over_a_restart_until_the_file_is_another() {
     fixture.start().unwrap();
     let third = digest(&fixture);
     assert!(third != first && third != second);
+    // No more than the one at work and the one before are kept.
+    for version in 3..6 {
+        put(&fixture, &mask(version));
+        fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+        let kept = fixture.folder().join("data/plugins").read_dir().unwrap();
+        let is_component = |path: PathBuf| path.extension().is_some_and(|it| it == "wasm");
+        assert_eq!(kept.filter(|it| is_component(it.as_ref().unwrap().path())).count(), 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -335,6 +335,8 @@ impl Reloader {
             Ok(TookOver { from_sequence, is_durable }) => {
                 reloaded.from_sequence = Some(from_sequence);
                 reloaded.warnings.extend(over_quota);
+                let names: Vec<_> = self.config.plugins.iter().map(|it| &*it.name).collect();
+                components.tidy(&names)?;
                 if !is_durable {
                     reloaded.warnings.push(
                         "the log does not have the switch durable yet: `offtake status` says why"
