@@ -47,6 +47,9 @@ plugins: ## rebuild the first-party plugins into plugins/dist (ARGS=--check comp
 check: ## formatting and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	cd plugins && $(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --manifest-path plugins/Cargo.toml \
+	    --target-dir target/plugins-host --workspace --all-targets -- -D warnings
 
 dist: ## the binary as it is shipped: small, without test switches
 	$(CARGO) build --profile dist --locked -p offtake --no-default-features

@@ -171,7 +171,7 @@ fn decimal(
         Value::Boolean(_) | Value::Bytes(_) => return Err(Misfit::Grammar),
     };
     let decimal = match number {
-        Number::NotANumber => {
+        Number::Nan => {
             out.push_str("NaN");
             return Ok(());
         }

@@ -32,7 +32,7 @@ pub(crate) fn put(out: &mut String, value: f64, is_single: bool) {
 /// The float that a number is, where there is one whose shortest text is that number.
 pub(crate) fn of_number(number: &Number, text: &str, is_single: bool) -> Option<f64> {
     let value = match number {
-        Number::NotANumber => return Some(f64::NAN),
+        Number::Nan => return Some(f64::NAN),
         Number::Infinite { is_negative: true } => return Some(f64::NEG_INFINITY),
         Number::Infinite { is_negative: false } => return Some(f64::INFINITY),
         Number::Finite(_) if is_single => f64::from(text.parse::<f32>().ok()?),

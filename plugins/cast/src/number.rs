@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// A number as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Number {
-    NotANumber,
+    Nan,
     Infinite { is_negative: bool },
     Finite(Decimal),
 }
@@ -49,7 +49,7 @@ pub(crate) fn read(text: &str) -> Option<Number> {
         return Some(Number::Infinite { is_negative });
     }
     if text.eq_ignore_ascii_case("nan") {
-        return Some(Number::NotANumber);
+        return Some(Number::Nan);
     }
     let (mantissa, power) = match unsigned.find(['e', 'E']) {
         Some(at) => (unsigned.get(..at)?, power(unsigned.get(at + 1..)?)?),
@@ -163,7 +163,7 @@ pub(crate) fn of_integer(value: i128) -> Number {
     let mut text = String::with_capacity(40);
     // Writing to a text cannot fail, and an integer is a number.
     let _ = write!(text, "{value}");
-    read(&text).unwrap_or(Number::NotANumber)
+    read(&text).unwrap_or(Number::Nan)
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
         {
             assert_eq!(read(bad), None, "{bad}");
         }
-        assert_eq!(read("nan"), Some(Number::NotANumber));
+        assert_eq!(read("nan"), Some(Number::Nan));
         assert_eq!(read("-inf"), Some(Number::Infinite { is_negative: true }));
     }
 
