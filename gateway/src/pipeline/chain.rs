@@ -405,7 +405,7 @@ impl Member {
         }
         let begin = std::time::Instant::now();
         let (restarts, emitted) = (self.instance.restarts(), done.emitted.len());
-        let outcome = self.run_by_schema(batch, rows, done);
+        let outcome = self.instance.process_by_schema(batch, rows, done);
         let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let count = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
         count(&self.counters.changes, rows.len() as u64);
@@ -414,35 +414,6 @@ impl Member {
         count(&self.counters.failed, done.failed.len() as u64);
         count(&self.counters.emitted, (done.emitted.len() - emitted) as u64);
         outcome.map_err(|fault| fault_halt(&fault))
-    }
-
-    /// Runs the plugin over rows, those of one definition together.
-    fn run_by_schema(
-        &mut self,
-        batch: &mut Batch,
-        rows: &[u32],
-        done: &mut Processed,
-    ) -> Result<(), Fault> {
-        // A row that was dropped may have a definition that no plugin behind is to be told.
-        let live = |&row: &u32| batch.rows.get(row as usize).filter(|head| !head.dropped);
-        let live: Vec<(u32, u32)> =
-            rows.iter().filter_map(|row| Some((live(row)?.schema, *row))).collect();
-        if self.keeps_state() {
-            // In the order of the source, whatever they are: what is kept depends on it.
-            let rows: Vec<u32> = live.iter().map(|&(_, row)| row).collect();
-            return self.instance.process(batch, &rows, done);
-        }
-        let mut told: Vec<u32> = Vec::new();
-        for &(schema, _) in &live {
-            if told.contains(&schema) {
-                continue;
-            }
-            told.push(schema);
-            let group = live.iter().filter(|(of, _)| *of == schema);
-            let group: Vec<u32> = group.map(|&(_, row)| row).collect();
-            self.instance.process(batch, &group, done)?;
-        }
-        Ok(())
     }
 
     /// Whether a plugin that protects is told the columns that it must cover as the source has them:

@@ -22,7 +22,7 @@ use super::plugin_state::Keeper;
 use super::reload::RecentInputs;
 use super::source;
 use super::state::{State, StateCell};
-use super::worker::{Switch, Worker, WorkerCounters};
+use super::worker::{Switch, Worker, WorkerCounters, WorkerParts};
 
 /// Batches between source and worker. Each is at most a batch's size, so this bounds the memory
 /// between them; more would only hide a slow worker.
@@ -109,19 +109,19 @@ impl Running {
         }
         let (early, early_seen) = watch::channel(0);
         let resume = source::resume(&parts.recovered);
-        let mut worker = Worker::new(
-            parts.writer,
-            parts.router,
+        let wired = WorkerParts {
+            writer: parts.writer,
+            router: parts.router,
             chain,
-            &parts.recovered,
-            state.clone(),
-            Arc::clone(&running.counters),
-            parts.digest,
+            state: state.clone(),
+            counters: Arc::clone(&running.counters),
+            digest: parts.digest,
             early,
-            Arc::clone(&running.live),
-            Arc::clone(&running.inputs),
-            parts.switching,
-        );
+            live: Arc::clone(&running.live),
+            inputs: Arc::clone(&running.inputs),
+            switching: parts.switching,
+        };
+        let mut worker = Worker::new(wired, &parts.recovered);
         worker.employ(parts.workers, &parts.plugins)?;
         let requests = Requests { letters: Some(letters), switches: Some(switched) };
         let (events, received) = flume::bounded(CHANNEL_BATCHES);

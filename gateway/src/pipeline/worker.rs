@@ -113,6 +113,22 @@ pub struct Worker {
     early: tokio::sync::watch::Sender<u64>,
 }
 
+/// What a worker is wired to.
+pub struct WorkerParts {
+    pub writer: LogWriter,
+    pub router: Router,
+    pub chain: Chain,
+    pub state: StateCell,
+    pub counters: Arc<WorkerCounters>,
+    /// Of plugins, configuration and routes.
+    pub digest: Vec<u8>,
+    pub early: tokio::sync::watch::Sender<u64>,
+    pub live: Arc<Live>,
+    pub inputs: Arc<RecentInputs>,
+    /// Plugins that finish no transaction that others began, and take over after it.
+    pub switching: Option<Switch>,
+}
+
 /// A transaction of which rows are in the log or the open group, but not its end.
 #[derive(Debug, Default)]
 struct OpenTransaction {
@@ -124,25 +140,8 @@ struct OpenTransaction {
 }
 
 impl Worker {
-    /// A worker that goes on from what the log held. `switching`: plugins that finish no transaction
-    /// that others began, and take over after it.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is another part that the worker is wired to"
-    )]
-    pub fn new(
-        writer: LogWriter,
-        router: Router,
-        chain: Chain,
-        recovered: &Recovered,
-        state: StateCell,
-        counters: Arc<WorkerCounters>,
-        digest: Vec<u8>,
-        early: tokio::sync::watch::Sender<u64>,
-        live: Arc<Live>,
-        inputs: Arc<RecentInputs>,
-        switching: Option<Switch>,
-    ) -> Worker {
+    /// A worker that goes on from what the log held.
+    pub fn new(parts: WorkerParts, recovered: &Recovered) -> Worker {
         let position = recovered.position.clone();
         let open =
             position.as_ref().and_then(|position| position.partial.as_ref()).map(|partial| {
@@ -158,13 +157,13 @@ impl Worker {
                 }
             });
         Worker {
-            writer,
-            letters: DeadLetterDesk::new(router.pipeline()),
-            router,
-            chain,
+            writer: parts.writer,
+            letters: DeadLetterDesk::new(parts.router.pipeline()),
+            router: parts.router,
+            chain: parts.chain,
             versions: OutputVersions::new(&recovered.schemas),
-            state,
-            counters,
+            state: parts.state,
+            counters: parts.counters,
             position: position.unwrap_or_default(),
             position_written: true,
             open,
@@ -177,11 +176,11 @@ impl Worker {
             schema_ids: HashMap::new(),
             coverage: VecDeque::new(),
             started_unix_us: 0,
-            digest,
-            switching,
-            live,
-            inputs,
-            early,
+            digest: parts.digest,
+            switching: parts.switching,
+            live: parts.live,
+            inputs: parts.inputs,
+            early: parts.early,
         }
     }
 

@@ -129,6 +129,38 @@ impl Isolated {
         Ok(())
     }
 
+    /// [`Isolated::process`] over rows of several definitions: those of one go together, in the order
+    /// of the definitions' first rows. A plugin that keeps state gets all in the order of the source,
+    /// whatever they are: what it keeps depends on it.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn process_by_schema(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        done: &mut Processed,
+    ) -> Result<(), Fault> {
+        if self.plugin.state().is_some() {
+            return self.process(batch, rows, done);
+        }
+        // A row that was dropped may have a definition that no plugin behind is to be told.
+        let live = |&row: &u32| batch.rows.get(row as usize).filter(|head| !head.dropped);
+        let live: Vec<(u32, u32)> =
+            rows.iter().filter_map(|row| Some((live(row)?.schema, *row))).collect();
+        let mut told: Vec<u32> = Vec::new();
+        for &(schema, _) in &live {
+            if told.contains(&schema) {
+                continue;
+            }
+            told.push(schema);
+            let group = live.iter().filter(|(of, _)| *of == schema);
+            let group: Vec<u32> = group.map(|&(_, row)| row).collect();
+            self.process(batch, &group, done)?;
+        }
+        Ok(())
+    }
+
     /// A call once more, unless the plugin says that this is of no use.
     fn again(
         &mut self,

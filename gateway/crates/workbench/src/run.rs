@@ -114,20 +114,11 @@ fn check_required(plugin: &Plugin, schemas: &[Arc<TableSchema>]) -> Result<(), R
     }
 }
 
-/// Rows of one definition go together, in the order of the definitions' first rows.
+/// All rows of a batch, as the pipeline has a plugin process them.
 pub(crate) fn process(isolated: &mut Isolated, batch: &mut Batch) -> Result<Processed, Fault> {
+    let rows: Vec<u32> = (0..batch.rows.len() as u32).collect();
     let mut done = Processed::default();
-    let given: Vec<u32> = batch.rows.iter().map(|row| row.schema).collect();
-    let mut told: Vec<u32> = Vec::new();
-    for &schema in &given {
-        if told.contains(&schema) {
-            continue;
-        }
-        told.push(schema);
-        let of_schema = given.iter().enumerate().filter(|(_, of)| **of == schema);
-        let rows: Vec<u32> = of_schema.map(|(row, _)| row as u32).collect();
-        isolated.process(batch, &rows, &mut done)?;
-    }
+    isolated.process_by_schema(batch, &rows, &mut done)?;
     Ok(done)
 }
 

@@ -97,19 +97,19 @@ fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
 fn worker_routed(opened: Opened, plugins: &[Configured], routes: Vec<Route>) -> (Worker, Log) {
     let router = Router::new("shop", routes);
     let chain = Chain::new(plugins, &router, &[]).unwrap();
-    let worker = Worker::new(
-        opened.writer,
+    let parts = WorkerParts {
+        writer: opened.writer,
         router,
         chain,
-        &opened.recovered,
-        StateCell::new(),
-        Arc::default(),
-        vec![1],
-        tokio::sync::watch::channel(0).0,
-        Arc::default(),
-        Arc::default(),
-        None,
-    );
+        state: StateCell::new(),
+        counters: Arc::default(),
+        digest: vec![1],
+        early: tokio::sync::watch::channel(0).0,
+        live: Arc::default(),
+        inputs: Arc::default(),
+        switching: None,
+    };
+    let worker = Worker::new(parts, &opened.recovered);
     (worker, opened.log)
 }
 
