@@ -250,7 +250,8 @@ impl ReplayDesk {
                 schema
             }
         };
-        Ok(ReplayRow { schema, change, stream: letter.stream.as_str().into(), as_it_was })
+        let is_alone = letter.is_of_kafka();
+        Ok(ReplayRow { schema, change, stream: letter.stream.as_str().into(), as_it_was, is_alone })
     }
 
     async fn outcome(&self, sequence: u64, replayed: Replayed) -> ReplayedLetter {

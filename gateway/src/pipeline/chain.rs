@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offtake_change::{Batch, Row, TableSchema};
+use offtake_change::{Batch, Form, Operation, Row, TableSchema};
 use offtake_proto::v1;
 use offtake_transform::{
-    Emission, FailedRow, Fault, FaultCode, Isolated, Plugin, PluginError, Processed, column_loss,
+    Emission, FailedRow, Fault, FaultCode, Interest, Isolated, Plugin, PluginError, Processed,
+    column_loss,
 };
 
 use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
@@ -268,13 +269,13 @@ impl Chain {
         let mut line: Vec<u32> = rows.to_vec();
         for &index in plugins {
             let Some(member) = self.members.get_mut(index) else { continue };
-            member.run(batch, &line, &mut self.done)?;
+            let handed = member.run(batch, &line, &mut self.done)?;
             let known = made.dead.len();
             let failed = &mut self.done.failed;
             failed.sort_by_key(|failed| failed.row);
             made.attempts.push(Attempt {
                 member: index,
-                seen: line.len(),
+                seen: handed,
                 failed: failed.len(),
                 last: failed.last().map(|failed| failed.fault.clone()),
             });
@@ -331,6 +332,19 @@ impl Chain {
             _ => heads.iter().map(|head| batch.fork_row(head)).collect(),
         }
     }
+}
+
+/// How many of the rows are still on their way, by their definition.
+fn live_by_schema(batch: &Batch, rows: &[u32]) -> Vec<(Arc<TableSchema>, usize)> {
+    let mut counts = vec![0; batch.schemas.len()];
+    let live = rows.iter().filter_map(|&row| batch.rows.get(row as usize));
+    for row in live.filter(|row| !row.dropped && row.operation != Operation::Define) {
+        if let Some(count) = counts.get_mut(row.schema as usize) {
+            *count += 1;
+        }
+    }
+    let counted = batch.schemas.iter().zip(counts).filter(|&(_, count)| count > 0);
+    counted.map(|(schema, count)| (Arc::clone(schema), count)).collect()
 }
 
 /// Rows with those that were emitted of them, each behind its parent.
@@ -391,7 +405,14 @@ impl Member {
         self.guard.check_start(seen.iter().copied())
     }
 
-    fn run(&mut self, batch: &mut Batch, rows: &[u32], done: &mut Processed) -> Result<(), Halt> {
+    /// Runs the plugin over rows, and gives how many it was handed: not those that one before it left
+    /// out, nor those of tables that it asked for none of.
+    fn run(
+        &mut self,
+        batch: &mut Batch,
+        rows: &[u32],
+        done: &mut Processed,
+    ) -> Result<usize, Halt> {
         if self.policy.on_error == OnError::Pass {
             // Definitions of emitted rows are first seen here.
             let mut known: Option<u32> = None;
@@ -405,15 +426,22 @@ impl Member {
         }
         let begin = std::time::Instant::now();
         let (restarts, emitted) = (self.instance.restarts(), done.emitted.len());
+        let live = live_by_schema(batch, rows);
         let outcome = self.instance.process_by_schema(batch, rows, done);
         let spent = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let count = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
-        count(&self.counters.changes, rows.len() as u64);
         count(&self.counters.nanoseconds, spent);
         count(&self.counters.restarts, self.instance.restarts() - restarts);
         count(&self.counters.failed, done.failed.len() as u64);
         count(&self.counters.emitted, (done.emitted.len() - emitted) as u64);
-        outcome.map_err(|fault| fault_halt(&fault))
+        outcome.map_err(|fault| fault_halt(&fault))?;
+        let mut handed = 0;
+        for (schema, rows) in live {
+            let subscribes = self.instance.subscribes(&schema);
+            handed += if subscribes.map_err(|fault| fault_halt(&fault))? { rows } else { 0 };
+        }
+        count(&self.counters.changes, handed as u64);
+        Ok(handed)
     }
 
     /// Whether a plugin that protects is told the columns that it must cover as the source has them:
@@ -455,20 +483,28 @@ impl Member {
 
     /// Judges what the plugin makes of a definition, and gives the streams that it names.
     fn judge(&mut self, told: &Arc<TableSchema>) -> Result<Vec<String>, Halt> {
-        let interest = self.instance.on_schema(told).map_err(|fault| fault_halt(&fault))?;
-        if self.policy.on_error == OnError::Pass && interest.shape.needs_values(told) {
-            return Err(Halt::new(
-                "PLUGIN_PASS_REFUSED",
-                format!(
-                    "plugin {} gives {} a column that only it can fill, so a change that it fails \
-                     at cannot pass",
-                    self.instance.plugin().name(),
-                    told.qualified_name()
-                ),
-                "choose another `on_error` for the plugin",
-            ));
+        let Interest { shape, streams, .. } =
+            self.instance.on_schema(told).map_err(|fault| fault_halt(&fault))?;
+        if self.policy.on_error == OnError::Pass {
+            let why = match shape.form {
+                _ if shape.needs_values(told) => Some("gives it a column that only it can fill"),
+                // What is left as it is may be no message at all, or one of long ago.
+                Some((Form::Opaque, _)) => Some("puts out one column as the payload"),
+                _ => None,
+            };
+            if let Some(why) = why {
+                return Err(Halt::new(
+                    "PLUGIN_PASS_REFUSED",
+                    format!(
+                        "table {}: plugin {} {why}, so a change that it fails at cannot pass",
+                        told.qualified_name(),
+                        self.instance.plugin().name(),
+                    ),
+                    "choose another `on_error` for the plugin",
+                ));
+            }
         }
-        Ok(interest.streams)
+        Ok(streams)
     }
 
     /// What becomes of the changes that the plugin failed at, in their order.

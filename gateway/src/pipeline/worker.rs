@@ -46,6 +46,7 @@ pub use crew::Processed;
 use names::BatchNames;
 use parts::Part;
 use plans::{TablePlan, cut_before_schema};
+use replay::OnlyStream;
 pub use switch::Switch;
 use switch::split_after_last_transaction;
 use work::{Output, Scratch, Work};
@@ -87,7 +88,7 @@ pub struct Worker {
     /// By the address of the source's schema.
     plans: HashMap<usize, TablePlan>,
     /// Where set, rows go to the target of that stream alone.
-    only_stream: Option<Arc<str>>,
+    only_stream: Option<OnlyStream>,
     /// Threads that run plugins beside this one, where there are any.
     crew: Option<Crew>,
     /// The memory of the batch before.
@@ -312,7 +313,7 @@ impl Worker {
     fn process_batch(&mut self, batch: Batch) -> Result<(), Halt> {
         let mut work = self.prepare(batch);
         for part in self.parts(&work.batch, work.source_rows) {
-            work.lay_out(part.rows.clone(), self.only_stream.as_deref());
+            work.lay_out(part.rows.clone(), self.only_stream.as_ref().map(|only| &*only.name));
             work.run(&mut self.chain)?;
             self.append_part(&mut work, &part)?;
         }
@@ -381,7 +382,8 @@ impl Worker {
                 break;
             }
             // Plugins give rows other definitions; the output knows which one the source gave.
-            self.record_coverage(batch, next.peek().map(|output| output.schema_index));
+            let first = next.peek().filter(|output| output.source_row as usize == source_row);
+            self.record_coverage(batch, first.map(|output| output.schema_index));
             self.count_source_row(batch, source_row);
             while let Some(output) = next.next_if(|output| output.source_row as usize == source_row)
             {
@@ -406,8 +408,14 @@ impl Worker {
         if mutate("mutate.drop") {
             return Ok(());
         }
-        let schema = self.schema_of(batch, row, names);
+        let schema = self.schema_of(batch, row, output.schema_index, names);
         let stream = self.stream_of(batch, row, target, names)?;
+        if self.only_stream.as_ref().is_some_and(|only| only.is_alone)
+            && stream != target.stream
+            && work.is_emitted(output)
+        {
+            return Ok(());
+        }
         let times = if mutate("mutate.double") { 2 } else { 1 };
         for _ in 0..times {
             self.writer.push(stream, schema, |sequence, out| {

@@ -51,6 +51,8 @@ pub struct ReplayRow {
     pub stream: Arc<str>,
     /// Send the change itself instead of the row as it is now.
     pub as_it_was: bool,
+    /// What plugins emit onto other streams beside it is there already, and is left out.
+    pub is_alone: bool,
 }
 
 /// What became of a row that was asked for.
@@ -112,6 +114,8 @@ pub struct ReplayedChange {
     pub batch: Batch,
     /// The only stream that gets it.
     pub stream: Arc<str>,
+    /// See [`ReplayRow::is_alone`].
+    pub is_alone: bool,
     /// To be told what entered the log, once it is submitted.
     pub entered: flume::Sender<Entered>,
 }
@@ -350,7 +354,12 @@ impl Replay<'_> {
         row: &ReplayRow,
     ) -> Result<SentPart, SourceError> {
         let (told, entered) = flume::bounded(1);
-        let change = ReplayedChange { batch, stream: Arc::clone(&row.stream), entered: told };
+        let change = ReplayedChange {
+            batch,
+            stream: Arc::clone(&row.stream),
+            is_alone: row.is_alone,
+            entered: told,
+        };
         let event = SourceEvent::Replay(Box::new(change));
         self.events.send_async(event).await.map_err(|_| SourceError::Closed)?;
         Ok(SentPart { operation, entered })

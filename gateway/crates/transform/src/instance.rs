@@ -155,6 +155,12 @@ impl Instance {
         Ok(self.tables.entries[at].interest.clone())
     }
 
+    /// See [`crate::Isolated::subscribes`].
+    pub(crate) fn subscribes(&mut self, schema: &Arc<TableSchema>) -> Result<bool, Fault> {
+        let at = self.table(schema)?;
+        Ok(self.tables.entries[at].interest.subscribe)
+    }
+
     /// The definition under which a table's rows leave the plugin, which is told the table's own
     /// unless it knows it.
     ///

@@ -81,6 +81,14 @@ impl Isolated {
         self.instance.on_schema(schema)
     }
 
+    /// Whether the plugin is called for rows of a definition.
+    ///
+    /// # Errors
+    /// As [`Instance::on_schema`].
+    pub fn subscribes(&mut self, schema: &Arc<TableSchema>) -> Result<bool, Fault> {
+        self.instance.subscribes(schema)
+    }
+
     /// See [`Instance::output_schema`].
     ///
     /// # Errors

@@ -336,7 +336,9 @@ impl Reloader {
                 reloaded.from_sequence = Some(from_sequence);
                 reloaded.warnings.extend(over_quota);
                 let names: Vec<_> = self.config.plugins.iter().map(|it| &*it.name).collect();
-                components.tidy(&names)?;
+                if let Err(halt) = components.tidy(&names) {
+                    reloaded.warnings.push(halt.cause);
+                }
                 if !is_durable {
                     reloaded.warnings.push(
                         "the log does not have the switch durable yet: `offtake status` says why"

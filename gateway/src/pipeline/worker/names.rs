@@ -31,8 +31,8 @@ impl BatchNames {
 }
 
 impl Worker {
-    /// The id of a definition that rows leave with.
-    pub(super) fn schema_id(&mut self, schema: &Arc<TableSchema>) -> u32 {
+    /// The id of a definition that rows leave with. `source`: the one that it was made of.
+    pub(super) fn schema_id(&mut self, schema: &Arc<TableSchema>, source: &TableSchema) -> u32 {
         let address = Arc::as_ptr(schema).addr();
         if let Some((_, id)) = self.schema_ids.get(&address) {
             return *id;
@@ -41,20 +41,26 @@ impl Worker {
             // A fresh instance of a plugin makes its definitions anew.
             self.schema_ids.clear();
         }
-        let versioned = self.versions.versioned(Arc::clone(schema));
+        let versioned = self.versions.versioned(Arc::clone(schema), source);
         let id = self.writer.register_schema(&versioned);
         self.schema_ids.insert(address, (Arc::clone(schema), id));
         id
     }
 
-    /// The id of a row's definition.
-    pub(super) fn schema_of(&mut self, batch: &Batch, row: &Row, names: &mut BatchNames) -> u32 {
+    /// The id of a row's definition. `source`: the index of the one that it came with.
+    pub(super) fn schema_of(
+        &mut self,
+        batch: &Batch,
+        row: &Row,
+        source: u32,
+        names: &mut BatchNames,
+    ) -> u32 {
         let at = row.schema as usize;
         if let Some(Some(id)) = names.schemas.get(at) {
             return *id;
         }
         let Some(schema) = batch.schemas.get(at) else { return 0 };
-        let id = self.schema_id(schema);
+        let id = self.schema_id(schema, batch.schemas.get(source as usize).unwrap_or(schema));
         if let Some(slot) = names.schemas.get_mut(at) {
             *slot = Some(id);
         }

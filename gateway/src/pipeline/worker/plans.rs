@@ -96,7 +96,7 @@ impl Worker {
             let protects = self.chain.protects(&target.plugins);
             checked.streams.iter().for_each(|stream| self.letters.tell(stream, protects));
             let stream = self.writer.register_stream(&target.stream);
-            self.schema_id(&checked.output);
+            self.schema_id(&checked.output, schema);
             plans.push(TargetPlan {
                 stream,
                 name: target.stream.into(),

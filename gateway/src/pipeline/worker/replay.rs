@@ -3,10 +3,20 @@
 //! It comes between transactions and in none, so it moves no position: after a crash it is there or
 //! it is not, and asking again does no harm.
 
+use std::sync::Arc;
+
 use offtake_source_postgres::{Entered, ReplayedChange};
 
 use super::super::halt::Halt;
 use super::Worker;
+
+/// The stream that a row was asked for again for.
+pub(super) struct OnlyStream {
+    /// Its name.
+    pub(super) name: Arc<str>,
+    /// What is emitted onto other streams is left out.
+    pub(super) is_alone: bool,
+}
 
 impl Worker {
     /// Takes the row in and tells what became of it; nobody is told where this halts.
@@ -19,7 +29,7 @@ impl Worker {
             let _ = change.entered.try_send(refused);
             return Ok(());
         }
-        self.only_stream = Some(change.stream);
+        self.only_stream = Some(OnlyStream { name: change.stream, is_alone: change.is_alone });
         let outcome = self.take_batch(change.batch);
         self.only_stream = None;
         outcome?;

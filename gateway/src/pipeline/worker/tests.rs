@@ -13,6 +13,7 @@ use super::*;
 
 mod crew;
 mod operations;
+mod replay;
 mod state;
 mod switch;
 mod ways;
@@ -301,6 +302,41 @@ fn a_change_that_a_plugin_fails_at_becomes_what_its_policy_says() {
         assert!(letter.contains(told), "{told}");
     }
     assert!(!letter.contains("xxx"), "nothing of a row that a plugin protects");
+}
+
+#[test]
+fn a_plugin_is_counted_the_changes_that_it_was_handed_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugins = configured(FailurePolicy { on_error: OnError::Drop, breaker_percent: Some(50) });
+    let opened = offtake_log::open(LogOptions::new(folder.path())).unwrap();
+    after_a_transaction(worker_on(opened, &plugins, vec![1, 2])).unwrap();
+    let changes = |plugin: &Configured| plugin.counters.changes.load(Ordering::Relaxed);
+    assert_eq!(changes(&plugins[1]), 3);
+    assert_eq!(changes(&plugins[2]), 2, "the one that `mask` left out did not come");
+}
+
+#[test]
+fn a_change_that_would_leave_without_its_payload_cannot_pass() {
+    let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
+    let spec = PluginSpec {
+        name: "outbox".into(),
+        component: offtake_transform::builtin("outbox").unwrap().to_vec(),
+        config_json: "{}".into(),
+        limits: Limits::default(),
+        state: None,
+    };
+    let plugin = Plugin::load(&engine, spec).unwrap();
+    let columns = table(&["id", "aggregatetype", "aggregateid", "type", "payload"]);
+    for (on_error, code) in [(OnError::Halt, None), (OnError::Pass, Some("PLUGIN_PASS_REFUSED"))] {
+        let policy = FailurePolicy { on_error, breaker_percent: None };
+        let plugin = plugin.clone();
+        let plugins =
+            [Configured { plugin, counters: Arc::default(), policy, columns: Arc::default() }];
+        let router = Router::new("shop", vec![route_to("{name}.{schema}.{table}", vec![0])]);
+        let mut chain = Chain::new(&plugins, &router, &[]).unwrap();
+        let checked = chain.check_table(&[0], &columns, false);
+        assert_eq!(checked.err().map(|halt| halt.code.to_string()).as_deref(), code);
+    }
 }
 
 #[test]

@@ -69,6 +69,11 @@ impl Work {
         self.plans.get(output.schema_index as usize)?.get(output.target as usize)
     }
 
+    /// Whether a plugin emitted it.
+    pub(super) fn is_emitted(&self, output: &Output) -> bool {
+        self.made.emitted.iter().any(|emission| emission.row == output.row)
+    }
+
     /// Whether a plugin is on one of the ways.
     pub(super) fn has_plugins(&self) -> bool {
         self.plans.iter().flatten().any(|plan| !plan.plugins.is_empty())
