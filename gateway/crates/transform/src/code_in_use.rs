@@ -2,8 +2,8 @@
 //!
 //! Several plugins of a pipeline are often one component under several configurations. They run the
 //! same code, so it is held once: copies would evict each other from the processor's caches at every
-//! step of a chain (for an interpreter, whose code is tens of megabytes, that is a third of what a
-//! call costs), and take their memory several times. Code is all that is shared: every instance has a
+//! step of a chain (for an interpreter, whose code is tens of megabytes, that is up to a quarter of
+//! what a call costs), and take their memory several times. Code is all that is shared: every instance has a
 //! store and a memory of its own. What was compiled and lies on disk is the matter of `cache`.
 
 use std::collections::HashMap;
