@@ -13,7 +13,6 @@ use crate::preamble::{Layer, layer};
 use crate::{Engine, PluginError, abi, component};
 
 /// A plugin that was compiled and checked.
-#[derive(Clone)]
 pub(crate) enum Prepared {
     Component(wit::TransformPre<HostState>),
     Core(InstancePre<HostState>),

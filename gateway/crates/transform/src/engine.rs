@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use wasmtime::{Config, OptLevel, Store, WasmBacktraceDetails, WasmFeatures};
 
 use crate::cache::{CodeCache, CodeKey, Compiled};
+use crate::code_in_use::CodeInUse;
 use crate::{Limits, PluginError, ticker};
 
 /// What of WebAssembly a plugin cannot use: what is young, what leaves determinism, and what the
@@ -52,6 +53,8 @@ enum Checks {
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) cache: Option<CodeCache>,
+    /// Of all its plugins, whatever their stack.
+    pub(crate) code_in_use: Arc<CodeInUse>,
     checks: Checks,
     /// wasmtime has one stack limit an engine, so there is one for each that is asked for.
     by_stack: Arc<Mutex<BTreeMap<usize, wasmtime::Engine>>>,
@@ -96,7 +99,7 @@ impl Engine {
             }
         });
         let by_stack = Arc::new(Mutex::new(BTreeMap::from([(stack_bytes, wasmtime.clone())])));
-        Ok(Engine { wasmtime, cache, checks, by_stack })
+        Ok(Engine { wasmtime, cache, code_in_use: Arc::default(), checks, by_stack })
     }
 
     /// The same with another stack for its plugins.

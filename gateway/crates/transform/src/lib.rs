@@ -18,6 +18,7 @@ mod cache;
 mod canonical;
 mod classify;
 mod clock;
+mod code_in_use;
 mod column;
 mod complete;
 mod component;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use offtake_state::Keyspace;
 use sha2::{Digest, Sha256};
 
+use crate::code_in_use::CodeIdentity;
 use crate::config_schema::{ConfigSchema, NamedColumn};
 use crate::custom_section::config_schema;
 use crate::door::Prepared;
@@ -55,7 +56,7 @@ pub struct Plugin {
 pub(crate) struct Loaded {
     pub(crate) name: Arc<str>,
     pub(crate) engine: Engine,
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: Arc<Prepared>,
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
     pub(crate) state: Option<Keyspace>,
@@ -75,7 +76,8 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Compiles a component or core module (or finds it compiled), checks what it imports and exports,
+    /// Compiles a component or core module (or finds it compiled, or in use by another plugin of this
+    /// engine), checks what it imports and exports,
     /// holds the configuration against the schema that it carries, starts it once and configures it.
     ///
     /// # Errors
@@ -88,8 +90,12 @@ impl Plugin {
         })?;
         let digest: [u8; 32] = Sha256::digest(&spec.component).into();
         let grants_state = spec.state.is_some();
-        let engine = engine.with_stack(spec.limits.stack_bytes)?;
-        let prepared = Prepared::new(&engine, &name, &spec.component, &digest, grants_state)?;
+        let stack_bytes = spec.limits.stack_bytes;
+        let engine = engine.with_stack(stack_bytes)?;
+        let identity = CodeIdentity { digest, stack_bytes, grants_state };
+        let prepared = engine.code_in_use.get_or_prepare(identity, || {
+            Prepared::new(&engine, &name, &spec.component, &digest, grants_state)
+        })?;
         let is_component = !prepared.is_core();
         let config_schema = config_schema(&spec.component, is_component).map(<[u8]>::to_vec);
         let named_columns = named_columns(&name, &spec)?;
@@ -114,6 +120,11 @@ impl Plugin {
     /// The name in the configuration.
     pub fn name(&self) -> &str {
         &self.loaded.name
+    }
+
+    #[cfg(test)]
+    pub(crate) fn prepared(&self) -> &Arc<Prepared> {
+        &self.loaded.prepared
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

@@ -2,13 +2,13 @@
 //! rows that it must give, once, before it is measured.
 
 use offtake_change::{Batch, ValueRef};
-use offtake_transform::{Isolated, Processed};
+use offtake_transform::{CALL_ROWS, Isolated, Processed};
 
 use crate::changes::{AMOUNT, Changes, EMAIL, Images, NAME, PHONE, ROWS, amount, masked};
 use crate::record::Records;
 
-/// Changes in a call; `Shape::Json` has one.
-pub(crate) const CALL: usize = 256;
+/// Changes in a call, at most; `Shape::Json` has one.
+pub(crate) const CALL: usize = CALL_ROWS;
 
 /// What a plugin is configured to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
