@@ -245,16 +245,44 @@ async fn a_version_that_protects_nothing_does_not_take_the_place_of_one_that_doe
     let masks = "config = { columns = [\"email\"], keep_last = 0 }";
     fixture.gateway.edit(masks, "config = { stream = \"trail\" }").unwrap();
     put(&fixture, &audit(0));
-    let refused = fixture.command(&["plugin", "reload", "hide"]).unwrap();
-    refused.expect_error(1, "RELOAD_UNPROTECTED", &["hide"]);
     let told = |fixture: &Fixture| fixture.gateway.output().contains("RELOAD_UNPROTECTED");
     wait_until(&fixture, "the watched file is refused", told);
+    let refused = fixture.command(&["plugin", "reload", "hide"]).unwrap();
+    refused.expect_error(1, "RELOAD_UNPROTECTED", &["hide"]);
     fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
     fixture.expect_ids(&subscriber, 1..=10).await.unwrap();
     assert!(subscriber.changes().iter().all(|change| email(change) == "******"));
-    // A restart is a person's own.
-    fixture.stop().unwrap();
+    // A restart, whatever caused it, puts nothing to work that was refused.
+    fixture.gateway.edit("config = { stream = \"trail\" }", masks).unwrap();
+    fixture.gateway.kill().unwrap();
     fixture.start().unwrap();
+    assert!(fixture.gateway.output().contains("PLUGIN_REFUSED_BEFORE"));
+    fixture.client.batch_execute(FIVE_ROWS).await.unwrap();
+    fixture.expect_ids(&subscriber, 1..=15).await.unwrap();
+    assert!(subscriber.changes().iter().all(|change| email(change) == "******"));
+    fixture.stop().unwrap();
+    // Where it is meant, a person says so.
+    fixture.gateway.edit(masks, "config = { stream = \"trail\" }").unwrap();
+    let held_back = fixture.run_to_its_end().unwrap();
+    held_back.expect(2, &["--accept-plugin-files", "hide"]);
+    fixture.gateway.start_with("", &["--accept-plugin-files"]).unwrap();
+    fixture.gateway.wait_until_ready(PATIENCE).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_of_all_plugins_leaves_out_what_was_rolled_back_and_takes_its_settings() {
+    let mut fixture = fixture("rollback_settings", "").await;
+    fixture.start().unwrap();
+    put(&fixture, &mask(1));
+    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    fixture.command(&["plugin", "rollback", "hide"]).unwrap().expect(0, &["hide: "]);
+    let left_out = fixture.command(&["plugin", "reload"]).unwrap();
+    left_out
+        .expect(0, &["nothing differs", "rolled back", "`offtake plugin reload hide` takes it"]);
+    fixture.gateway.edit("keep_last = 0", "keep_last = 2").unwrap();
+    let settings = fixture.command(&["plugin", "reload"]).unwrap();
+    settings.expect(0, &["hide: the same component, other settings", "rolled back"]);
+    fixture.command(&["plugin", "reload", "hide"]).unwrap().expect(0, &["hide: ", " -> "]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -316,7 +344,7 @@ async fn a_rollback_to_a_version_that_fails_at_recent_changes_is_told_of_it_and_
     assert!(back.out.contains("at work from sequence 11 on"), "{}", back.out);
     // Put to work, that very version is refused.
     put(&fixture, &audit(0));
-    fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
+    fixture.command(&["plugin", "reload", "hide"]).unwrap().expect(0, &["hide: "]);
     put(&fixture, &failing);
     let refused = fixture.command(&["plugin", "reload"]).unwrap();
     refused.expect_error(1, "RELOAD_TRIAL_FAILED", &["public.people"]);

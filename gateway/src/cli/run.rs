@@ -16,7 +16,9 @@ use super::kafka_options::{kafka_options, wants_dead_letters};
 use super::{ConfigArgs, Exit, ExitCode, logging};
 use crate::admin::{AdminServer, Connection, Observed};
 use crate::control::{ControlServer, Desk, ReplayDesk};
-use crate::pipeline::{Ended, Halt, Parts, Reloader, Running, State, StateCell, watch_plugins};
+use crate::pipeline::{
+    Accepted, Ended, Halt, Parts, Reloader, Running, State, StateCell, watch_plugins,
+};
 
 /// How long a stop may drain. A second signal ends at once.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -46,6 +48,10 @@ pub struct RunArgs {
     /// rows others took (see PIPELINE_CHANGED_MIDWAY).
     #[arg(long, value_name = "TRANSACTION")]
     accept_plugins_midway: Option<String>,
+    /// Use plugins' files as they are, also where a rollback or a refused reload left another
+    /// version at work (see PLUGIN_ROLLED_BACK, PLUGIN_REFUSED_BEFORE).
+    #[arg(long)]
+    accept_plugin_files: bool,
 }
 
 /// Reads the configuration, or says what is wrong with it.
@@ -128,8 +134,11 @@ impl Gateway {
         let started = Instant::now();
         let state = StateCell::new();
         let beginning = crate::pipeline::beginning(config, kafka_options(config).as_ref())?;
-        let accept_midway = args.accept_plugins_midway.as_deref();
-        let mut parts = Parts::open(config, accept_midway, beginning)?;
+        let accepted = Accepted {
+            midway: args.accept_plugins_midway.as_deref(),
+            files: args.accept_plugin_files,
+        };
+        let mut parts = Parts::open(config, accepted, beginning)?;
         if parts.recovered.truncated_bytes > 0 {
             tracing::info!(
                 bytes = parts.recovered.truncated_bytes,

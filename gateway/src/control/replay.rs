@@ -205,8 +205,9 @@ impl ReplayDesk {
                 "REPLAY_CHANGE_NOT_KEPT",
                 "the letter holds neither the row nor its key, because a plugin on its route \
                  protects something",
-                "write the row again in the database (an UPDATE that sets a column to itself \
-                 comes through the stream), or read everything again: offtake resync",
+                "find the row by the hash of its key (OPERATING.md, \"Dead letters\") and write it again \
+                 (an UPDATE that sets a column to itself comes through the stream), or read \
+                 everything again: offtake resync",
             )
         })?;
         if as_it_was && letter.is_of_kafka() {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::replay::ReplayDesk;
 use super::socket::Place;
 use super::{Answer, Request};
-use crate::pipeline::{Halt, Reloader};
+use crate::pipeline::{Files, Halt, Reloader};
 
 /// Longest request.
 const REQUEST_BYTES: u64 = 1 << 20;
@@ -101,7 +101,9 @@ impl Desk {
         let reloader = &self.reloader;
         match request {
             Request::Reload { plugins } => {
-                tokio::task::block_in_place(|| reloader.reload(&plugins)).map(Answer::Reloaded)
+                let files = if plugins.is_empty() { Files::NotHeldBack } else { Files::All };
+                tokio::task::block_in_place(|| reloader.reload(&plugins, files))
+                    .map(Answer::Reloaded)
             }
             Request::RollBack { plugin } => {
                 tokio::task::block_in_place(|| reloader.roll_back(&plugin)).map(Answer::Reloaded)

@@ -18,13 +18,14 @@ use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::chain::{Configured, hexadecimal, plugin_halt};
+use super::chain::{Configured, plugin_halt};
+use super::chosen::{finishing, load_chosen, record_versions};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
 use super::named_columns::NamedColumns;
 use super::plugin_config::check_configs;
 use super::plugin_state::{self, Kept};
-use super::reload::{Capture, Components, RecentInputs, Version};
+use super::reload::{Capture, Components, RecentInputs};
 use super::router::{Operations, Route, Router};
 use super::worker::{Switch, log_halt};
 
@@ -68,8 +69,17 @@ pub struct Parts {
     pub inputs: RecentInputs,
 }
 
+/// What a person said at the start to take, though it would be refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accepted<'a> {
+    /// A transaction whose first rows other plugins took.
+    pub midway: Option<&'a str>,
+    /// The plugins' files, also those that were rolled back or that a reload refused.
+    pub files: bool,
+}
+
 impl Parts {
-    /// Opens and loads everything but the source. `accept_midway` names a transaction whose rest
+    /// Opens and loads everything but the source. `accept.midway` names a transaction whose rest
     /// may be taken by other plugins or routes than its beginning. `beginning`: where a log begins
     /// that is not there yet.
     ///
@@ -77,13 +87,13 @@ impl Parts {
     /// What the user has to put right: a plugin, a route, the log's folder.
     pub fn open(
         config: &Config,
-        accept_midway: Option<&str>,
+        accept: Accepted<'_>,
         beginning: Option<Beginning>,
     ) -> Result<Parts, Halt> {
         let source = source_options(config)?;
         let router = router(config)?;
         let mut components = Components::open(&config.log.dir)?;
-        let plugins = load_chosen(config, &mut components)?;
+        let plugins = load_chosen(config, &components, accept.files)?;
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
@@ -93,7 +103,7 @@ impl Parts {
         };
         let (mut accepted_midway, mut halt, mut switching) = (false, None, None);
         let mut at_work = plugins;
-        match check_partial(&opened.recovered, &digest, accept_midway) {
+        match check_partial(&opened.recovered, &digest, accept.midway) {
             Ok(accepted) => accepted_midway = accepted,
             Err(changed) => match finishing(config, &components, &at_work, &opened.recovered)? {
                 Some(before) => {
@@ -134,76 +144,6 @@ impl Parts {
             recovered: opened.recovered,
         })
     }
-}
-
-/// The plugins as their files have them, but for those that were rolled back. All are kept.
-fn load_chosen(config: &Config, components: &mut Components) -> Result<Vec<Configured>, Halt> {
-    load_all(config, Some(config.log.dir.join("compiled")), |plugin, _| {
-        let file = read_component(plugin)?;
-        components.keep(&file)?;
-        let digest = hexadecimal(&Sha256::digest(&file));
-        let Some(chosen) = components.chosen(&plugin.name, &digest) else { return Ok(file) };
-        tracing::warn!(
-            code = "PLUGIN_ROLLED_BACK",
-            plugin = plugin.name,
-            file = digest,
-            used = chosen,
-            "the plugin's file is still the version that was rolled back; the one before is used \
-             until the file is another, or `offtake plugin reload` asks for it"
-        );
-        components.read(chosen)
-    })
-}
-
-/// The versions that began the transaction that is in the log in part, if only components changed
-/// since and all of them are kept. `plugins`: as they are now.
-fn finishing(
-    config: &Config,
-    components: &Components,
-    plugins: &[Configured],
-    recovered: &Recovered,
-) -> Result<Option<Vec<Configured>>, Halt> {
-    let mut digests = Vec::with_capacity(plugins.len());
-    for loaded in plugins {
-        let plugin = &loaded.plugin;
-        let mut newest_first = recovered.plugins.iter().rev();
-        let Some(record) = newest_first.find(|record| record.name == plugin.name()) else {
-            return Ok(None);
-        };
-        if record.config_digest != hexadecimal(&plugin.config_digest())
-            || record.stateful != plugin.state().is_some()
-            || !components.holds(&record.digest)
-        {
-            return Ok(None);
-        }
-        digests.push(&record.digest);
-    }
-    let cache_dir = Some(config.log.dir.join("compiled"));
-    let before = load_all(config, cache_dir, |_, index| components.read(digests[index]))?;
-    let digest = digest(config, before.iter().map(|loaded| &loaded.plugin));
-    Ok(check_partial(recovered, &digest, None).is_ok().then_some(before))
-}
-
-/// Writes down which components are at work, and which take over, and removes what nobody needs.
-fn record_versions(
-    components: &mut Components,
-    at_work: &[Configured],
-    switching: Option<&Switch>,
-) -> Result<(), Halt> {
-    let digests = |loaded: &Configured| {
-        (hexadecimal(&loaded.plugin.digest()), hexadecimal(&loaded.plugin.config_digest()))
-    };
-    for (index, loaded) in at_work.iter().enumerate() {
-        let (component, config) = digests(loaded);
-        let next = switching.and_then(|switch| switch.plugins.get(index)).map(digests);
-        components.started(
-            loaded.plugin.name(),
-            Version { component: &component, config: &config },
-            next.as_ref().map(|(component, config)| Version { component, config }),
-        )?;
-    }
-    let names: Vec<&str> = at_work.iter().map(|loaded| loaded.plugin.name()).collect();
-    components.tidy(&names)
 }
 
 /// The PostgreSQL source's options from the configuration.
@@ -300,7 +240,11 @@ pub fn check_midway(
 /// A transaction of which the first rows are in the log is finished by the same plugins and routes,
 /// unless a person decided otherwise for this very transaction: then this gives `true`. Left in
 /// place, that decision does not reach any other transaction.
-fn check_partial(recovered: &Recovered, digest: &[u8], accept: Option<&str>) -> Result<bool, Halt> {
+pub(super) fn check_partial(
+    recovered: &Recovered,
+    digest: &[u8],
+    accept: Option<&str>,
+) -> Result<bool, Halt> {
     let partial = recovered.position.as_ref().and_then(|position| position.partial.as_ref());
     let Some(partial) = partial.filter(|partial| partial.pipeline_digest != digest) else {
         if let Some(transaction) = accept {
@@ -380,7 +324,7 @@ pub fn load_plugins(config: &Config, cache_dir: Option<PathBuf>) -> Result<Vec<C
 }
 
 /// The same, with what `component` gives for each.
-fn load_all(
+pub(super) fn load_all(
     config: &Config,
     cache_dir: Option<PathBuf>,
     mut component: impl FnMut(&offtake_config::Plugin, usize) -> Result<Vec<u8>, Halt>,

@@ -15,10 +15,11 @@ use offtake_transform::{
     column_loss,
 };
 
-use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError};
+use super::failure::{Attempt, Breaker, DeadRow, FailurePolicy, OnError, Warner};
 use super::halt::Halt;
 use super::live::is_same_version;
 use super::named_columns::{NamedColumns, check_columns};
+use super::outputs::warn_of_key;
 use super::protect::Guard;
 use super::router::Router;
 use super::ways::{check_state_order, withheld};
@@ -62,6 +63,7 @@ struct Member {
     policy: FailurePolicy,
     columns: Arc<NamedColumns>,
     breaker: Breaker,
+    warner: Warner,
 }
 
 /// What plugins said to a definition of a table.
@@ -310,6 +312,7 @@ impl Chain {
     pub fn count_failures(&mut self, attempts: &mut Vec<Attempt>) -> Result<(), Halt> {
         for Attempt { member, seen, failed, last } in attempts.drain(..) {
             let Some(member) = self.members.get_mut(member) else { continue };
+            member.warn(failed, last.as_ref());
             let percent = member.policy.breaker_percent;
             let counted = member.breaker.count(percent, seen, failed, last.as_ref());
             counted.map_err(|fault| fault_halt(&fault))?;
@@ -384,6 +387,7 @@ impl Member {
             policy: *policy,
             columns: Arc::clone(columns),
             breaker: Breaker::default(),
+            warner: Warner::default(),
         })
     }
 
@@ -507,6 +511,22 @@ impl Member {
         Ok(streams)
     }
 
+    /// Tells of failures that halt nothing; without the plugin's words, which may repeat values.
+    fn warn(&mut self, failed: usize, last: Option<&Fault>) {
+        let Some(last) = last else { return };
+        if let Some(changes) = self.warner.due(failed, std::time::Instant::now()) {
+            tracing::warn!(
+                code = last.code(),
+                plugin = self.instance.plugin().name(),
+                table = last.table.as_deref(),
+                position = last.lsn.map(|lsn| lsn.to_string()),
+                changes,
+                on_error = self.policy.on_error.word(),
+                "a plugin failed at changes; position and code are the last one's"
+            );
+        }
+    }
+
     /// What becomes of the changes that the plugin failed at, in their order.
     fn settle(
         &mut self,
@@ -533,29 +553,6 @@ impl Member {
             }
         }
         Ok(())
-    }
-}
-
-/// Says which columns of a key that plugins chose are not in every delete: its key then lacks them,
-/// as Debezium's does under `message.key.columns`.
-fn warn_of_key(source: &TableSchema, output: &TableSchema, origins: &[Option<u32>]) {
-    let origin = |ordinal: u32| origins.get(ordinal as usize).copied().flatten();
-    let of_source: Vec<Option<u32>> = output.key.iter().map(|&key| origin(key)).collect();
-    if of_source.iter().copied().eq(source.key.iter().copied().map(Some)) {
-        return;
-    }
-    // What a plugin adds it may set in a before image too.
-    let lacks = |&ordinal: &u32| origin(ordinal).is_some_and(|of| !source.is_in_identity(of));
-    for ordinal in output.key.iter().copied().filter(lacks) {
-        let column = output.columns.get(ordinal as usize).map(|column| column.name.as_str());
-        tracing::warn!(
-            code = "PLUGIN_KEY_IDENTITY",
-            table = source.qualified_name(),
-            column,
-            plugins = ?output.changed_by,
-            "a column of the key that a plugin chose is not in the replica identity: a delete's \
-             key has NULL or zero for it"
-        );
     }
 }
 

@@ -4,6 +4,8 @@
 //! about them. A share of failures is counted over changes and not over time, so that a restart in
 //! the middle of a long history comes to the same end.
 
+use std::time::{Duration, Instant};
+
 use offtake_transform::{Fault, FaultCode};
 
 /// Changes after which the older ones count half.
@@ -111,6 +113,29 @@ impl Breaker {
     }
 }
 
+/// Between two warnings of one plugin's failures.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Tells the operator's log that a plugin fails at changes that do not halt it: now and then, for there
+/// may be many.
+#[derive(Debug, Default)]
+pub struct Warner {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Warner {
+    /// Changes failed. Gives how many since the last time, where it is to be told.
+    pub fn due(&mut self, failed: usize, now: Instant) -> Option<u64> {
+        self.untold += failed as u64;
+        if self.untold == 0 || self.last.is_some_and(|last| now.duration_since(last) < QUIET) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -145,6 +170,17 @@ mod tests {
         }
         let mut off = Breaker::default();
         (0..1000).for_each(|_| off.count(None, 1, 1, Some(&fault())).unwrap());
+    }
+
+    #[test]
+    fn failures_are_told_at_once_and_then_once_a_minute_with_all_since() {
+        let mut warner = Warner::default();
+        let begin = Instant::now();
+        assert_eq!(warner.due(0, begin), None);
+        assert_eq!(warner.due(2, begin), Some(2));
+        assert_eq!(warner.due(3, begin + QUIET / 2), None);
+        assert_eq!(warner.due(1, begin + QUIET), Some(4));
+        assert_eq!(warner.due(0, begin + QUIET * 3), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod adopt;
 mod build;
 mod chain;
+mod chosen;
 mod dead_letters;
 mod definitions;
 mod failure;
@@ -26,7 +27,7 @@ mod ways;
 mod worker;
 
 pub use adopt::beginning;
-pub use build::{Parts, check_midway, load_plugins, router, source_halt, source_options};
+pub use build::{Accepted, Parts, check_midway, load_plugins, router, source_halt, source_options};
 pub use chain::{Configured, guard, hexadecimal};
 pub use halt::{Halt, chain as chain_text};
 pub use live::Live;
@@ -34,7 +35,9 @@ pub use named_columns::{COLUMN_UNKNOWN, Handed, NamedColumns, UnknownColumn, han
 pub use outputs::Outputs;
 pub use plugin_config::CONFIG_INVALID;
 pub use protect::Guard;
-pub use reload::{MOST_ROWS, Recording, Reloaded, Reloader, TrialReport, Wanted, watch_plugins};
+pub use reload::{
+    Files, MOST_ROWS, Recording, Reloaded, Reloader, TrialReport, Wanted, watch_plugins,
+};
 pub use router::Router;
 pub use source::resume;
 pub use state::{State, StateCell};

@@ -43,3 +43,26 @@ impl<'p> Outputs<'p> {
         Some(output)
     }
 }
+
+/// Says which columns of a key that plugins chose are not in every delete: its key then lacks them,
+/// as Debezium's does under `message.key.columns`.
+pub fn warn_of_key(source: &TableSchema, output: &TableSchema, origins: &[Option<u32>]) {
+    let origin = |ordinal: u32| origins.get(ordinal as usize).copied().flatten();
+    let of_source: Vec<Option<u32>> = output.key.iter().map(|&key| origin(key)).collect();
+    if of_source.iter().copied().eq(source.key.iter().copied().map(Some)) {
+        return;
+    }
+    // What a plugin adds it may set in a before image too.
+    let lacks = |&ordinal: &u32| origin(ordinal).is_some_and(|of| !source.is_in_identity(of));
+    for ordinal in output.key.iter().copied().filter(lacks) {
+        let column = output.columns.get(ordinal as usize).map(|column| column.name.as_str());
+        tracing::warn!(
+            code = "PLUGIN_KEY_IDENTITY",
+            table = source.qualified_name(),
+            column,
+            plugins = ?output.changed_by,
+            "a column of the key that a plugin chose is not in the replica identity: a delete's \
+             key has NULL or zero for it"
+        );
+    }
+}

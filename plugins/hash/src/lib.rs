@@ -54,10 +54,15 @@ impl Hash {
             Kind::Text if column.logical == "uuid" => Ok(Target::Uuid),
             Kind::Text if column.is_free_text() => match column_length(column) {
                 Some(most) if most < self.form.characters() => Err(format!(
-                    "its {most} characters do not hold a digest of {}; set `length` to {most} or \
-                     less{}",
+                    "its {most} characters do not hold a digest of {}; {}",
                     self.form.characters(),
-                    if most < output::SHORTEST { ", or widen the column" } else { "" },
+                    match most {
+                        ..output::SHORTEST => format!(
+                            "the shortest has {}: widen the column, or use mask",
+                            output::SHORTEST
+                        ),
+                        _ => format!("set `length` to {most} or less"),
+                    },
                 )),
                 _ => Ok(Target::Text),
             },
@@ -256,7 +261,7 @@ mod tests {
                 .to_owned())
         );
         let reason = hash.target(&column(Kind::Text, "char(4)")).unwrap_err();
-        assert!(reason.ends_with("set `length` to 4 or less, or widen the column"), "{reason}");
+        assert!(reason.ends_with("widen the column, or use mask"), "{reason}");
         let shorter = configured(r#","length":40"#).unwrap();
         assert_eq!(shorter.target(&column(Kind::Text, "varchar(40)")), Ok(Target::Text));
         let reason = shorter.target(&column(Kind::Bytes, "bytes")).unwrap_err();

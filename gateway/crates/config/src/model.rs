@@ -194,8 +194,15 @@ impl fmt::Debug for Plugin {
             .field("stack_bytes", &self.stack_bytes)
             .field("table_elements", &self.table_elements)
             .field("output_bytes", &self.output_bytes)
+            .field("fan_out", &self.fan_out)
+            .field("host_calls", &self.host_calls)
+            .field("log_lines", &self.log_lines)
+            .field("isolation", &self.isolation)
+            .field("on_error", &self.on_error)
+            .field("breaker_percent", &self.breaker_percent)
             .field("unknown_columns", &self.unknown_columns)
-            .finish()
+            .field("state_quota", &self.state_quota)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use offtake_change::{Batch, Operation, TableSchema};
 
 use crate::bindings as wit;
+use crate::defined::check_stream;
 use crate::emit::Emission;
 use crate::gather::{Gathered, wanted_bytes};
 use crate::host::{CustomMetric, Phase};
@@ -443,6 +444,11 @@ impl Instance {
         let plugin = Arc::clone(self.runner.plugin());
         let (interest, outputs) = interest::check(&plugin, &self.info, schema, answer)
             .map_err(|(code, message)| self.runner.poison(code, message))?;
+        let reserved = &self.runner.limits().reserved_streams;
+        let refused = interest.streams.iter().find_map(|it| check_stream(it, reserved).err());
+        if let Some(message) = refused {
+            return Err(self.runner.poison(FaultCode::MalformedVerdict, message));
+        }
         let shaped = Shaped::new(&plugin, schema, &interest.shape, outputs);
         Ok(self.tables.add(Table { shaped: Arc::new(shaped), id, interest }))
     }

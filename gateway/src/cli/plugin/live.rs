@@ -15,7 +15,8 @@ use crate::pipeline::{MOST_ROWS, Reloaded, TrialReport};
 Reads the configuration again; what plugins are made of, their `config`, limits and `on_error` are
 taken over. Each is compiled, told every table and tried over recent changes first; one that fails
 where the version at work does not is refused, and that one goes on. The switch is between two
-transactions and recorded in the log.
+transactions and recorded in the log. Files that were rolled back or refused are taken only where the
+plugin is named.
 
 Examples:
   offtake plugin reload              every plugin that differs

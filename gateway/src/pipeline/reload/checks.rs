@@ -1,7 +1,7 @@
 //! What a reload never does, whatever a trial finds, because nobody looks at it while it happens: it
 //! takes no protection away, and it neither grants state nor withdraws it.
 //!
-//! A restart may do both: it is a person's own.
+//! A person may do both, at a start.
 
 use offtake_transform::Info;
 
@@ -20,7 +20,7 @@ pub fn check_replacement(at_work: &Configured, new: &Configured) -> Result<(), H
             "RELOAD_UNPROTECTED",
             format!("plugin {:?} would no longer {lost}", after.name()),
             "the version at work goes on. Put a component there that protects as much; where this \
-             is meant, restart the gateway",
+             is meant, `offtake run --accept-plugin-files`",
         ));
     }
     let words = |keeps: bool| if keeps { "keeps state" } else { "keeps none" };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::super::halt::Halt;
-use super::{Reloader, component_file};
+use super::{Files, Reloader, component_file};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -61,8 +61,11 @@ pub async fn watch_plugins(reloader: Arc<Reloader>, shutdown: impl Future<Output
         .filter(|plugin| plugin.watch)
         .filter_map(|plugin| Some((plugin, component_file(plugin)?)))
         .map(|(plugin, path)| {
-            let (plugin, path, taken) = (plugin.name.clone(), path.clone(), look(path));
-            Watched { plugin, path, taken, last: taken }
+            let last = look(path);
+            // It may have changed since it was loaded.
+            let is_at_work = reloader.is_at_work(&plugin.name, path);
+            let (plugin, path) = (plugin.name.clone(), path.clone());
+            Watched { plugin, path, taken: last.filter(|_| is_at_work), last }
         })
         .collect();
     if watched.is_empty() {
@@ -77,7 +80,9 @@ pub async fn watch_plugins(reloader: Arc<Reloader>, shutdown: impl Future<Output
         }
         for file in watched.iter_mut().filter_map(|file| file.changed().then_some(file)) {
             let (reloader, names) = (Arc::clone(&reloader), vec![file.plugin.clone()]);
-            let outcome = tokio::task::spawn_blocking(move || reloader.reload(&names)).await;
+            let outcome =
+                tokio::task::spawn_blocking(move || reloader.reload(&names, Files::NotHeldBack))
+                    .await;
             match outcome {
                 Ok(Ok(reloaded)) => {
                     tracing::info!(

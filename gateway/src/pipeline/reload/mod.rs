@@ -7,7 +7,7 @@
 //!
 //! Names, order and routes of plugins do not change this way: they need a restart.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ use offtake_source_postgres::Sample;
 use offtake_transform::{Engine, EngineOptions};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::build::{configured, digest, read_component, source_halt, source_options};
 use super::chain::{Configured, hexadecimal, plugin_halt};
+use super::chosen::settings_digest;
 use super::halt::Halt;
 use super::live::{Live, is_same_version};
 use super::router::Router;
@@ -45,7 +47,7 @@ pub use versions::{Components, Version};
 use asking::{TookOver, ask};
 use checks::check_replacement;
 use trial::Setting;
-use versions::Versions;
+use versions::{Refused, Versions};
 
 /// Rows that are read of each table for a trial, at most.
 pub const MOST_ROWS: u64 = 100_000;
@@ -104,32 +106,63 @@ struct Candidate {
 
 impl Reloader {
     /// Reads the configuration again and puts to work what differs of the plugins of these names;
-    /// of all where there are none.
+    /// of all where there are none. `files`: which of them are taken.
     ///
     /// # Errors
     /// What is wrong with the configuration or a plugin, or what the trial found. Nothing changed.
-    pub fn reload(&self, names: &[String]) -> Result<Reloaded, Halt> {
+    pub fn reload(&self, names: &[String], files: Files) -> Result<Reloaded, Halt> {
         let mut components = self.components()?;
-        let (read, warnings) = reread::to_reload(&self.config_file, &self.config)?;
+        let (read, mut warnings) = reread::to_reload(&self.config_file, &self.config)?;
         self.check_names(names)?;
         let live = self.live.get();
         let engine = self.engine()?;
-        let mut candidates = Vec::new();
+        let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         for (index, plugin) in read.plugins.iter().enumerate() {
             if !names.is_empty() && !names.contains(&plugin.name) {
                 continue;
             }
-            let component = read_component(plugin)?;
-            let configured = configured(&engine, &read, plugin, component.clone())?;
+            let mut component = read_component(plugin)?;
+            let settings = settings_digest(plugin);
+            let file = hexadecimal(&Sha256::digest(&component));
+            let held = components.held_back(&plugin.name, &file, &settings);
+            let held = held.filter(|_| files == Files::NotHeldBack);
+            if let Some(held) = &held {
+                warnings.push(format!(
+                    "plugin {:?}: its file {}, and stays out: `offtake plugin reload {}` takes it",
+                    plugin.name, held.why, plugin.name
+                ));
+                component = components.read(&held.used)?;
+            }
+            let configured = configured(&engine, &read, plugin, component.clone());
+            let configured = configured.inspect_err(|halt| {
+                let refused = Refused::new(halt, &component, settings.clone());
+                Self::refuse(&mut components, &plugin.name, refused.filter(|_| held.is_none()));
+            })?;
             let at_work = live.get(index);
             if at_work.is_some_and(|at_work| is_same(at_work, &configured)) {
                 continue;
             }
+            if held.is_none() {
+                refused.push((plugin.name.clone(), component.clone(), settings));
+            }
             candidates.push((index, Candidate { configured, component }));
         }
-        let mut reloaded = self.put_to_work(&mut components, candidates, Way::Forward)?;
+        let reloaded = self.put_to_work(&mut components, candidates, Way::Forward);
+        let mut reloaded = reloaded.inspect_err(|halt| {
+            for (plugin, component, settings) in refused {
+                Self::refuse(&mut components, &plugin, Refused::new(halt, &component, settings));
+            }
+        })?;
         reloaded.warnings.splice(..0, warnings);
         Ok(reloaded)
+    }
+
+    /// Writes down what was refused, so that no restart puts it to work.
+    fn refuse(components: &mut Components, plugin: &str, refused: Option<Refused>) {
+        let written = refused.map_or(Ok(()), |refused| components.refuse(plugin, refused));
+        if let Err(Halt { code, cause, .. }) = written {
+            tracing::error!(%code, cause, plugin, "that the file is refused cannot be written down");
+        }
     }
 
     /// Puts the component before back to work, under the configuration as the file has it now. What a
@@ -217,6 +250,14 @@ impl Reloader {
         kept.sample = Arc::new(sample);
         Setting { router: &self.router, recorded: &recorded, kept: &kept }
             .compare(&live, &tried, false)
+    }
+
+    /// Whether a plugin's file is what is at work.
+    fn is_at_work(&self, name: &str, file: &Path) -> bool {
+        let Ok(component) = std::fs::read(file) else { return false };
+        let digest = <[u8; 32]>::from(Sha256::digest(component));
+        let live = self.live.get();
+        live.iter().any(|it| it.plugin.name() == name && it.plugin.digest() == digest)
     }
 
     /// One reload at a time.
@@ -361,6 +402,15 @@ fn put_back(
     written: Vec<(&String, Option<Versions>)>,
 ) -> Result<(), Halt> {
     written.into_iter().try_for_each(|(plugin, before)| components.put_back(plugin, before))
+}
+
+/// Which files a reload takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// All, for somebody named the plugins.
+    All,
+    /// None that was rolled back or refused.
+    NotHeldBack,
 }
 
 /// Where a switch leads.

@@ -37,6 +37,61 @@ pub struct Versions {
     pub previous_config: Option<String>,
     /// The one that a rollback took out: while the file is still this one, `current` is used.
     pub rolled_back: Option<String>,
+    /// The last one that a reload refused.
+    #[serde(default)]
+    pub refused: Option<Refused>,
+}
+
+/// A component that a reload refused: a restart, whatever caused it, does not put it to work either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its digest.
+    pub component: String,
+    /// The digest of the plugin's settings that it was refused with; `None`: it is refused with any.
+    pub settings: Option<String>,
+    /// The code of what was wrong.
+    pub code: String,
+}
+
+impl Refused {
+    /// What a reload refused with these settings; `None`: it was not the component's fault, or waits for
+    /// something that a restart brings.
+    pub fn new(halt: &Halt, component: &[u8], settings: String) -> Option<Refused> {
+        const PASSING: [&str; 6] = [
+            "PLUGIN_STATE_NOT_GRANTED",
+            "PLUGIN_STATE_UNUSED",
+            "PLUGIN_ENGINE",
+            "PLUGIN_HOST",
+            "PLUGIN_UNREADABLE",
+            "PLUGIN_KEPT_UNUSABLE",
+        ];
+        let code = &*halt.code;
+        let is_of_plugin = code.starts_with("PLUGIN_") && !PASSING.contains(&code);
+        let is_unprotected = code == "RELOAD_UNPROTECTED";
+        if !is_of_plugin
+            && !is_unprotected
+            && !matches!(code, "RELOAD_TRIAL_FAILED" | "CONFIG_INVALID")
+        {
+            return None;
+        }
+        Some(Refused {
+            component: hexadecimal(&Sha256::digest(component)),
+            // No other configuration makes it protect something.
+            settings: (!is_unprotected).then_some(settings),
+            code: code.to_owned(),
+        })
+    }
+}
+
+/// Why a plugin's file is not what is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The component that is used.
+    pub used: String,
+    /// `PLUGIN_ROLLED_BACK` or `PLUGIN_REFUSED_BEFORE`.
+    pub code: &'static str,
+    /// For a person.
+    pub why: String,
 }
 
 impl Versions {
@@ -47,6 +102,7 @@ impl Versions {
             self.current = version.component.to_owned();
         }
         self.config = Some(version.config.to_owned());
+        self.refused = self.refused.take().filter(|it| it.component != version.component);
     }
 }
 
@@ -92,11 +148,33 @@ impl Components {
         self.versions.get(plugin)
     }
 
-    /// The component to use where the file has this digest: the file's own, unless it was rolled
-    /// back.
-    pub fn chosen(&self, plugin: &str, file: &str) -> Option<&str> {
+    /// Why something else is used than the file, which has this digest: it was rolled back, or
+    /// refused with these settings. `settings`: their digest.
+    pub fn held_back(&self, plugin: &str, file: &str, settings: &str) -> Option<HeldBack> {
         let versions = self.versions.get(plugin)?;
-        (versions.rolled_back.as_deref() == Some(file)).then_some(&*versions.current)
+        let held = |code, why| Some(HeldBack { used: versions.current.clone(), code, why });
+        if versions.rolled_back.as_deref() == Some(file) {
+            return held("PLUGIN_ROLLED_BACK", "is still the version that was rolled back".into());
+        }
+        let refused = versions.refused.as_ref().filter(|it| it.component == file)?;
+        if refused.settings.as_ref().is_some_and(|with| with != settings)
+            || versions.current.is_empty()
+            || versions.current == file
+        {
+            return None;
+        }
+        let why = format!("is still one that a reload refused ({})", refused.code);
+        held("PLUGIN_REFUSED_BEFORE", why)
+    }
+
+    /// A reload refused a component.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn refuse(&mut self, plugin: &str, refused: Refused) -> Result<(), Halt> {
+        let mut new = self.versions.get(plugin).cloned().unwrap_or_default();
+        new.refused = Some(refused);
+        self.set(plugin, Some(new))
     }
 
     /// A component that is kept.
@@ -288,18 +366,47 @@ mod tests {
         assert!(!again.holds(&digest(b"six")), "the plugin is gone from the configuration");
     }
 
+    fn chosen(components: &Components, file: &str) -> Option<String> {
+        components.held_back("mask", file, "settings").map(|held| held.used)
+    }
+
+    #[test]
+    fn a_component_that_was_refused_is_not_used_with_the_same_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut components = Components::open(folder.path()).unwrap();
+        components.started("mask", version("good"), None).unwrap();
+        let refused = |settings: Option<&str>| Refused {
+            component: "bad".to_owned(),
+            settings: settings.map(str::to_owned),
+            code: "RELOAD_TRIAL_FAILED".to_owned(),
+        };
+        components.refuse("mask", refused(Some("settings"))).unwrap();
+        components.tidy(&["mask"]).unwrap();
+        let mut again = Components::open(folder.path()).unwrap();
+        assert_eq!(chosen(&again, "bad").as_deref(), Some("good"));
+        assert_eq!(chosen(&again, "better"), None);
+        assert_eq!(again.held_back("mask", "bad", "others"), None);
+        again.refuse("mask", refused(None)).unwrap();
+        assert!(again.held_back("mask", "bad", "others").is_some());
+        // Until it is at work after all.
+        again.started("mask", version("bad"), None).unwrap();
+        assert_eq!(chosen(&again, "bad"), None);
+        again.started("mask", version("good"), None).unwrap();
+        assert_eq!(chosen(&again, "bad"), None);
+    }
+
     #[test]
     fn a_file_that_was_rolled_back_is_not_chosen_until_it_is_another() {
         let folder = tempfile::tempdir().unwrap();
         let mut components = Components::open(folder.path()).unwrap();
         components.at_work("mask", version("good"), None).unwrap();
         components.at_work("mask", version("bad"), None).unwrap();
-        assert_eq!(components.chosen("mask", "bad"), None);
+        assert_eq!(chosen(&components, "bad"), None);
         components.at_work("mask", version("good"), Some("bad")).unwrap();
-        assert_eq!(components.chosen("mask", "bad"), Some("good"));
-        assert_eq!(components.chosen("mask", "better"), None);
+        assert_eq!(chosen(&components, "bad").as_deref(), Some("good"));
+        assert_eq!(chosen(&components, "better"), None);
         components.at_work("mask", version("better"), None).unwrap();
-        assert_eq!(components.chosen("mask", "bad"), None);
+        assert_eq!(chosen(&components, "bad"), None);
     }
 
     #[test]
@@ -317,7 +424,7 @@ mod tests {
         components.at_work("mask", version("first"), Some("second")).unwrap();
         let before = components.at_work("mask", version("second"), None).unwrap();
         components.put_back("mask", before).unwrap();
-        assert_eq!(components.chosen("mask", "second"), Some("first"));
+        assert_eq!(chosen(&components, "second").as_deref(), Some("first"));
     }
 
     #[test]
@@ -328,15 +435,15 @@ mod tests {
         components.at_work("mask", version("bad"), None).unwrap();
         components.at_work("mask", version("good"), Some("bad")).unwrap();
         for _ in 0..2 {
-            assert_eq!(components.chosen("mask", "bad"), Some("good"));
+            assert_eq!(chosen(&components, "bad").as_deref(), Some("good"));
             components.started("mask", version("bad"), Some(version("good"))).unwrap();
             let versions = components.versions("mask").unwrap();
             assert_eq!(versions.previous.as_deref(), Some("bad"), "it is needed at the next start");
         }
         components.started("mask", version("good"), None).unwrap();
-        assert_eq!(components.chosen("mask", "bad"), Some("good"));
+        assert_eq!(chosen(&components, "bad").as_deref(), Some("good"));
         components.started("mask", version("better"), None).unwrap();
-        assert_eq!(components.chosen("mask", "bad"), None);
+        assert_eq!(chosen(&components, "bad"), None);
     }
 
     #[test]

@@ -159,7 +159,12 @@ impl<'s> Check<'s> {
         bounds(schema, "minLength", "maxLength", length, "character", place, found);
         let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return };
         if !self.matches(pattern, text) {
-            found.push(place.bad(&format!("must have the form {pattern}")));
+            let examples = schema.get("examples").and_then(Value::as_array);
+            let example = match examples.and_then(|all| all.first()) {
+                Some(example) => format!(", for example {example}"),
+                None => String::new(),
+            };
+            found.push(place.bad(&format!("must have the form {pattern}{example}")));
         }
     }
 

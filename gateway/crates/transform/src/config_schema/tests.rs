@@ -39,7 +39,7 @@ const MASK: &str = r##"{
     "$defs": {"rule": {
         "type": "object",
         "additionalProperties": false,
-        "properties": {"with": {"type": "string", "pattern": "^.$"}}
+        "properties": {"with": {"type": "string", "pattern": "^.$", "examples": ["x"]}}
     }}
 }"##;
 
@@ -56,7 +56,7 @@ fn every_mistake_is_found_at_its_place_and_no_value_is_repeated() {
             "/keep: `keep` must be at most 9",
             "/how: `how` must be \"cover\" or \"fixed\"",
             "/key: `key` must have at least 4 characters",
-            "/rules/0/with: `rules[0].with` must have the form ^.$",
+            "/rules/0/with: `rules[0].with` must have the form ^.$, for example \"x\"",
             "/rules/1/wiht: unknown key `rules[1].wiht`",
             "/rules/2: `rules[2]` must be a table, and this is a whole number",
         ]

@@ -1,7 +1,7 @@
 //! The plugins that come with the gateway, on this host.
 
 use offtake_change::Operation;
-use offtake_transform::{BUILTIN_NAMES, Plugin, PluginSpec, builtin};
+use offtake_transform::{BUILTIN_NAMES, Limits, Plugin, PluginSpec, builtin};
 
 use crate::batches::{EMAIL, TestRow, Value, batch, customer, schema, text};
 use crate::zoo::{engine, spec};
@@ -45,4 +45,21 @@ fn mask_covers_both_images_and_the_key_of_a_delete() {
     assert_eq!(text(&batch, first.before, EMAIL), "***********.com");
     assert_eq!(text(&batch, first.after, EMAIL), "*************.com");
     assert_eq!(text(&batch, second.before, EMAIL), "Null");
+}
+
+#[test]
+fn a_stream_that_only_the_gateway_writes_is_refused_when_the_table_is_told() {
+    let spec = PluginSpec {
+        config_json: r#"{"rules":[{"table":".*","stream":"shop.dead_letters"}]}"#.to_owned(),
+        ..spec(builtin("route").unwrap().to_vec())
+    };
+    let reserved = ["shop.dead_letters".to_owned()];
+    for (reserved_streams, is_refused) in [(&reserved[..], true), (&[][..], false)] {
+        let limits = Limits { reserved_streams: reserved_streams.into(), ..spec.limits.clone() };
+        let plugin = Plugin::load(engine(), PluginSpec { limits, ..spec.clone() }).unwrap();
+        let outcome = plugin.instance().unwrap().on_schema(&schema());
+        assert_eq!(outcome.is_err(), is_refused);
+        let Err(fault) = outcome else { continue };
+        assert!(fault.to_string().contains("shop.dead_letters"), "{fault}");
+    }
 }
