@@ -36,6 +36,11 @@ test | full)
             [ -e target/tests/failed ] ||
                 run target/release/offtake plugin test "target/sdk-$language/conformance.wasm" \
                     --fixtures sdk/conformance/fixtures --deadline 5s
+            for fixtures in plugins/counter/fixtures sdk/conformance/counter/fixtures; do
+                [ -e target/tests/failed ] ||
+                    run target/release/offtake plugin test "target/sdk-$language/counter.wasm" \
+                        --fixtures "$fixtures" --deadline 5s
+            done
         done
     fi
     [ -e target/tests/failed ] ||

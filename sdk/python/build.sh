@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds plugins in Python and runs the SDK's tests.
 #
-#   sh sdk/python/build.sh                     the tests; the template and the conformance plugin
+#   sh sdk/python/build.sh                     the tests; template, conformance plugin and counter
 #   sh sdk/python/build.sh FOLDER OUT.wasm     the plugin in FOLDER/plugin.py alone
 #
 # Its tools go into target/sdk-python, from the Python package index; built components too.
@@ -18,8 +18,7 @@ if ! cmp -s "$sdk/python/requirements.txt" "$out/requirements.txt"; then
 fi
 
 component() {
-    "$out/venv/bin/componentize-py" -q -d "$sdk/wit" -w transform \
-        componentize -p "$sdk/python" -p "$1" --stub-wasi plugin -o "$2"
+    "$python" "$sdk/python/bin/build.py" "$1" -o "$2"
     echo "$2: $(wc -c <"$2") bytes"
 }
 
@@ -30,11 +29,12 @@ fi
 [ $# = 0 ] || { echo "usage: $0 [FOLDER OUT.wasm]" >&2; exit 2; }
 
 rm -rf "$out/bindings"
-"$out/venv/bin/componentize-py" -q -d "$sdk/wit" -w transform bindings "$out/bindings"
+"$out/venv/bin/componentize-py" -q -d "$sdk/wit" -w stateful-transform bindings "$out/bindings"
 # Bytecode stays out of the sources: a component must not depend on what was run before.
 export PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=$sdk/python:$out/bindings "$python" -m pytest -q -p no:cacheprovider "$sdk/python/tests"
 PYTHONPATH=$sdk/python:$sdk/python/template \
     "$python" -m pytest -q -p no:cacheprovider "$sdk/python/template"
 component "$sdk/python/template" "$out/mask.wasm"
-[ ! -e "$sdk/conformance/python" ] || component "$sdk/conformance/python" "$out/conformance.wasm"
+component "$sdk/conformance/python" "$out/conformance.wasm"
+component "$sdk/conformance/counter/python" "$out/counter.wasm"

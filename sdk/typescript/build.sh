@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds plugins in TypeScript and runs the SDK's tests.
 #
-#   sh sdk/typescript/build.sh                    checks, tests; the template and the conformance plugin
+#   sh sdk/typescript/build.sh                    checks, tests; template, conformance plugin, counter
 #   sh sdk/typescript/build.sh FILE.ts OUT.wasm   the plugin in FILE.ts alone
 #
 # Its tools go into target/sdk-typescript, from npm, and so do built components; `node_modules` here
@@ -33,6 +33,5 @@ node node_modules/typescript/bin/tsc --noEmit -p .
 node bin/test.mjs test
 node bin/test.mjs template
 node bin/build.mjs template/plugin.ts -o "$out/mask.wasm"
-if [ -e ../conformance/typescript ]; then
-    node bin/build.mjs ../conformance/typescript/plugin.ts -o "$out/conformance.wasm"
-fi
+node bin/build.mjs ../conformance/typescript/plugin.ts -o "$out/conformance.wasm"
+node bin/build.mjs ../conformance/counter/typescript/plugin.ts -o "$out/counter.wasm"

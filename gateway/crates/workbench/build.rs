@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What is taken of `sdk/`: what a plugin is begun and built with, not what builds and tests the SDKs.
-const TAKEN: [&str; 22] = [
+const TAKEN: [&str; 24] = [
     "assemblyscript/README.md",
     "assemblyscript/assembly",
     "assemblyscript/package.json",
@@ -17,6 +17,7 @@ const TAKEN: [&str; 22] = [
     "c/template",
     "go",
     "python/README.md",
+    "python/bin",
     "python/offtake",
     "python/requirements.txt",
     "python/template",
@@ -27,6 +28,7 @@ const TAKEN: [&str; 22] = [
     "typescript/src",
     "typescript/template",
     "typescript/test/host.ts",
+    "typescript/test/state.ts",
     "typescript/tsconfig.json",
     "wit",
 ];

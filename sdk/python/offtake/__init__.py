@@ -30,6 +30,9 @@ What holds for every plugin:
   alone; the database does not send it), or ``ABSENT`` (not in this image). They differ.
 - An exception fails the call and names its place, never its text: that might quote a row. Raise
   ``Failure`` to say something; what it says must not repeat values of rows.
+
+What is to be kept over instances and restarts is ``offtake.state``, a module that is imported where it
+is used: ``from offtake import state``.
 """
 
 from offtake.batch import Batch, Columns, Metadata

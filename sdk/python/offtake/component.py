@@ -130,7 +130,8 @@ def _wire_info(info: Info) -> Any:
     if not isinstance(info, Info):
         raise Failure("`configure` must return an offtake.Info")
     required = [] if info.protects is None else list(info.protects)
-    return wire_plugin.Info(info.name, info.version, info.protects is not None, required, False, [])
+    return wire_plugin.Info(info.name, info.version, info.protects is not None, required,
+                            info.keeps_state, [])
 
 
 def _wire_column_info(column: ColumnInfo) -> Any:

@@ -17,11 +17,14 @@ class Info:
     both images are always sent, no failure lets a change pass, and the pipeline stops when one of
     the columns is in none of the plugin's tables, or when a table loses one. An empty list protects
     what the plugin asks for.
+
+    ``keeps_state``: it uses ``offtake.state``, and the gateway's configuration grants it.
     """
 
     name: str
     version: str
     protects: Sequence[str] | None = None
+    keeps_state: bool = False
 
 
 @dataclass

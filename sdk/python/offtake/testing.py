@@ -57,3 +57,11 @@ def values(verdict: Verdict, image: str, name: str) -> dict[int, Any]:
                 code = patch.presence[at] if patch.presence else 0
                 found[row] = MISSING[code] if code else data[at]
     return found
+
+
+def forget_state() -> None:
+    """Empties ``offtake.state``, which the tests of a process share."""
+    # Imported here: a component must not import it by way of its tests.
+    from offtake import state
+
+    state.gateway.entries.clear()

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Makes a component of a plugin in TypeScript or JavaScript: one bundle by esbuild, left beside the
- * component so that the places in failures can be looked up, and componentize-qjs around it.
+ * Makes a component of a plugin in TypeScript or JavaScript: one bundle, left beside the component
+ * so that the places in failures can be looked up, and componentize-qjs around it.
  *
  *     offtake-build PLUGIN.ts -o PLUGIN.wasm
  */
@@ -11,10 +11,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { componentize } from "componentize-qjs";
-import { build } from "esbuild";
+import { bundled, SDK, worldOf } from "./bundle.mjs";
 import { halvedContract, widenComponent } from "./widen.mjs";
-
-const SDK = path.dirname(path.dirname(new URL(import.meta.url).pathname));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,17 +29,7 @@ if (entry === undefined || rest.length > 0) {
 const output = values.output ?? entry.replace(/\.[cm]?[jt]s$/, "") + ".wasm";
 const bundle = output.replace(/\.wasm$/, "") + ".bundle.js";
 
-await build({
-  entryPoints: [entry],
-  bundle: true,
-  outfile: bundle,
-  format: "esm",
-  target: "es2023",
-  charset: "utf8",
-  external: ["offtake:*"],
-  alias: { offtake: path.join(SDK, "src", "index.ts") },
-  logLevel: "warning",
-});
+const world = worldOf(await bundled(entry, bundle));
 const folder = await mkdtemp(path.join(tmpdir(), "offtake-build-"));
 try {
   const witPath = path.join(folder, "transform.wit");
@@ -50,7 +38,7 @@ try {
     witPath,
     jsSource: await readFile(bundle, "utf8"),
     jsPath: bundle,
-    world: "transform",
+    world,
     sync: true,
     stubWasi: true,
   });

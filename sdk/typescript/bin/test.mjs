@@ -34,6 +34,7 @@ try {
       "offtake/testing": path.join(sdk, "src", "testing.ts"),
       "offtake": path.join(sdk, "src", "index.ts"),
       "offtake:transform/host@1.0.0": path.join(sdk, "test", "host.ts"),
+      "offtake:transform/state@1.0.0": path.join(sdk, "test", "state.ts"),
     },
     logLevel: "warning",
   });

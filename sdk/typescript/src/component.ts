@@ -146,13 +146,13 @@ function liftMetadata(wire: WireBatch["meta"]): Metadata | null {
   };
 }
 
-function wireInfo({ name, version, protects }: Info) {
+function wireInfo({ name, version, protects, keepsState }: Info) {
   return {
     name,
     version,
     protects: protects !== undefined,
     requiredColumns: [...(protects ?? [])],
-    stateful: false,
+    stateful: keepsState ?? false,
     extra: [],
   };
 }

@@ -32,6 +32,8 @@ export { mapRows } from "./rows";
 export type { Place, Row } from "./rows";
 export { column, isFreeText, Schema } from "./schema";
 export type { ColumnInfo } from "./schema";
+export { state } from "./state";
+export type { Data } from "./state";
 export { decodeText, encodeText } from "./utf8";
 export { ABSENT, isValue, mapped, UNCHANGED } from "./value";
 export type { Field, Kind, Value } from "./value";

@@ -14,6 +14,8 @@ export interface Info {
    * plugin asks for.
    */
   readonly protects?: readonly string[];
+  /** It uses `state`, and the gateway's configuration grants it. */
+  readonly keepsState?: boolean;
 }
 
 /** How what leaves on the table's own stream differs from what came. */

@@ -3,6 +3,7 @@
  * What a gateway would make of it is for `offtake plugin test`; this shows a mistake at its line.
  */
 
+import gateway from "offtake:transform/state@1.0.0";
 import { Batch, type ImageName, type Metadata, type Operation, type RawColumn } from "./batch";
 import type { Plugin } from "./plugin";
 import { column, Schema } from "./schema";
@@ -70,4 +71,9 @@ export function valuesSet(verdict: Verdict, image: ImageName, name: string): Map
     });
   }
   return found;
+}
+
+/** Empties the `state`, which the tests of a file share. */
+export function forgetState(): void {
+  (gateway as unknown as { entries: Map<string, Uint8Array> }).entries.clear();
 }

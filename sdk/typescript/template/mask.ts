@@ -10,7 +10,7 @@ const HALVES = /[\uD800-\uDFFF]/;
 export function mask(text: string, keep: number): string {
   if (!HALVES.test(text)) {
     const kept = text.length > keep ? keep : 0;
-    return text.slice(0, kept) + "*".repeat(text.length - kept);
+    return text.slice(0, kept).padEnd(text.length, "*");
   }
   const characters = Array.from(text); // by characters, not by halves of pairs
   const kept = characters.length > keep ? keep : 0;

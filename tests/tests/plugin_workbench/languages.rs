@@ -8,23 +8,35 @@ use std::process::Command;
 
 use super::{plugin, repository, toolchain};
 
-/// A language, the file of its template that is edited, and an edit by which a column comes out
-/// otherwise.
+/// A language, the file of its template that is edited, an edit by which a column comes out
+/// otherwise, and the counter that may take the plugin's place, where the build has to see that it
+/// keeps state.
 struct Language {
     name: &'static str,
     source: &'static str,
     edit: [&'static str; 2],
+    counter: Option<&'static str>,
 }
 
 const CHEAP: [Language; 3] = [
-    Language { name: "c", source: "mask.c", edit: ["'*'", "'#'"] },
-    Language { name: "go", source: "mask.go", edit: ["'*'", "'#'"] },
-    Language { name: "as", source: "assembly/index.ts", edit: ["0x2a", "0x23"] },
+    Language { name: "c", source: "mask.c", edit: ["'*'", "'#'"], counter: None },
+    Language { name: "go", source: "mask.go", edit: ["'*'", "'#'"], counter: None },
+    Language { name: "as", source: "assembly/index.ts", edit: ["0x2a", "0x23"], counter: None },
 ];
 /// Their tools are large, and take their time.
 const LARGE: [Language; 2] = [
-    Language { name: "python", source: "plugin.py", edit: ["\"*\"", "\"#\""] },
-    Language { name: "ts", source: "mask.ts", edit: ["\"*\"", "\"#\""] },
+    Language {
+        name: "python",
+        source: "plugin.py",
+        edit: ["\"*\"", "\"#\""],
+        counter: Some("python/plugin.py"),
+    },
+    Language {
+        name: "ts",
+        source: "mask.ts",
+        edit: ["\"*\"", "\"#\""],
+        counter: Some("typescript/plugin.ts"),
+    },
 ];
 
 /// The search path with the Go by which the SDK's own plugins are built.
@@ -76,6 +88,14 @@ fn works(language: &Language, path: &str) {
     fs::write(&source, text.replace(language.edit[0], language.edit[1])).unwrap();
     expect(run(&["build", "cover-it"]), 0, &[]);
     expect(run(&["test", wasm]), 1, &["differs", "###"]);
+
+    // What it does not use it does not import, as seen above; what it uses it does.
+    if let Some(counter) = language.counter {
+        let counter = repository().join("sdk/conformance/counter").join(counter);
+        fs::copy(&counter, inside.join(counter.file_name().unwrap())).unwrap();
+        let stateful = "offtake:transform/stateful-transform@1.0.0";
+        expect(run(&["build", "cover-it"]), 0, &[stateful]);
+    }
 }
 
 #[test]

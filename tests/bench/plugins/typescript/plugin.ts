@@ -55,7 +55,7 @@ class Bench implements Plugin {
 const HALVES = /[\uD800-\uDFFF]/;
 
 function covered(text: string): string {
-  if (!HALVES.test(text)) return text.slice(0, 1) + "*".repeat(Math.max(text.length - 1, 0));
+  if (!HALVES.test(text)) return text.slice(0, 1).padEnd(text.length, "*");
   const [first, ...rest] = Array.from(text);
   return first! + "*".repeat(rest.length);
 }

@@ -1,5 +1,5 @@
-//! Python: componentize-py, which pip puts into the plugin's own `.venv`, makes a component with the
-//! interpreter in it.
+//! Python: the SDK's own `build.py` makes a component with the interpreter in it, by componentize-py,
+//! which pip puts into the plugin's own `.venv`.
 
 use std::path::{Path, PathBuf};
 
@@ -47,38 +47,35 @@ impl Language for Python {
     }
 
     fn build(&self, folder: &Path) -> Result<Built, Obstacle> {
-        let (python, wit) = (sdk_in(folder, "python")?, sdk_in(folder, "wit")?);
-        let componentizer = prepare(folder, &python.join("requirements.txt"))?;
+        let (sdk, wit) = (sdk_in(folder, "python")?, sdk_in(folder, "wit")?);
+        let python = prepare(folder, &sdk.join("requirements.txt"))?;
         let (name, scratch) = (file_name(folder), scratch()?);
         let module = scratch.path().join("plugin.wasm");
-        Tool::new(folder, componentizer, INSTALL_PYTHON)
-            .with(["-q", "-w", "transform", "-d"])
+        Tool::new(folder, python, INSTALL_PYTHON)
+            .with([sdk.join("bin/build.py")])
+            .with([".", "--wit"])
             .with([wit])
-            .with(["componentize", "--stub-wasi", "-p"])
-            .with([python])
-            .with(["-p", ".", "plugin", "-o"])
+            .with(["-o"])
             .with([&module])
-            // What an earlier run left must not get into the component.
-            .variable("PYTHONDONTWRITEBYTECODE", "1")
             .run()?;
         Ok(Built { name, wasm: read_built(&module)? })
     }
 }
 
 /// Makes sure that componentize-py is in the plugin's `.venv` in the version that the SDK names, and
-/// gives its path.
+/// gives the path of the Python there.
 fn prepare(folder: &Path, requirements: &Path) -> Result<PathBuf, Obstacle> {
     let environment = folder.join(".venv");
-    let componentizer = environment.join("bin/componentize-py");
+    let (python, componentizer) =
+        (environment.join("bin/python"), environment.join("bin/componentize-py"));
     let wanted = pinned(&String::from_utf8_lossy(&read_built(requirements)?));
     if componentizer.is_file() {
         let said =
             Tool::new(folder, &componentizer, INSTALL_PYTHON).with(["--version"]).output()?;
         if said.split_whitespace().next_back() == wanted.as_deref() {
-            return Ok(componentizer);
+            return Ok(python);
         }
     }
-    let python = environment.join("bin/python");
     if !python.is_file() {
         require(folder, "python3", "--version", LEAST, INSTALL_PYTHON)?;
         // Debian has it as a package of its own, and would leave half an environment.
@@ -89,11 +86,11 @@ fn prepare(folder: &Path, requirements: &Path) -> Result<PathBuf, Obstacle> {
         })?;
         Tool::new(folder, "python3", INSTALL_PYTHON).with(["-m", "venv", ".venv"]).run()?;
     }
-    Tool::new(folder, python, INSTALL_PYTHON)
+    Tool::new(folder, &python, INSTALL_PYTHON)
         .with(["-m", "pip", "install", "--disable-pip-version-check", "-r"])
         .with([requirements])
         .run()?;
-    Ok(componentizer)
+    Ok(python)
 }
 
 /// The version of componentize-py that requirements name.
