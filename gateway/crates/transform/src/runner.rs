@@ -77,6 +77,10 @@ impl Runner {
             plugin: plugin(),
             message: guest_text(&failure.message),
         })?;
+        if !info.extra.is_empty() {
+            let message = "it says more of itself than this version of the contract has (`extra`)";
+            return Err(PluginError::Fault(self.poison(FaultCode::FeatureUnsupported, message)));
+        }
         match (info.stateful, loaded.state.is_some()) {
             (true, false) => return Err(PluginError::StateNotGranted { plugin: plugin() }),
             (false, true) => return Err(PluginError::StateUnused { plugin: plugin() }),
