@@ -9,6 +9,7 @@ use crate::abi::{self, OtherVersion};
 use crate::bindings as wit;
 use crate::classify::{self, CallContext};
 use crate::clock::CallClock;
+use crate::defined::COLUMNS;
 use crate::door::Running;
 use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
@@ -92,6 +93,15 @@ impl Runner {
                 message:
                     "it names columns that it must cover and does not declare that it protects"
                         .to_owned(),
+            });
+        }
+        let promised = info.required_columns.len();
+        if promised > COLUMNS {
+            return Err(PluginError::ConfigRefused {
+                plugin: plugin(),
+                message: format!(
+                    "it names {promised} columns that it must cover, where {COLUMNS} are the most"
+                ),
             });
         }
         self.withheld = info.protects || loaded.withheld;

@@ -151,7 +151,8 @@ impl Applier {
         let mut count = 0;
         let failed = &self.failed;
         let target = |row: u32| rows.get(row as usize).copied().filter(|row| !failed.contains(row));
-        for (_, &row) in rows.iter().enumerate().filter(|(at, _)| dropped.has(*at)) {
+        let all = if verdict.drop.is_empty() { &[] } else { rows };
+        for (_, &row) in all.iter().enumerate().filter(|(at, _)| dropped.has(*at)) {
             if let Some(head) = batch.rows.get_mut(row as usize)
                 && !head.dropped
                 && !failed.contains(&row)
@@ -186,5 +187,71 @@ impl Applier {
 fn trim<T>(buffer: &mut Vec<T>) {
     if buffer.capacity().saturating_mul(size_of::<T>()) > KEPT_BYTES {
         *buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offtake_change::{Cell, Column, Kind, Operation, Row, TableSchema};
+
+    use super::*;
+    use crate::Shape;
+
+    /// More than a batch needs whose buffers are kept.
+    const COLUMNS: u32 = 200;
+
+    /// A whole call of rows whose columns are all false.
+    fn falses() -> (Batch, Shaped) {
+        let column = |at| Column::new(format!("c{at}"), Kind::Boolean, "bool");
+        let columns = (0..COLUMNS).map(column).collect();
+        let schema = Arc::new(TableSchema::new("shop", "public", "flags", columns, &[]));
+        let mut batch = Batch::new();
+        let index = batch.schema_index(&schema);
+        for _ in 0..CALL_ROWS {
+            let begin = batch.begin_image();
+            (0..COLUMNS).for_each(|_| batch.push_cell(Cell::boolean(false)));
+            let after = batch.end_image(begin);
+            let row = Row::new(Operation::Create, offtake_change::Image::NONE, after);
+            batch.rows.push(Row { schema: index, ..row });
+        }
+        let shaped = Shaped::new("zoo", &schema, &Shape::default(), Vec::new());
+        (batch, shaped)
+    }
+
+    /// Sets so many columns of every row, the last one to `last`.
+    fn setting(columns: u32, last: u8) -> wit::Verdict {
+        let patch = |ordinal: u32| {
+            let value = if ordinal + 1 == columns { last } else { 1 };
+            let data = wit::ColumnData::Boolean(vec![value; CALL_ROWS]);
+            let column = wit::Column { ordinal, presence: Vec::new(), data };
+            wit::Patch { image: wit::Image::After, column, rows: Vec::new() }
+        };
+        wit::Verdict {
+            drop: Vec::new(),
+            set: (0..columns).map(patch).collect(),
+            ops: Vec::new(),
+            routes: Vec::new(),
+            emit: Vec::new(),
+            failures: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_room_of_an_unusual_verdict_is_given_back_whether_it_is_applied_or_not() {
+        let limits =
+            CallLimits { output_bytes: 1 << 20, fan_out: 1, reserved_streams: Arc::default() };
+        let mut applier = Applier::default();
+        for (columns, last, is_sound, is_kept) in
+            [(4, 1, true, true), (COLUMNS, 1, true, false), (COLUMNS, 2, false, false)]
+        {
+            let (mut batch, shaped) = falses();
+            let rows: Vec<u32> = (0..CALL_ROWS as u32).collect();
+            let verdict = setting(columns, last);
+            let outcome =
+                applier.apply(&mut batch, &rows, &shaped, &verdict, &limits, &mut Vec::new());
+            assert_eq!(outcome.is_ok(), is_sound, "{outcome:?}");
+            assert_eq!(applier.staged.capacity() > 0, is_kept, "{columns} columns, {last}");
+        }
     }
 }
