@@ -1,6 +1,5 @@
 //! Plugins that were built for version 1.0 of the contract run on today's host to the outcome that
-//! they had then: two components of the Rust SDK and a core module of the C SDK, as files that are
-//! never built again.
+//! they had then: components of the Rust SDK and core modules, as files that are never built again.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -37,4 +36,19 @@ fn a_component_of_1_0_that_chooses_key_and_partition() {
 #[test]
 fn a_core_module_of_abi_1() {
     runs_as_it_did("conformance");
+}
+
+#[test]
+fn a_component_of_1_0_that_keeps_state() {
+    runs_as_it_did("counter");
+}
+
+#[test]
+fn a_core_module_of_abi_1_that_keeps_state_forgets_and_outlives_some() {
+    runs_as_it_did("core-counter");
+}
+
+#[test]
+fn a_core_module_of_abi_1_that_needs_every_stand_in_for_wasi() {
+    runs_as_it_did("wasi");
 }

@@ -20,13 +20,15 @@ pub(crate) struct Staged {
 }
 
 /// Checks a patch and stages its values. A column of the key that rows leave with is never made
-/// missing, whatever the key was that they came with.
+/// missing, whatever the key was that they came with. `counts`: whether the value of a row of the call
+/// is the one that counts; one that does not is not looked at.
 pub(crate) fn stage(
     batch: &mut Batch,
     rows: &[u32],
     shaped: &Shaped,
     patch: &wit::Patch,
     staged: &mut Vec<Staged>,
+    counts: impl FnMut(usize) -> Result<bool, String>,
 ) -> Result<(), String> {
     let ordinal = patch.column.ordinal;
     let columns = &shaped.wide.columns;
@@ -42,7 +44,7 @@ pub(crate) fn stage(
         before: patch.image == wit::Image::Before,
     };
     setting
-        .stage(batch, rows, patch, staged)
+        .stage(batch, rows, patch, staged, counts)
         .map_err(|message| format!("it sets the column {:?}: {message}", column.name))
 }
 
@@ -63,6 +65,7 @@ impl Setting<'_> {
         rows: &[u32],
         patch: &wit::Patch,
         staged: &mut Vec<Staged>,
+        mut counts: impl FnMut(usize) -> Result<bool, String>,
     ) -> Result<(), String> {
         let count = target_count(&patch.rows, rows.len())?;
         let codes = &patch.column.presence;
@@ -76,6 +79,9 @@ impl Setting<'_> {
             let head = batch.rows.get(row as usize).ok_or("a row out of range")?;
             let image = if self.before { head.before } else { head.after };
             let code = codes.get(at).copied().unwrap_or(presence::VALUE);
+            if !counts(target)? {
+                continue;
+            }
             if let Some(cell) = self.cell(batch, image, code, &data, at)? {
                 staged.push(Staged { row, before: self.before, ordinal: self.ordinal, cell });
             }

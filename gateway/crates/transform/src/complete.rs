@@ -12,27 +12,27 @@ use crate::bindings as wit;
 use crate::column::Staged;
 use crate::shape::Shaped;
 
-/// Checks the rows of a call that leave: those that are neither dropped nor failed.
+/// Checks the rows of a call that leave. `stays`: whether one is neither dropped nor failed, by its
+/// index in the call and in the batch.
 pub(crate) fn check(
     batch: &Batch,
     rows: &[u32],
     shaped: &Shaped,
-    verdict: &wit::Verdict,
+    ops: &[wit::OpChange],
     staged: &[Staged],
-    failed: &[u32],
+    stays: impl Fn(usize, u32) -> bool,
 ) -> Result<(), String> {
     if shaped.checked.is_empty() && shaped.payload.is_none() {
         return Ok(());
     }
     let set = staged.iter().map(|it| (it.row, it.before, it.ordinal)).collect();
     let call = Call { batch, shaped, set };
-    let dropped: HashSet<u32> = verdict.drop.iter().copied().collect();
     for (at, &row) in (0_u32..).zip(rows) {
         let Some(head) = batch.rows.get(row as usize) else { continue };
-        if dropped.contains(&at) || failed.contains(&row) {
+        if !stays(at as usize, row) {
             continue;
         }
-        let change = verdict.ops.iter().find(|change| change.row == at);
+        let change = ops.iter().find(|change| change.row == at);
         let becomes = change.and_then(|change| Operation::from_letter(change.op));
         let leaving = Leaving { at, row, head, becomes };
         call.check_payload(&leaving)?;

@@ -10,6 +10,8 @@ use crate::bindings as wit;
 
 /// Columns of one definition, at most: twice what PostgreSQL allows of a table.
 pub(crate) const COLUMNS: usize = 3200;
+/// Labels of an enum that a plugin defines, at most: each value is looked up among them.
+const LABELS: usize = 1024;
 /// Longest name of a column, in bytes.
 const NAME_BYTES: usize = 255;
 /// Deepest nesting of a list's type.
@@ -26,6 +28,10 @@ pub(crate) fn column(info: &wit::ColumnInfo) -> Result<Column, String> {
     }
     if info.labels.is_empty() == (column.logical == "enum") {
         return Err(within("labels belong to an enum, and an enum has some".to_owned()));
+    }
+    if info.labels.len() > LABELS {
+        let labels = info.labels.len();
+        return Err(within(format!("{labels} labels, where {LABELS} are the most")));
     }
     column.name.clone_from(&info.name);
     column.nullable = info.nullable;
@@ -184,6 +190,13 @@ mod tests {
             |logical| wit::ColumnInfo { labels: labels.clone(), ..info(wit::Kind::Text, logical) };
         assert_eq!(column(&with("enum")).unwrap().labels, labels);
         assert!(column(&with("text")).is_err());
+        let many = |count| wit::ColumnInfo {
+            labels: vec!["red".to_owned(); count],
+            ..info(wit::Kind::Text, "enum")
+        };
+        assert!(column(&many(LABELS)).is_ok());
+        let refused = column(&many(LABELS + 1)).unwrap_err();
+        assert!(refused.contains("1025 labels, where 1024 are the most"), "{refused}");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::column::{NewValues, checked_cell};
 use crate::defined::check_stream;
 use crate::fits::Rule;
 use crate::gather::presence;
+use crate::routes::check_headers;
 use crate::shape::{Output, Shaped};
-use crate::verdict::{CallLimits, Rejected, check_headers, malformed};
+use crate::verdict::{CallLimits, Rejected, malformed};
 use crate::{CALL_ROWS, FaultCode};
 
 /// A row that a plugin emitted, and the one that it belongs to: indices into the batch's rows.
@@ -111,7 +112,7 @@ impl Emitting<'_> {
         for stream in self.emitted.streams.iter().filter(|stream| !stream.is_empty()) {
             check_stream(stream, &limits.reserved_streams).map_err(malformed)?;
         }
-        *bytes = bytes.saturating_add(self.header_bytes()?).saturating_add(self.cell_bytes());
+        *bytes = bytes.saturating_add(self.header_bytes()?).saturating_add(self.row_bytes());
         if *bytes > limits.output_bytes {
             let message = format!("the rows that it emits take {bytes} bytes, more than they may");
             return Err(Rejected(FaultCode::Output, message));
@@ -181,10 +182,10 @@ impl Emitting<'_> {
         Ok(bytes)
     }
 
-    /// A row takes room for every column of its output, whether it is given or not.
-    fn cell_bytes(&self) -> usize {
-        let cells = self.emitted.parents.len().saturating_mul(2 * self.output.schema.columns.len());
-        cells.saturating_mul(size_of::<Cell>())
+    /// A row takes room of its own, and for every column of its output, whether it is given or not.
+    fn row_bytes(&self) -> usize {
+        let cells = 2 * self.output.schema.columns.len() * size_of::<Cell>();
+        self.emitted.parents.len().saturating_mul(size_of::<StagedRow>() + cells)
     }
 
     fn stage(

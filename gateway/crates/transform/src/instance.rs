@@ -15,7 +15,7 @@ use crate::host::{CustomMetric, Phase};
 use crate::interest::{self, protection_lost};
 use crate::runner::Runner;
 use crate::shape::Shaped;
-use crate::verdict::{Applier, CallLimits, Rejected};
+use crate::verdict::{self, Applier, CallLimits, Rejected};
 use crate::{CALL_ROWS, Fault, FaultCode, Info, Interest};
 
 mod stateful;
@@ -377,6 +377,8 @@ impl Instance {
         self.counters.rows += self.call_rows.len() as u64;
         let verdict =
             answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
+        verdict::admit(&verdict, self.call_rows.len())
+            .map_err(|Rejected(code, message)| self.runner.poison(code, message))?;
         let mut failed = self.declared_failed(&verdict.failures);
         if self.runner.state().is_some() && !failed.is_empty() {
             let place = |failed: &FailedRow| self.call_rows.iter().position(|it| *it == failed.row);
@@ -397,8 +399,7 @@ impl Instance {
         Ok(None)
     }
 
-    /// The rows of the call that the plugin declared failed. What names none is the applier's to
-    /// refuse.
+    /// The rows of the call that the plugin declared failed, in a verdict that was admitted.
     fn declared_failed(&self, failures: &[wit::RowFailure]) -> Vec<FailedRow> {
         let declared = |failure: &wit::RowFailure| {
             let row = *self.call_rows.get(failure.row as usize)?;

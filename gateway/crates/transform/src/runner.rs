@@ -9,6 +9,7 @@ use crate::abi::{self, OtherVersion};
 use crate::bindings as wit;
 use crate::classify::{self, CallContext};
 use crate::clock::CallClock;
+use crate::defined::COLUMNS;
 use crate::door::Running;
 use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
@@ -77,6 +78,10 @@ impl Runner {
             plugin: plugin(),
             message: guest_text(&failure.message),
         })?;
+        if !info.extra.is_empty() {
+            let message = "it says more of itself than this version of the contract has (`extra`)";
+            return Err(PluginError::Fault(self.poison(FaultCode::FeatureUnsupported, message)));
+        }
         match (info.stateful, loaded.state.is_some()) {
             (true, false) => return Err(PluginError::StateNotGranted { plugin: plugin() }),
             (false, true) => return Err(PluginError::StateUnused { plugin: plugin() }),
@@ -88,6 +93,15 @@ impl Runner {
                 message:
                     "it names columns that it must cover and does not declare that it protects"
                         .to_owned(),
+            });
+        }
+        let promised = info.required_columns.len();
+        if promised > COLUMNS {
+            return Err(PluginError::ConfigRefused {
+                plugin: plugin(),
+                message: format!(
+                    "it names {promised} columns that it must cover, where {COLUMNS} are the most"
+                ),
             });
         }
         self.withheld = info.protects || loaded.withheld;

@@ -270,9 +270,10 @@ impl Output {
         let is_own = output.name == table.table;
         // What is told as the table's own column is that column, with all that is known of it.
         let known = |info: &wit::ColumnInfo| {
-            table.columns.iter().find(|old| old.name == info.name && is_told_as(old, info))
+            let all = if is_own { &table.columns[..] } else { &[] };
+            all.iter().find(|old| old.name == info.name && is_told_as(old, info))
         };
-        let defined = |info: &wit::ColumnInfo| match known(info).filter(|_| is_own) {
+        let defined = |info: &wit::ColumnInfo| match known(info) {
             Some(old) => renamed(old, info),
             None => column(info),
         };

@@ -9,18 +9,14 @@ use std::sync::Arc;
 use offtake_change::Batch;
 
 use crate::bindings as wit;
-use crate::column::{self, Staged, target_count};
-use crate::complete;
-use crate::defined::check_stream;
+use crate::column::Staged;
 use crate::emit::{self, Emission, StagedRow};
-use crate::operation;
+use crate::namings::{NAMINGS, Namings};
 use crate::shape::Shaped;
-use crate::{CALL_ROWS, FaultCode};
+use crate::{CALL_ROWS, FaultCode, complete, operation, patches, routes};
 
-/// Headers that a row can have.
-const ROW_HEADERS: usize = 64;
-/// Longest name of a header, in bytes.
-const HEADER_NAME_BYTES: usize = 255;
+/// Room that a buffer keeps from one verdict to the next, in bytes.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Why a verdict was not applied: it makes no sense, or asks for what there is not.
 #[derive(Debug)]
@@ -41,6 +37,30 @@ pub(crate) struct CallLimits {
     pub(crate) reserved_streams: Arc<[String]>,
 }
 
+/// Checks what holds of a verdict whatever else becomes of it: that it says nothing which this version
+/// does not know, and that each row that it declares failed is there and named once.
+pub(crate) fn admit(verdict: &wit::Verdict, rows: usize) -> Result<(), Rejected> {
+    if !verdict.extra.is_empty() {
+        let message = "it says more than this version of the contract has (`extra`)";
+        return Err(Rejected(FaultCode::FeatureUnsupported, message.to_owned()));
+    }
+    let mut failed = Namings::new();
+    for wit::RowFailure { row, .. } in &verdict.failures {
+        check_row(*row, rows)?;
+        if failed.name(*row as usize) != Some(0) {
+            return Err(malformed(format!("it declares row {row} failed twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_row(row: u32, rows: usize) -> Result<(), Rejected> {
+    if row as usize >= rows {
+        return Err(malformed(format!("it names row {row} of {rows}")));
+    }
+    Ok(())
+}
+
 /// Applies verdicts; keeps its buffers from one to the next.
 #[derive(Default)]
 pub(crate) struct Applier {
@@ -51,9 +71,9 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Applies a verdict on `rows` (indices into the batch's rows) and gives the number of rows
-    /// dropped. Rows that it declares failed are left as they are. Rows that it emits are added to
-    /// the batch's, and to `emissions`.
+    /// Applies a verdict that was admitted, on `rows` (indices into the batch's rows), and gives the
+    /// number of rows dropped. Rows that it declares failed are left as they are. Rows that it emits
+    /// are added to the batch's, and to `emissions`.
     pub(crate) fn apply(
         &mut self,
         batch: &mut Batch,
@@ -63,22 +83,17 @@ impl Applier {
         limits: &CallLimits,
         emissions: &mut Vec<Emission>,
     ) -> Result<u64, Rejected> {
-        if !verdict.extra.is_empty() {
-            let message = "it says more than this version of the contract has (`extra`)";
-            return Err(Rejected(FaultCode::FeatureUnsupported, message.to_owned()));
-        }
         let mark = batch.mark();
-        match self.try_apply(batch, rows, shaped, verdict, limits) {
-            Ok(dropped) => {
-                emit::commit(batch, verdict, &self.failed, &mut self.emitted, emissions);
-                Ok(dropped)
-            }
-            Err(rejected) => {
-                // Nothing refers to what was staged.
-                batch.rewind(mark);
-                Err(rejected)
-            }
+        let outcome = self.try_apply(batch, rows, shaped, verdict, limits);
+        if outcome.is_ok() {
+            emit::commit(batch, verdict, &self.failed, &mut self.emitted, emissions);
+        } else {
+            // Nothing refers to what was staged.
+            batch.rewind(mark);
         }
+        trim(&mut self.staged);
+        trim(&mut self.emitted);
+        outcome
     }
 
     fn try_apply(
@@ -90,20 +105,19 @@ impl Applier {
         limits: &CallLimits,
     ) -> Result<u64, Rejected> {
         let target = |row: u32| {
-            rows.get(row as usize)
-                .copied()
-                .ok_or_else(|| malformed(format!("it names row {row} of {}", rows.len())))
+            check_row(row, rows.len())?;
+            rows.get(row as usize).copied().ok_or_else(|| malformed("a row out of range"))
         };
         self.failed.clear();
         for failure in &verdict.failures {
-            let row = target(failure.row)?;
-            if self.failed.contains(&row) {
-                return Err(malformed(format!("it declares row {} failed twice", failure.row)));
-            }
-            self.failed.push(row);
+            self.failed.push(target(failure.row)?);
         }
+        let mut dropped = Namings::new();
         for &row in &verdict.drop {
             target(row)?;
+            if dropped.name(row as usize).is_none() {
+                return Err(malformed(format!("it drops row {row} more than {NAMINGS} times")));
+            }
         }
         let mut changed = [false; CALL_ROWS];
         for change in &verdict.ops {
@@ -114,16 +128,15 @@ impl Applier {
                 _ => return Err(malformed(format!("it changes row {} twice", change.row))),
             }
         }
-        check_routes(&verdict.routes, rows.len(), limits)?;
+        routes::check(&verdict.routes, rows.len(), limits)?;
         self.staged.clear();
-        for patch in &verdict.set {
-            column::stage(batch, rows, shaped, patch, &mut self.staged).map_err(malformed)?;
-        }
-        complete::check(batch, rows, shaped, verdict, &self.staged, &self.failed)
+        patches::stage(batch, rows, shaped, &verdict.set, &mut self.staged).map_err(malformed)?;
+        let stays = |at: usize, row: u32| !dropped.has(at) && !self.failed.contains(&row);
+        complete::check(batch, rows, shaped, &verdict.ops, &self.staged, stays)
             .map_err(malformed)?;
         self.emitted.clear();
         emit::stage(batch, rows, shaped, &verdict.emit, limits, &mut self.emitted)?;
-        Ok(self.commit(batch, rows, shaped, verdict))
+        Ok(self.commit(batch, rows, shaped, verdict, &dropped))
     }
 
     /// Applies a verdict that was checked.
@@ -133,16 +146,19 @@ impl Applier {
         rows: &[u32],
         shaped: &Shaped,
         verdict: &wit::Verdict,
+        dropped: &Namings,
     ) -> u64 {
-        let mut dropped = 0;
+        let mut count = 0;
         let failed = &self.failed;
         let target = |row: u32| rows.get(row as usize).copied().filter(|row| !failed.contains(row));
-        for row in verdict.drop.iter().filter_map(|&row| target(row)) {
+        let all = if verdict.drop.is_empty() { &[] } else { rows };
+        for (_, &row) in all.iter().enumerate().filter(|(at, _)| dropped.has(*at)) {
             if let Some(head) = batch.rows.get_mut(row as usize)
                 && !head.dropped
+                && !failed.contains(&row)
             {
                 head.dropped = true;
-                dropped += 1;
+                count += 1;
             }
         }
         for &row in rows.iter().filter(|row| !failed.contains(row)) {
@@ -162,122 +178,80 @@ impl Applier {
                 operation::apply(batch, row, change.op, &shaped.wide);
             }
         }
-        for route in &verdict.routes {
-            apply_headers(batch, rows, failed, route);
-            apply_partitions(batch, rows, failed, route);
-            apply_stream(batch, rows, failed, route);
-        }
-        dropped
+        routes::apply(batch, rows, failed, &verdict.routes);
+        count
     }
 }
 
-/// Checks that there are as many partitions as rows, or one for all, and the headers that are
-/// added: one header may be meant for every row, so their total is bounded apart from the size of
-/// the verdict.
-fn check_routes(routes: &[wit::Route], rows: usize, limits: &CallLimits) -> Result<(), Rejected> {
-    let output_bytes = limits.output_bytes;
-    let (mut total, mut named, mut sent) = (0_usize, 0_usize, 0_usize);
-    for route in routes {
-        let count = target_count(&route.rows, rows).map_err(malformed)?;
-        // What is done to a row is the host's time, which no deadline of the plugin bounds.
-        named += count.max(1);
-        if named > ROW_HEADERS * rows {
-            return Err(malformed(format!(
-                "its routes name rows more often than {ROW_HEADERS} times each"
-            )));
-        }
-        let partitions = route.partitions.len();
-        if partitions > 1 && partitions != count {
-            return Err(malformed(format!("it gives {partitions} partitions for {count} rows")));
-        }
-        if let Some(stream) = &route.stream {
-            check_stream(stream, &limits.reserved_streams).map_err(malformed)?;
-            sent += count;
-            if sent > rows {
-                return Err(malformed("it sends a row to two streams"));
-            }
-        }
-        let bytes = check_headers(&route.add_headers)?;
-        total = total.saturating_add(bytes.saturating_mul(count));
-    }
-    if total > output_bytes {
-        let message = format!("its headers take {total} bytes over all rows, more than it may");
-        return Err(Rejected(FaultCode::Output, message));
-    }
-    Ok(())
-}
-
-/// Checks the headers that a row is given, and gives their size in bytes.
-pub(crate) fn check_headers(headers: &[wit::Header]) -> Result<usize, Rejected> {
-    if headers.len() > ROW_HEADERS {
-        return Err(malformed(format!("it adds more than {ROW_HEADERS} headers to a row")));
-    }
-    let mut bytes = 0;
-    for header in headers {
-        if header.name.is_empty() || header.name.len() > HEADER_NAME_BYTES {
-            return Err(malformed(format!(
-                "a header's name is empty or longer than {HEADER_NAME_BYTES} bytes"
-            )));
-        }
-        bytes += header.name.len() + header.value.len();
-    }
-    Ok(bytes)
-}
-
-/// Sets the stream that was chosen.
-fn apply_stream(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
-    let Some(name) = &route.stream else { return };
-    let stream = batch.stream_index(name);
-    for index in targets(rows, route).filter(|&index| !failed.contains(&(index as u32))) {
-        if let Some(row) = batch.rows.get_mut(index) {
-            row.stream = Some(stream);
-        }
+/// Gives back the room of an unusually large verdict.
+fn trim<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity().saturating_mul(size_of::<T>()) > KEPT_BYTES {
+        *buffer = Vec::new();
     }
 }
 
-/// Sets the partitions that were chosen: one for all rows, or one a row.
-fn apply_partitions(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
-    if route.partitions.is_empty() {
-        return;
-    }
-    for (at, index) in targets(rows, route).enumerate() {
-        if failed.contains(&(index as u32)) {
-            continue;
-        }
-        let chosen = route.partitions.get(at).or(route.partitions.first());
-        if let Some(&partition) = chosen {
-            batch.set_partition(index, partition);
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use offtake_change::{Cell, Column, Kind, Operation, Row, TableSchema};
 
-/// The batch's rows that a route is about.
-fn targets<'r>(rows: &'r [u32], route: &'r wit::Route) -> impl Iterator<Item = usize> + use<'r> {
-    let all = if route.rows.is_empty() { rows.len() } else { 0 };
-    let named = route.rows.iter().map(|&row| row as usize);
-    (0..all).chain(named).filter_map(|at| rows.get(at).map(|&row| row as usize))
-}
+    use super::*;
+    use crate::Shape;
 
-/// Removes and adds headers. An added header takes the place of one of the same name, and beyond
-/// [`ROW_HEADERS`] the oldest of a row give way.
-fn apply_headers(batch: &mut Batch, rows: &[u32], failed: &[u32], route: &wit::Route) {
-    if route.add_headers.is_empty() && route.remove_headers.is_empty() {
-        return;
+    /// More than a batch needs whose buffers are kept.
+    const COLUMNS: u32 = 200;
+
+    /// A whole call of rows whose columns are all false.
+    fn falses() -> (Batch, Shaped) {
+        let column = |at| Column::new(format!("c{at}"), Kind::Boolean, "bool");
+        let columns = (0..COLUMNS).map(column).collect();
+        let schema = Arc::new(TableSchema::new("shop", "public", "flags", columns, &[]));
+        let mut batch = Batch::new();
+        let index = batch.schema_index(&schema);
+        for _ in 0..CALL_ROWS {
+            let begin = batch.begin_image();
+            (0..COLUMNS).for_each(|_| batch.push_cell(Cell::boolean(false)));
+            let after = batch.end_image(begin);
+            let row = Row::new(Operation::Create, offtake_change::Image::NONE, after);
+            batch.rows.push(Row { schema: index, ..row });
+        }
+        let shaped = Shaped::new("zoo", &schema, &Shape::default(), Vec::new());
+        (batch, shaped)
     }
-    for index in targets(rows, route).filter(|&index| !failed.contains(&(index as u32))) {
-        let replaced = |name: &[u8]| {
-            route.remove_headers.iter().any(|removed| removed.as_bytes() == name)
-                || route.add_headers.iter().any(|added| added.name.as_bytes() == name)
+
+    /// Sets so many columns of every row, the last one to `last`.
+    fn setting(columns: u32, last: u8) -> wit::Verdict {
+        let patch = |ordinal: u32| {
+            let value = if ordinal + 1 == columns { last } else { 1 };
+            let data = wit::ColumnData::Boolean(vec![value; CALL_ROWS]);
+            let column = wit::Column { ordinal, presence: Vec::new(), data };
+            wit::Patch { image: wit::Image::After, column, rows: Vec::new() }
         };
-        let mut headers: Vec<(String, Vec<u8>)> = batch
-            .headers(batch.rows[index].headers)
-            .filter(|(name, _)| !replaced(name))
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-            .collect();
-        let added = route.add_headers.iter();
-        headers.extend(added.map(|header| (header.name.clone(), header.value.clone())));
-        headers.drain(..headers.len().saturating_sub(ROW_HEADERS));
-        let borrowed = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        batch.set_headers(index, borrowed);
+        wit::Verdict {
+            drop: Vec::new(),
+            set: (0..columns).map(patch).collect(),
+            ops: Vec::new(),
+            routes: Vec::new(),
+            emit: Vec::new(),
+            failures: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_room_of_an_unusual_verdict_is_given_back_whether_it_is_applied_or_not() {
+        let limits =
+            CallLimits { output_bytes: 1 << 20, fan_out: 1, reserved_streams: Arc::default() };
+        let mut applier = Applier::default();
+        for (columns, last, is_sound, is_kept) in
+            [(4, 1, true, true), (COLUMNS, 1, true, false), (COLUMNS, 2, false, false)]
+        {
+            let (mut batch, shaped) = falses();
+            let rows: Vec<u32> = (0..CALL_ROWS as u32).collect();
+            let verdict = setting(columns, last);
+            let outcome =
+                applier.apply(&mut batch, &rows, &shaped, &verdict, &limits, &mut Vec::new());
+            assert_eq!(outcome.is_ok(), is_sound, "{outcome:?}");
+            assert_eq!(applier.staged.capacity() > 0, is_kept, "{columns} columns, {last}");
+        }
     }
 }

@@ -248,7 +248,7 @@ fn what_would_cost_the_host_more_than_the_plugin_is_refused() {
         })
     };
     for (guest, text) in
-        [(twice(0, 65), "more often than 64 times"), (twice(1, 2), "sends a row to two streams")]
+        [(twice(0, 65), "more often than 64 times"), (twice(1, 2), "sends row 0 to two streams")]
     {
         let mut one = crate::batches::batch(&schema(), &customers(1));
         let fault = instance(&guest).process(&mut one, &[0]).unwrap_err();

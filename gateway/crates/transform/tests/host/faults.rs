@@ -7,7 +7,8 @@ use offtake_change::{Batch, TableSchema};
 use offtake_transform::{Fault, FaultCode, Instance};
 
 use crate::batches::{ALL_COLUMNS, EMAIL, all, batch, customers, encoded, schema};
-use crate::zoo::{Guest, Layout, instance, words};
+use crate::module_zoo::Module;
+use crate::zoo::{Guest, Layout, instance, load, words};
 
 /// Runs a plugin that must fail over three rows; checks that nothing changed and that the fault
 /// says where.
@@ -336,6 +337,19 @@ fn extras_that_this_version_has_no_meaning_for_are_refused() {
     for guest in [extra, interest] {
         let (fault, _) = fault(&guest);
         assert_eq!(fault.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{fault}");
+    }
+    let header = r#""extra": [{"name": "x", "value": "y"}]"#;
+    let (info, interest) = (Module::default().info, Module::default().interest);
+    let with = |json: &str| json.replace("}}", &format!(", {header}}}}}"));
+    let module = Module { interest: with(&interest), ..Module::default() };
+    let told = module.instance().on_schema(&schema()).unwrap_err();
+    assert_eq!(told.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{told}");
+    let component = Guest { extra_info: true, ..Guest::default() };
+    let module = Module { info: with(&info), ..Module::default() };
+    for loaded in [load(&component), module.load()] {
+        let error = loaded.unwrap_err();
+        assert_eq!(error.code(), "PLUGIN_FEATURE_UNSUPPORTED", "{error}");
+        assert!(error.to_string().contains("says more of itself"), "{error}");
     }
 }
 

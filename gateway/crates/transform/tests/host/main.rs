@@ -5,6 +5,7 @@
 mod answers;
 mod bad_input;
 mod batches;
+mod bounds;
 mod bundled;
 mod emitting;
 mod faults;

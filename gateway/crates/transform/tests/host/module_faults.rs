@@ -356,3 +356,18 @@ fn the_guilty_change_is_found_and_the_others_go_on() {
         assert_eq!(text(&batch, row.after, EMAIL), expected, "{at}");
     }
 }
+
+#[test]
+fn columns_that_must_be_covered_are_at_most_as_many_as_a_table_can_have() {
+    let promising = |columns: usize| {
+        let names = vec!["email"; columns];
+        let info = format!(
+            r#"{{"ok": {{"name": "zoo", "version": "1", "protects": true, "required-columns": {names:?}}}}}"#
+        );
+        Module { info, ..Module::pass(&[EMAIL], &[]) }.load()
+    };
+    assert_eq!(promising(3200).unwrap().info().required_columns.len(), 3200);
+    let error = promising(3201).unwrap_err();
+    assert_eq!(error.code(), "PLUGIN_CONFIG_REFUSED");
+    assert!(error.to_string().contains("3201 columns that it must cover"), "{error}");
+}

@@ -77,6 +77,8 @@ pub(crate) struct Guest {
     pub(crate) subscribe: bool,
     /// Sets the interest's `extra`, which this release refuses.
     pub(crate) extra: bool,
+    /// The same of what it says of itself.
+    pub(crate) extra_info: bool,
     pub(crate) shape: Option<Shape>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) form: Form,
@@ -101,6 +103,7 @@ impl Default for Guest {
             wants: 0,
             subscribe: true,
             extra: false,
+            extra_info: false,
             shape: None,
             outputs: Vec::new(),
             form: Form::AsItComes,
@@ -209,7 +212,8 @@ impl Guest {
             &version,
             &words(&[self.protects.into()]),
             &required,
-            &words(&[self.stateful.into(), 0, 0]),
+            &words(&[self.stateful.into()]),
+            &extra(layout, self.extra_info),
         ]
         .concat();
         layout.put(&result)
@@ -218,8 +222,7 @@ impl Guest {
     /// `result<interest, failure>`.
     fn interest(&self, layout: &mut Layout) -> u32 {
         let columns = layout.u32s(&self.columns);
-        let header = [layout.string(b"x"), layout.string(b"y")].concat();
-        let extra = layout.list(&header, self.extra.into());
+        let extra = extra(layout, self.extra);
         let result = [
             &words(&[0, self.subscribe.into()])[..],
             &columns,
@@ -233,6 +236,12 @@ impl Guest {
         assert_eq!(result.len(), 4 + 124);
         layout.put(&result)
     }
+}
+
+/// A header, or none.
+fn extra(layout: &mut Layout, is_given: bool) -> [u8; 8] {
+    let header = [layout.string(b"x"), layout.string(b"y")].concat();
+    layout.list(&header, is_given.into())
 }
 
 const REALLOC: &str = r#"
