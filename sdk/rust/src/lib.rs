@@ -65,6 +65,8 @@ mod host;
 #[doc(hidden)]
 pub mod instance;
 mod json;
+mod row;
+mod row_image;
 mod schema;
 mod setter;
 mod shape;
@@ -78,6 +80,8 @@ pub use config::{Config, Fields};
 pub use emit::Emission;
 pub use host::{Counter, Level, log};
 pub use json::Json;
+pub use row::{Row, each_row};
+pub use row_image::RowImage;
 pub use schema::{Info, Interest};
 pub use shape::Output;
 pub use verdict::{TextWriter, Verdict};
