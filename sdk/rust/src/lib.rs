@@ -42,6 +42,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! Where one change at a time is preferred to columns: [`each_row`].
+//!
 //! What holds for every plugin:
 //! - **No surroundings.** No file, network, clock or randomness; equal batches give equal answers,
 //!   and cutting the same changes into other batches changes nothing. What a plugin keeps in its

@@ -24,7 +24,7 @@ use crate::{
 ///             row.set("email", &email.to_lowercase());
 ///         }
 ///         if row.integer("visits")? == Field::Value(0) {
-///             row.drop();
+///             row.drop_row();
 ///         }
 ///         Ok(())
 ///     })
@@ -33,7 +33,7 @@ use crate::{
 ///
 /// # Errors
 /// A column was set that does not leave, or to a value of another kind: a mistake of the plugin,
-/// which fails the whole call.
+/// which fails the whole call. So does a column that is set twice in one row.
 pub fn each_row(
     batch: &Batch<'_>,
     verdict: &mut Verdict<'_>,
@@ -211,7 +211,7 @@ impl<'r> Row<'r, '_> {
 
     /// Leaves the row out. Wins over everything else that is said of it, but for an error that the
     /// function returns.
-    pub fn drop(&mut self) {
+    pub fn drop_row(&mut self) {
         self.dropped = true;
     }
 

@@ -212,7 +212,7 @@ fn what_becomes_of_a_row_as_a_whole_is_said_of_that_row_alone() {
     let wire = batch(b"cuu", Vec::new(), Vec::new());
     let answered = answer(&wire, |row| {
         match row.index() {
-            0 => row.drop(),
+            0 => row.drop_row(),
             1 => {
                 row.set_stream("late");
                 row.set_partition(7);
@@ -243,7 +243,7 @@ fn an_error_fails_its_row_alone_even_where_the_row_was_to_be_dropped() {
     let after = vec![column("doc", &[], texts(&["1", "{secret", "3"]))];
     let wire = batch(b"ccc", Vec::new(), after);
     let answered = answer(&wire, |row| {
-        row.drop();
+        row.drop_row();
         row.json("doc").map(|_| ())
     });
     let verdict = answered.expect("it is accepted");
