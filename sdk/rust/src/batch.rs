@@ -120,6 +120,61 @@ impl Value<'_> {
     }
 }
 
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Value::Boolean(value)
+    }
+}
+
+/// For literals; columns of 32 bits travel as 64.
+impl From<i32> for Value<'_> {
+    fn from(value: i32) -> Self {
+        Value::Integer(value.into())
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Value::Integer(value)
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(value: u64) -> Self {
+        Value::Unsigned(value)
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Value::Float(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Value::Bytes(value)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Value<'a> {
+    fn from(value: &'a Vec<u8>) -> Self {
+        Value::Bytes(value)
+    }
+}
+
 /// Names a column of an image, to set values in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnId {
@@ -182,6 +237,21 @@ impl<'a> Batch<'a> {
                 _ => Err(Failure::permanent(format!("column {name} is no text"))),
             },
         }
+    }
+
+    /// All columns of an image that were sent, with their names.
+    pub(crate) fn columns(&self, image: Image) -> Result<Vec<(&'a str, Column<'a>)>, Failure> {
+        let columns = match image {
+            Image::Before => &self.wire.before,
+            Image::After => &self.wire.after,
+        };
+        let named = columns.iter().map(|wire| {
+            let info = self.schema.columns.get(wire.ordinal as usize);
+            let info = info.ok_or_else(|| Failure::permanent("a column of no table was sent"))?;
+            let column = Column::new(ColumnId { image, ordinal: wire.ordinal }, wire)?;
+            Ok((info.name.as_str(), column))
+        });
+        named.collect()
     }
 
     /// What [`Interest::with_metadata`](crate::Interest::with_metadata) asked for.
@@ -250,6 +320,18 @@ impl<'a> Column<'a> {
     /// Names this column, to set values in it.
     pub fn id(&self) -> ColumnId {
         self.id
+    }
+
+    /// How its values travel.
+    pub fn kind(&self) -> Kind {
+        match self.data {
+            Data::Boolean(_) => Kind::Boolean,
+            Data::Integer(_) => Kind::Int64,
+            Data::Unsigned(_) => Kind::Uint64,
+            Data::Float(_) => Kind::Float64,
+            Data::Text(..) => Kind::Text,
+            Data::Bytes(_) => Kind::Bytes,
+        }
     }
 
     /// One row of the column; absent beyond the last row.

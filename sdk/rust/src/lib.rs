@@ -42,6 +42,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! Where one change at a time is preferred to columns: [`each_row`].
+//!
 //! What holds for every plugin:
 //! - **No surroundings.** No file, network, clock or randomness; equal batches give equal answers,
 //!   and cutting the same changes into other batches changes nothing. What a plugin keeps in its
@@ -65,6 +67,8 @@ mod host;
 #[doc(hidden)]
 pub mod instance;
 mod json;
+mod row;
+mod row_image;
 mod schema;
 mod setter;
 mod shape;
@@ -78,6 +82,8 @@ pub use config::{Config, Fields};
 pub use emit::Emission;
 pub use host::{Counter, Level, log};
 pub use json::Json;
+pub use row::{Row, each_row};
+pub use row_image::RowImage;
 pub use schema::{Info, Interest};
 pub use shape::Output;
 pub use verdict::{TextWriter, Verdict};

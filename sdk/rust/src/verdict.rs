@@ -68,8 +68,14 @@ impl<'a> Verdict<'a> {
     /// A column of an image by its name as it leaves, to set values in it: one that was added,
     /// renamed, or not asked for. `None`: there is none.
     pub fn column(&self, image: Image, name: &str) -> Option<ColumnId> {
+        self.leaving(image, name).map(|(column, _)| column)
+    }
+
+    /// The same, and its kind.
+    pub(crate) fn leaving(&self, image: Image, name: &str) -> Option<(ColumnId, Kind)> {
         let ordinal = self.told.columns.iter().position(|column| column.name == name)?;
-        Some(ColumnId { image, ordinal: ordinal as u32 })
+        let kind = self.told.columns[ordinal].kind;
+        Some((ColumnId { image, ordinal: ordinal as u32 }, kind))
     }
 
     /// Sets a value. Rows of a column are set in ascending order, each once.
@@ -181,7 +187,11 @@ impl<'a> Verdict<'a> {
             }
         };
         let setter = &mut self.columns[at];
-        if setter.kind() != kind || setter.last().is_some_and(|last| last >= row) {
+        if setter.last() == Some(row) {
+            let name = self.told.columns.get(column.ordinal as usize).map(|info| &*info.name);
+            let name = name.unwrap_or_default();
+            self.mistake = Some(format!("column {name} of one row was set twice"));
+        } else if setter.kind() != kind || setter.last().is_some_and(|last| last > row) {
             self.mistake = Some(format!(
                 "column {} was set out of order or to values of several kinds",
                 column.ordinal

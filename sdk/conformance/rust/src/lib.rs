@@ -5,7 +5,7 @@ mod rows;
 
 use offtake_sdk::{
     Batch, ColumnInfo, Config, Failure, Field, Image, Info, Interest, Json, Kind, Operation,
-    Output, Schema, Transform, Value, Verdict,
+    Output, Schema, Transform, Value, Verdict, each_row,
 };
 
 enum Action {
@@ -185,17 +185,6 @@ fn image_of(operation: Operation) -> Image {
     if operation == Operation::Delete { Image::Before } else { Image::After }
 }
 
-/// The value of the column of that name in the image that counts.
-fn value_at<'a>(
-    batch: &Batch<'a>,
-    (row, operation): (u32, Operation),
-    name: Option<&str>,
-) -> Result<Option<Value<'a>>, Failure> {
-    let Some(name) = name else { return Ok(None) };
-    let column = batch.column(image_of(operation), name)?;
-    Ok(column.and_then(|column| column.field(row).value()))
-}
-
 fn echo(batch: &Batch<'_>, verdict: &mut Verdict<'_>) -> Result<(), Failure> {
     for image in Image::BOTH {
         for info in &batch.schema().columns {
@@ -229,14 +218,14 @@ fn mask(
 }
 
 fn drop_odd(batch: &Batch<'_>, verdict: &mut Verdict<'_>, name: &str) -> Result<(), Failure> {
-    for row in (0..).zip(batch.operations()) {
-        if let Some(Value::Integer(value)) = value_at(batch, row, Some(name))?
+    each_row(batch, verdict, |row| {
+        if let Field::Value(Value::Integer(value)) = row.field(name)?
             && value & 1 == 1
         {
-            verdict.drop(row.0);
+            row.drop_row();
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What a field without a value is called.

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use offtake_sdk::{Batch, Failure, Image, Metadata, Operation, TextWriter, Value, Verdict};
+use offtake_sdk::{
+    Batch, Failure, Field, Image, Metadata, Operation, TextWriter, Value, Verdict, each_row,
+};
 
-use crate::{image_of, missing, value_at};
+use crate::{image_of, missing};
 
 fn letter(operation: Operation) -> char {
     match operation {
@@ -156,23 +158,26 @@ pub(crate) fn route(
     verdict: &mut Verdict<'_>,
     [stream, partition, header]: [Option<&str>; 3],
 ) -> Result<(), Failure> {
-    for at in (0..).zip(batch.operations()) {
-        let row = at.0;
-        if let Some(Value::Text(text)) = value_at(batch, at, stream)?
+    each_row(batch, verdict, |row| {
+        if let Some(name) = stream
+            && let Field::Value(Value::Text(text)) = row.field(name)?
             && names_a_stream(text)
         {
-            verdict.set_stream(row, text);
+            row.set_stream(text);
         }
-        if let Some(Value::Integer(number)) = value_at(batch, at, partition)? {
-            verdict.set_partition(row, number as u32);
+        if let Some(name) = partition
+            && let Field::Value(Value::Integer(number)) = row.field(name)?
+        {
+            row.set_partition(number as u32);
         }
-        let name = header.unwrap_or_default();
-        match value_at(batch, at, header)? {
-            Some(Value::Text(text)) => verdict.set_header(row, name, text.as_bytes()),
-            Some(Value::Bytes(bytes)) => verdict.set_header(row, name, bytes),
+        let Some(name) = header else { return Ok(()) };
+        match row.field(name)? {
+            Field::Value(Value::Text(text)) => row.set_header(name, text.as_bytes()),
+            Field::Value(Value::Bytes(bytes)) => row.set_header(name, bytes),
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     for headers in &metadata(batch)?.headers {
         if headers.headers.iter().any(|header| header.name == "remove-me") {
             verdict.remove_header(headers.row, "remove-me");
