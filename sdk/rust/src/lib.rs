@@ -82,7 +82,7 @@ pub use config::{Config, Fields};
 pub use emit::Emission;
 pub use host::{Counter, Level, log};
 pub use json::Json;
-pub use row::{Row, each_row};
+pub use row::{Row, each_newest, each_row};
 pub use row_image::RowImage;
 pub use schema::{Info, Interest};
 pub use shape::Output;

@@ -11,9 +11,14 @@ use crate::{
     Value, Verdict,
 };
 
-/// Calls a function with each change of a batch, in order. What the function says of the row is said
-/// to the verdict; saying nothing passes the row as it is. An error fails that row alone, as
-/// [`Verdict::fail`] does, and whatever else was said of the row is void.
+/// Calls a function with every image of each change of a batch, in order: of an update the row before
+/// it, where the gateway sends one, then the row after it; of all others the one that they have. So
+/// what [`Row::set`] covers is covered in both, and nothing plain is left in the old row.
+///
+/// What is said of the change as a whole (a row to emit, a stream) is said in its newest image, so
+/// once: [`Row::is_newest`] tells which, and [`each_newest`] visits no other. Saying nothing passes the
+/// row as it is. An error fails that change alone, as [`Verdict::fail`] does; its next image is not
+/// visited, and whatever else was said of it is void.
 ///
 /// ```
 /// use offtake_sdk::{Batch, Failure, Field, Verdict, each_row};
@@ -23,6 +28,32 @@ use crate::{
 ///         if let Field::Value(email) = row.text("email")? {
 ///             row.set("email", &email.to_lowercase());
 ///         }
+///         Ok(())
+///     })
+/// }
+/// ```
+///
+/// # Errors
+/// A column was set that does not leave, or to a value of another kind: a mistake of the plugin,
+/// which fails the whole call. So does a column that is set twice in one image, and what is of the
+/// whole change said elsewhere than in its newest image.
+pub fn each_row(
+    batch: &Batch<'_>,
+    verdict: &mut Verdict<'_>,
+    each: impl FnMut(&mut Row<'_, '_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    visit(batch, verdict, true, each)
+}
+
+/// [`each_row`] for those who decide by the new row, such as a filter: the function is called once a
+/// change, with the row after it, or the row before a delete. What it sets is not set in the row
+/// before an update.
+///
+/// ```
+/// use offtake_sdk::{Batch, Failure, Field, Verdict, each_newest};
+///
+/// fn process(batch: &Batch<'_>, verdict: &mut Verdict<'_>) -> Result<(), Failure> {
+///     each_newest(batch, verdict, |row| {
 ///         if row.integer("visits")? == Field::Value(0) {
 ///             row.drop_row();
 ///         }
@@ -32,25 +63,44 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// A column was set that does not leave, or to a value of another kind: a mistake of the plugin,
-/// which fails the whole call. So does a column that is set twice in one row.
-pub fn each_row(
+/// Those of [`each_row`].
+pub fn each_newest(
     batch: &Batch<'_>,
     verdict: &mut Verdict<'_>,
+    each: impl FnMut(&mut Row<'_, '_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    visit(batch, verdict, false, each)
+}
+
+fn visit(
+    batch: &Batch<'_>,
+    verdict: &mut Verdict<'_>,
+    every: bool,
     mut each: impl FnMut(&mut Row<'_, '_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (before, after) = (batch.columns(Image::Before)?, batch.columns(Image::After)?);
     for (index, operation) in (0..).zip(batch.operations()) {
         let schema = batch.schema();
+        let newest = match operation {
+            Operation::Delete => Image::Before,
+            _ => Image::After,
+        };
         let mut row = Row {
             before: RowImage { image: Image::Before, columns: &before, schema, index },
             after: RowImage { image: Image::After, columns: &after, schema, index },
+            visited: Image::Before,
+            newest,
             operation,
             verdict,
             dropped: false,
             mistake: None,
         };
-        let outcome = each(&mut row);
+        let has_older = every && newest == Image::After && row.before.is_there();
+        let mut outcome = if has_older { each(&mut row) } else { Ok(()) };
+        if outcome.is_ok() {
+            row.visited = newest;
+            outcome = each(&mut row);
+        }
         let Row { dropped, mistake, .. } = row;
         if let Some(mistake) = mistake {
             return Err(Failure::permanent(mistake));
@@ -65,15 +115,16 @@ pub fn each_row(
     Ok(())
 }
 
-/// One change, until the function that was given it returns.
+/// An image of a change, until the function that was given it returns.
 ///
-/// It is read and set in its after image, or in the before image of a deleted row;
-/// [`Row::before`] and [`Row::after`] read one of the two, [`Row::set_in`] sets it. Reading gives what
-/// came, whatever was set meanwhile.
+/// It is read and set in the image that is visited; [`Row::before`] and [`Row::after`] read one of the
+/// two, [`Row::set_in`] sets it. Reading gives what came, whatever was set meanwhile.
 #[derive(Debug)]
 pub struct Row<'r, 'v> {
     before: RowImage<'r>,
     after: RowImage<'r>,
+    visited: Image,
+    newest: Image,
     operation: Operation,
     verdict: &'r mut Verdict<'v>,
     dropped: bool,
@@ -103,12 +154,18 @@ impl<'r> Row<'r, '_> {
         self.after
     }
 
-    /// The image that is read and set unless one is named: after, or before of a deleted row.
+    /// The image that is visited: read and set unless another is named.
     pub fn image(&self) -> RowImage<'r> {
-        match self.operation {
-            Operation::Delete => self.before,
-            _ => self.after,
+        match self.visited {
+            Image::Before => self.before,
+            Image::After => self.after,
         }
+    }
+
+    /// Whether the image that is visited is the one that counts: the row after the change, or before a
+    /// delete. It is so once a change.
+    pub fn is_newest(&self) -> bool {
+        self.visited == self.newest
     }
 
     /// See [`RowImage::field`].
@@ -175,7 +232,7 @@ impl<'r> Row<'r, '_> {
         self.image().bytes(column)
     }
 
-    /// Sets a column, by its name as it leaves; once a row. A column that does not leave, or that is of
+    /// Sets a column, by its name as it leaves; once an image. A column that does not leave, or that is of
     /// another kind, is a mistake that fails the call.
     pub fn set<'a>(&mut self, column: &str, value: impl Into<Value<'a>>) {
         self.set_in(self.image().side(), column, value);
@@ -209,40 +266,54 @@ impl<'r> Row<'r, '_> {
         self.verdict.set_field(column, self.index(), field);
     }
 
-    /// Leaves the row out. Wins over everything else that is said of it, but for an error that the
-    /// function returns.
+    /// Leaves the change out, in whichever image it is said. Wins over everything else that is said of
+    /// it, but for an error that the function returns.
     pub fn drop_row(&mut self) {
         self.dropped = true;
     }
 
     /// Makes the change one of another kind.
     pub fn set_operation(&mut self, operation: Operation) {
+        self.once();
         self.verdict.set_operation(self.index(), operation);
     }
 
     /// Sends the row to another stream. The last word counts.
     pub fn set_stream(&mut self, stream: &str) {
+        self.once();
         self.verdict.set_stream(self.index(), stream);
     }
 
     /// Chooses the partition of the row's messages, modulo those of the topic; once a row.
     pub fn set_partition(&mut self, partition: u32) {
+        self.once();
         self.verdict.set_partition(self.index(), partition);
     }
 
     /// Adds a header; one of the same name is replaced.
     pub fn set_header(&mut self, name: &str, value: &[u8]) {
+        self.once();
         self.verdict.set_header(self.index(), name, value);
     }
 
     /// Takes a header away.
     pub fn remove_header(&mut self, name: &str) {
+        self.once();
         self.verdict.remove_header(self.index(), name);
     }
 
     /// Emits a row of an output behind this one, see [`Verdict::emit`].
     pub fn emit(&mut self, output: u32, operation: Operation) -> Emission<'_> {
+        self.once();
         self.verdict.emit(output, self.index(), operation)
+    }
+
+    /// For what is said of a change as a whole: in two visits it would be said twice.
+    fn once(&mut self) {
+        if !self.is_newest() {
+            let message = "what is of a whole change was said in an image that is not its newest";
+            self.mistake = Some(message.to_owned());
+        }
     }
 
     /// The column of that name as it leaves. Where there is none of that kind, one that the verdict

@@ -25,6 +25,11 @@ impl<'r> RowImage<'r> {
         self.image
     }
 
+    /// Whether the change has this image, as far as the plugin asked for it.
+    pub(crate) fn is_there(self) -> bool {
+        self.columns.iter().any(|(_, column)| !matches!(column.field(self.index), Field::Absent))
+    }
+
     /// A column, whatever its kind: a value, or one of three ways to have none.
     ///
     /// # Errors

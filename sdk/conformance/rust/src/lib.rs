@@ -5,7 +5,7 @@ mod rows;
 
 use offtake_sdk::{
     Batch, ColumnInfo, Config, Failure, Field, Image, Info, Interest, Json, Kind, Operation,
-    Output, Schema, Transform, Value, Verdict, each_row,
+    Output, Schema, Transform, Value, Verdict, each_newest,
 };
 
 enum Action {
@@ -218,7 +218,7 @@ fn mask(
 }
 
 fn drop_odd(batch: &Batch<'_>, verdict: &mut Verdict<'_>, name: &str) -> Result<(), Failure> {
-    each_row(batch, verdict, |row| {
+    each_newest(batch, verdict, |row| {
         if let Field::Value(Value::Integer(value)) = row.field(name)?
             && value & 1 == 1
         {

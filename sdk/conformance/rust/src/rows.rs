@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use offtake_sdk::{
-    Batch, Failure, Field, Image, Metadata, Operation, TextWriter, Value, Verdict, each_row,
+    Batch, Failure, Field, Image, Metadata, Operation, TextWriter, Value, Verdict, each_newest,
 };
 
 use crate::{image_of, missing};
@@ -158,7 +158,7 @@ pub(crate) fn route(
     verdict: &mut Verdict<'_>,
     [stream, partition, header]: [Option<&str>; 3],
 ) -> Result<(), Failure> {
-    each_row(batch, verdict, |row| {
+    each_newest(batch, verdict, |row| {
         if let Some(name) = stream
             && let Field::Value(Value::Text(text)) = row.field(name)?
             && names_a_stream(text)

@@ -143,10 +143,11 @@ fn what_is_set_row_by_row_is_one_patch_a_column_and_image() {
     let after = vec![column("name", &[0, 0, 3], texts(&[" a ", " bb ", ""]))];
     let wire = batch(b"cud", before, after);
     let answered = answer(&wire, |row| {
-        for image in [row.before(), row.after()] {
-            if let Field::Value(name) = image.text("name")? {
-                row.set_in(image.side(), "name", name.trim());
-            }
+        if let Field::Value(name) = row.text("name")? {
+            row.set("name", name.trim());
+        }
+        if !row.is_newest() {
+            return Ok(());
         }
         let note = match row.operation() {
             Operation::Create => "created",
@@ -297,4 +298,51 @@ fn a_column_that_does_not_leave_as_it_is_set_fails_the_call() {
         Ok(())
     });
     assert_eq!(refusal(twice), "column name of one row was set twice");
+}
+
+#[test]
+fn every_image_is_visited_and_what_is_set_is_set_in_both() {
+    let before = vec![column("name", &[3, 0, 0], texts(&["", "old", "gone"]))];
+    let after = vec![column("name", &[0, 0, 3], texts(&["new", "newer", ""]))];
+    let wire = batch(b"cud", before, after);
+    let mut visits = Vec::new();
+    let verdict = answer(&wire, |row| {
+        visits.push((row.index(), row.image().side() == Image::Before, row.is_newest()));
+        row.set("name", "***");
+        Ok(())
+    });
+    let verdict = verdict.unwrap();
+    let newest = true;
+    assert_eq!(
+        visits,
+        [(0, false, newest), (1, true, !newest), (1, false, newest), (2, true, newest)]
+    );
+    let mut rows: Vec<_> = verdict
+        .set
+        .iter()
+        .map(|patch| (matches!(patch.image, types::Image::Before), patched(patch).0.to_vec()))
+        .collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [(false, vec![0, 1]), (true, vec![1, 2])]);
+}
+
+#[test]
+fn what_is_of_the_whole_change_is_said_once_or_refused() {
+    let before = vec![column("id", &[0], ColumnData::Int64(vec![1]))];
+    let after = vec![column("id", &[0], ColumnData::Int64(vec![2]))];
+    let wire = batch(b"u", before, after);
+    let refused = refusal(answer(&wire, |row| {
+        row.set_stream("elsewhere");
+        Ok(())
+    }));
+    assert!(refused.contains("not its newest"), "{refused}");
+    let mut streams = 0;
+    let verdict = answer(&wire, |row| {
+        if row.is_newest() {
+            row.set_stream("elsewhere");
+            streams += 1;
+        }
+        Ok(())
+    });
+    assert_eq!((verdict.unwrap().routes.len(), streams), (1, 1));
 }
