@@ -42,9 +42,11 @@ fn ids(table: &str, ids: impl Iterator<Item = u64>) -> Vec<String> {
     ids.map(|id| format!("{table} {id}")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_of_one_route_leave_the_other_whole_and_everything_in_order() {
-    let mut fixture = fixture("contained", "dead_letter").await;
+async fn contained(hint: &str, workers: u32) {
+    let mut fixture = fixture(hint, "dead_letter").await;
+    fixture.stop().unwrap();
+    fixture.gateway.edit("\n\n[source]", &format!("\nworkers = {workers}\n\n[source]")).unwrap();
+    fixture.start().unwrap();
     write(&fixture, 1..=300, asks).await;
     let everything = changes(&fixture, &[], 600).await;
     let watched = |id| match asks(id) {
@@ -61,6 +63,16 @@ async fn dead_letters_of_one_route_leave_the_other_whole_and_everything_in_order
     let guilty = (1..=300).filter(|id| asks(*id) > 0).count();
     assert!(status["plugins"][0]["failed"].as_u64() >= Some(guilty as u64), "{status:#}");
     fixture.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_one_route_leave_the_other_whole_and_everything_in_order() {
+    contained("contained", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_holds_where_several_threads_run_the_plugin() {
+    contained("contained_threads", 3).await;
 }
 
 /// A row that halts one route halts the pipeline before it, for there is one log and one order.
