@@ -14,6 +14,8 @@ mod pipeline;
 
 use clap::Parser;
 
+// With a thread of its own that gives memory back: what compiling a plugin took belongs to threads that
+// are idle afterwards, which never would.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,10 +1,11 @@
 //! What plugins keep agrees with the position, with a real database: after a kill at any hand-over,
-//! after retention, and after everything that can become of the file that it is in.
+//! after retention, and after everything that can become of the file that it is in. By either door.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use offtake_tests::crash_points::{CRASH_POINTS, STATE_CRASH_POINTS};
@@ -14,12 +15,29 @@ use offtake_tests::subscriber::{Received, Store, Subscriber, text};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const TABLES: &str = "CREATE TABLE events (id serial PRIMARY KEY, event_id int, kind int);
-                      CREATE TABLE late (id serial PRIMARY KEY, event_id int, kind int);";
+const TABLES: &str = "CREATE TABLE events (id serial PRIMARY KEY, event_id int, kind text);
+                      CREATE TABLE late (id serial PRIMARY KEY, event_id int, kind text);";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The counter that is a component.
+fn component() -> PathBuf {
+    repository().join("plugins/dist/counter.wasm")
+}
+
+/// The counter that is a core module, built by the SDK for C.
+fn core_module(folder: &Path) -> PathBuf {
+    let (sdk, module) = (repository().join("sdk"), folder.join("counter.wasm"));
+    let mut build = Command::new(sdk.join("c/build.sh"));
+    build.arg(&module).arg(sdk.join("conformance/counter/c/counter.c"));
+    assert!(build.status().unwrap().success(), "{build:?}");
+    module
+}
 
 /// Each event once over both tables, and numbered among those of its kind.
-fn sections() -> String {
-    let counter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/counter.wasm");
+fn sections(counter: &Path) -> String {
     format!(
         "[plugin.once]
 wasm = \"builtin:dedupe\"
@@ -39,9 +57,13 @@ plugins = [\"once\", \"nth\"]
     )
 }
 
-async fn fixture(hint: &str) -> Fixture {
+async fn fixture_with(counter: &Path, hint: &str) -> Fixture {
     let postgres = Postgres::shared(Version::System);
-    Fixture::new(postgres, hint, TABLES, "", &sections()).await.unwrap()
+    Fixture::new(postgres, hint, TABLES, "", &sections(counter)).await.unwrap()
+}
+
+async fn fixture(hint: &str) -> Fixture {
+    fixture_with(&component(), hint).await
 }
 
 /// Events of which a third were there before: many small transactions over both tables, and one of
@@ -122,16 +144,13 @@ fn state(status: &Value, plugin: &str) -> Value {
     plugins.iter().find(|it| it["name"] == plugin).unwrap()["state"].clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_event_is_there_once_and_numbered_without_a_gap_whatever_crashes() {
-    let mut fixture = fixture("keeping").await;
+/// Killed once at each of these points, at the given pass of it, with more to do each time.
+async fn survives(fixture: &mut Fixture, points: impl Iterator<Item = (&'static str, u32)>) {
     fixture.start().unwrap();
     fixture.stop().unwrap();
-    let points = CRASH_POINTS.iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
-    let points = points.chain(STATE_CRASH_POINTS.iter().zip([1; 5]));
     let mut rounds = 0;
     for (point, pass) in points {
-        write(&fixture, rounds).await;
+        write(fixture, rounds).await;
         rounds += 1;
         fixture.gateway.start(&format!("{point}={pass}")).unwrap();
         let ended = fixture.gateway.wait_for_exit(PATIENCE);
@@ -139,7 +158,7 @@ async fn each_event_is_there_once_and_numbered_without_a_gap_whatever_crashes() 
     }
     fixture.gateway.start("").unwrap();
     fixture.gateway.wait_until_ready(PATIENCE).unwrap();
-    check(&fixture, rounds).await;
+    check(fixture, rounds).await;
     let status = fixture.gateway.status().unwrap();
     let events = expected(rounds).len();
     assert_eq!(state(&status, "once")["keys"], events, "{status:#}");
@@ -147,6 +166,30 @@ async fn each_event_is_there_once_and_numbered_without_a_gap_whatever_crashes() 
     assert_eq!(state(&status, "nth")["keys"], 5);
     assert_eq!(state(&status, "nth")["quota"], 1 << 20);
     fixture.stop().unwrap();
+}
+
+/// All points at which what is kept and the position could come apart.
+fn all_points() -> impl Iterator<Item = (&'static str, u32)> {
+    let points = CRASH_POINTS.into_iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
+    points.chain(STATE_CRASH_POINTS.into_iter().zip([1; 5]))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_is_there_once_and_numbered_without_a_gap_whatever_crashes() {
+    let mut fixture = fixture("keeping").await;
+    survives(&mut fixture, all_points()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_core_module_keeps_agrees_with_the_position_whatever_crashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = core_module(folder.path());
+    let mut fixture = fixture_with(&module, "keeping_core").await;
+    // What is after the module is one code for both doors; those that differ in what is done again.
+    let few =
+        ["pipeline.before_submit", "log.after_append", "log.after_fsync", "state.after_rename"];
+    let full = std::env::var_os("OFFTAKE_TEST_FULL").is_some();
+    survives(&mut fixture, all_points().filter(|(point, _)| full || few.contains(point))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

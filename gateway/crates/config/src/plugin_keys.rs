@@ -26,7 +26,9 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some("\"100ms\""),
         range: "1ms to 60s",
         example: "\"250ms\"",
-        text: "CPU time that one call (up to 256 changes) may take.",
+        text: "CPU time that one call (up to 256 changes) may take. A plugin that does not stop is \
+               stopped within 10 ms of it; one filling of its memory, or the reading of what it puts \
+               out, is not cut short, and takes up to 30 ms with the default limits.",
         ..key("plugin", "deadline", Kind::Duration)
     },
     Key {
@@ -85,7 +87,10 @@ pub(crate) const KEYS: &[Key] = &[
         text: "What becomes of a change that the plugin fails at: the pipeline halts before it; it \
                goes to the stream `NAME.dead_letters` instead of its own; it is left out; or it goes \
                on as if the plugin had not been there, which is refused for a plugin that keeps \
-               something secret. All other changes go on, in order.",
+               something secret. All other changes go on, in order. A halt is the whole pipeline's, \
+               other routes' too, for there is one log in one order; they go on behind it. What a \
+               plugin fails at when it is told a table's columns is no change's fault, and halts \
+               whatever this says.",
         ..key("plugin", "on_error", Kind::Choice(&["halt", "dead_letter", "drop", "pass"]))
     },
     Key {

@@ -79,7 +79,7 @@ impl Engine {
         Engine::with(options, Checks::DeadlineAndFuel)
     }
 
-    /// An engine whose instances never look at their deadline: what a plugin costs without. For
+    /// An engine whose compiled code never looks at its deadline: what a plugin costs without. For
     /// measurements, not for a pipeline, since a plugin that does not end holds its thread for ever.
     ///
     /// # Errors

@@ -117,7 +117,8 @@ impl FaultCode {
                 "correct the plugin: the message says which part of its answer is wrong"
             }
             FaultCode::RowFailure | FaultCode::Refused => {
-                "correct the row or the plugin; the message is the plugin's own"
+                "correct the row, the table, or the plugin and its `config`; the message is the \
+                 plugin's own"
             }
             FaultCode::FeatureUnsupported => {
                 "use a plugin without this feature, or a later release"

@@ -121,8 +121,9 @@ impl HostState {
         self.protects = true;
     }
 
-    /// Counts a call of the host that costs something.
+    /// Counts a call of the host that costs something, if there is time for it.
     pub(crate) fn count_call(&mut self) -> wasmtime::Result<()> {
+        self.clock.check()?;
         match self.host_calls_left.checked_sub(1) {
             Some(left) => {
                 self.host_calls_left = left;

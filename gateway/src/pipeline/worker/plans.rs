@@ -44,7 +44,14 @@ impl Worker {
                 transaction.is_some_and(|it| it.commit_unix_us < self.started_unix_us);
             match self.plan(schema, precedes_start) {
                 Ok(targets) => plans.push(targets),
-                Err(halt) => return (plans, Some(halt)),
+                Err(mut halt) => {
+                    // A row of a snapshot has no place of its own.
+                    if transaction.is_some() {
+                        let place = format!("; its first row in this form is at {}", first.lsn);
+                        halt.cause.push_str(&place);
+                    }
+                    return (plans, Some(halt));
+                }
             }
         }
         (plans, None)

@@ -89,10 +89,12 @@ fn named<'a>(
     Ok((text, state))
 }
 
-/// The module's memory, and what belongs to its instance.
+/// The module's memory, and what belongs to its instance, for one call of the host: if there is time
+/// for it.
 pub(super) fn memory<'a>(
     caller: &'a mut Caller<'_, HostState>,
 ) -> wasmtime::Result<(&'a mut [u8], &'a mut HostState)> {
+    caller.data().clock.check()?;
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => Ok(memory.data_and_store_mut(caller)),
         _ => Err(malformed("it exports no memory").into()),
