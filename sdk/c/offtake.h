@@ -162,6 +162,13 @@ typedef struct {
     uint32_t label_count;
 } offtake_column_info;
 
+// A column that may be NULL, of a logical type, with the kind that goes with it: `text`, `int4`,
+// `int8`, `float8`, `bool`, `bytes`, `decimal(12,2)`, `timestamptz`, `uuid`, `json`.
+offtake_column_info offtake_new_column(const char *name, const char *logical);
+// Whether any text is a proper value: `text`, `varchar`, `char` and their like. Decimals, times,
+// UUIDs, JSON and lists travel as text too, but only some texts are their values.
+bool offtake_is_free_text(const offtake_column_info *column);
+
 // A table's definition. It stays for as long as the instance does.
 typedef struct {
     uint32_t id;
@@ -376,20 +383,39 @@ void offtake_emit_header(offtake_emission *emission, offtake_text name, offtake_
 
 // ---- Row by row
 
-// One change, for plugins that do not mind the cost: a column is looked up by its name at each
-// access (README.md has what that takes). Reads and sets the after image, or the before image of a
-// deleted row; `image` may be chosen.
+// An image of a change, for plugins that do not mind the cost: a column is looked up by its name at
+// each access (README.md has what that takes).
 typedef struct {
     const offtake_batch *batch;
     offtake_verdict *verdict;
     uint32_t row;
     char operation;
+    // The image that is read and set; may be chosen until the next visit.
     offtake_image image;
+    // The cursor's own: whether it visits every image, and whether this visit is the newest's.
+    bool every, newest;
 } offtake_row;
 
 // `offtake_row row = offtake_first(batch, verdict); do { … } while (offtake_next(&row));`
+//
+// Every image of each change, in order: an update's before image first, where it has one and before
+// images were wanted, then its after image; of a deleted row the before image, of all others the
+// after image alone. So what offtake_put covers is covered in both. What is said of the change and
+// not of an image (a row to emit, a stream) is said once: where offtake_is_newest says so.
 offtake_row offtake_first(const offtake_batch *batch, offtake_verdict *verdict);
+// The same for those who decide by the new row, such as a filter: once a change, the after image,
+// or the before image of a deleted row. What is set is not set in the before image of an update.
+offtake_row offtake_first_newest(const offtake_batch *batch, offtake_verdict *verdict);
+// Goes on to the next image, or change; false: there is none.
 bool offtake_next(offtake_row *row);
+
+// Whether it is the row before the change that is read and set.
+static inline bool offtake_is_before(const offtake_row *row) {
+    return row->image == OFFTAKE_BEFORE;
+}
+// Whether this visit is that of the image that counts: the after image, or the before image of a
+// deleted row. It is so once a change, whatever image was chosen.
+static inline bool offtake_is_newest(const offtake_row *row) { return row->newest; }
 
 // The presence; a value is written to `value` only where there is one. Another kind: absent.
 offtake_presence offtake_get_boolean(const offtake_row *row, const char *name, bool *value);

@@ -1,5 +1,7 @@
 package offtake
 
+import "strings"
+
 // Kind says how a column's values travel. Everything without a kind of its own is canonical text:
 // decimals, times, UUIDs, JSON, lists.
 type Kind uint8
@@ -36,6 +38,45 @@ type ColumnInfo struct {
 	Nullable bool
 	// Labels are an enum's, in the enum's order.
 	Labels []string
+}
+
+// logicalKinds are those of the logical types whose values have a kind of their own; all others are text.
+var logicalKinds = map[string]Kind{
+	"bool": KindBoolean,
+	"int1": KindInt64, "int2": KindInt64, "int4": KindInt64, "int8": KindInt64, "oid": KindInt64,
+	"uint1": KindUint64, "uint2": KindUint64, "uint4": KindUint64, "uint8": KindUint64,
+	"float4": KindFloat64, "float8": KindFloat64,
+	"bytes": KindBytes,
+}
+
+// NewColumn is a column that may be NULL, of a logical type, with the kind that goes with it: `text`,
+// `int4`, `int8`, `float8`, `bool`, `bytes`, `decimal(12,2)`, `timestamptz`, `uuid`, `json`.
+func NewColumn(name, logical string) ColumnInfo {
+	kind, ok := logicalKinds[logical]
+	if !ok {
+		kind = KindText
+	}
+	return ColumnInfo{Name: name, Kind: kind, Logical: logical, Nullable: true}
+}
+
+// Required is the same column, but never NULL.
+func (column ColumnInfo) Required() ColumnInfo {
+	column.Nullable = false
+	return column
+}
+
+// IsFreeText says whether any text is a proper value: `text`, `varchar`, `char` and their like.
+// Decimals, times, UUIDs, JSON and lists travel as text too, but only some texts are their values.
+func (column ColumnInfo) IsFreeText() bool {
+	if column.Kind != KindText {
+		return false
+	}
+	logical, _, _ := strings.Cut(column.Logical, "(") // it may carry a length
+	switch logical {
+	case "text", "string", "varchar", "char", "bpchar", "character", "citext", "name":
+		return true
+	}
+	return false
 }
 
 // Schema is a table's definition. It stays for as long as the instance does.

@@ -64,6 +64,14 @@ fn counts(language: &str, source: &str) {
     passes(&module, "conformance/counter/fixtures");
 }
 
+/// A plugin over the row cursor covers both images, and says what is of a change once.
+fn goes_row_by_row(language: &str, source: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("rows.wasm");
+    build(language, &[source], &module);
+    passes(&module, "conformance/rows/fixtures");
+}
+
 fn template_works(language: &str, source: &str) {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("template.wasm");
@@ -108,6 +116,21 @@ fn a_counter_in_assemblyscript_keeps_what_the_counter_in_rust_keeps() {
 #[test]
 fn a_counter_in_go_keeps_what_the_counter_in_rust_keeps() {
     counts("go", "conformance/counter/go");
+}
+
+#[test]
+fn a_plugin_row_by_row_in_c_covers_both_images_and_emits_once() {
+    goes_row_by_row("c", "conformance/rows/c/rows.c");
+}
+
+#[test]
+fn a_plugin_row_by_row_in_assemblyscript_covers_both_images_and_emits_once() {
+    goes_row_by_row("assemblyscript", "conformance/rows/assemblyscript/index.ts");
+}
+
+#[test]
+fn a_plugin_row_by_row_in_go_covers_both_images_and_emits_once() {
+    goes_row_by_row("go", "conformance/rows/go");
 }
 
 #[test]

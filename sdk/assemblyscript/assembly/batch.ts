@@ -154,6 +154,16 @@ export class Batch {
     return <u32>place < <u32>this.afterCount ? this.after[place] : null;
   }
 
+  /** Whether a row has an image, as far as the plugin sees it: a column that is not absent. */
+  hasImage(image: Image, row: u32): bool {
+    const columns = image == Image.Before ? this.before : this.after;
+    const count = image == Image.Before ? this.beforeCount : this.afterCount;
+    for (let at = 0; at < count; at++) {
+      if (columns[at].presence(row) != Presence.Absent) return true;
+    }
+    return false;
+  }
+
   // What the interest asked for; else empty or 0.
 
   /** Opaque text: where the change stands in the database's log. */

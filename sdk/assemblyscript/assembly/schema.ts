@@ -119,6 +119,18 @@ export enum Kind { Boolean, Int64, Uint64, Float64, Text, Bytes }
 
 const KINDS = ["boolean", "int64", "uint64", "float64", "text", "bytes"];
 
+/** The kind of a logical type's values: one of its own, or text. */
+function kindOf(logical: string): Kind {
+  if (logical == "bool") return Kind.Boolean;
+  if (["int1", "int2", "int4", "int8", "oid"].includes(logical)) return Kind.Int64;
+  if (["uint1", "uint2", "uint4", "uint8"].includes(logical)) return Kind.Uint64;
+  if (logical == "float4" || logical == "float8") return Kind.Float64;
+  return logical == "bytes" ? Kind.Bytes : Kind.Text;
+}
+
+/** Logical types whose values are any text. */
+const FREE_TEXT = ["text", "string", "varchar", "char", "bpchar", "character", "citext", "name"];
+
 /** A column: its name, how its values travel, and its type (`decimal(12,2)`, `timestamptz`). */
 export class ColumnInfo {
   native: string = "";
@@ -137,6 +149,24 @@ export class ColumnInfo {
     const labels = json.itemsOf("labels");
     for (let at = 0; at < labels.length; at++) info.labels.push(labels[at].text);
     return info;
+  }
+
+  /**
+   * A column that may be NULL, of a logical type, with the kind that goes with it: `text`, `int4`,
+   * `int8`, `float8`, `bool`, `bytes`, `decimal(12,2)`, `timestamptz`, `uuid`, `json`.
+   */
+  static of(name: string, logical: string): ColumnInfo {
+    return new ColumnInfo(name, kindOf(logical), logical);
+  }
+
+  /**
+   * Whether any text is a proper value: `text`, `varchar`, `char` and their like. Decimals, times,
+   * UUIDs, JSON and lists travel as text too, but only some texts are their values.
+   */
+  isFreeText(): bool {
+    const length = this.logical.indexOf("("); // `varchar(80)`
+    const logical = length < 0 ? this.logical : this.logical.substring(0, length);
+    return this.kind == Kind.Text && FREE_TEXT.includes(logical);
   }
 
   /** The same, but never NULL. */

@@ -18,6 +18,8 @@ class Probe extends Plugin {
 
   onSchema(schema: Schema, interest: Interest): Failure | null {
     interest.allColumns();
+    if (this.action == "images" || this.action == "newest") interest.beforeImages();
+    if (this.action == "free-text") return this.freeText(schema);
     if (this.action != "shape") return null;
     const added = interest.add(new ColumnInfo("seen", Kind.Text, "text").required());
     interest.remove(1);
@@ -36,6 +38,25 @@ class Probe extends Plugin {
     return null;
   }
 
+  /** Refused: what is said of the columns' types. */
+  private freeText(schema: Schema): Failure | null {
+    let told = "";
+    for (let at = 0; at < schema.columns.length; at++) {
+      const column = schema.columns[at];
+      const kind = ColumnInfo.of(column.name, column.logical).kind;
+      told += column.logical + (kind == column.kind ? "" : "?") + (column.isFreeText() ? "! " : " ");
+    }
+    return Failure.permanent(told);
+  }
+
+  /** Covers a row's name by its place among the visits; drops what has none in any image. */
+  private visit(row: Row): void {
+    const place = (row.isBefore ? "b" : "a") + (row.isNewest ? "!" : "");
+    if (row.has("name")) row.set("name").setText(place);
+    else if (!row.has("id")) row.drop();
+    row.image = Image.Before; // which the next visit takes back
+  }
+
   process(batch: Batch, verdict: Verdict): Failure | null {
     const counter = this.rows;
     if (counter) counter.add(batch.rows);
@@ -45,6 +66,9 @@ class Probe extends Plugin {
         if (!row.has("id")) row.drop();
         else if (row.has("name")) row.set("name").setText(row.text("name") + row.int64("id").toString());
       } while (row.next());
+    } else if (this.action == "images" || this.action == "newest") {
+      const row = this.action == "images" ? new Row(batch, verdict) : Row.newest(batch, verdict);
+      do this.visit(row); while (row.next());
     } else if (this.action == "wrong-kind") {
       verdict.cell(Image.After, 0, 0).setText("x");
     } else if (this.action == "out-of-order") {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Instance, batchFrame, readVerdict, table } from "../../conformance/host.mjs";
+import { ABSENT, Instance, UNCHANGED, batchFrame, readVerdict, table } from "../../conformance/host.mjs";
 
 const bytes = readFileSync(process.env.MODULE);
 const batch = {
@@ -68,6 +68,44 @@ test("rows one by one read and set by name", () => {
   assert.deepEqual(sets, [{ drop: [1] },
     { set: "after", ordinal: 1, kind: "text", rows: [0], values: ["𝄞9223372036854775807"] }]);
   assert.deepEqual(instance.counts, [["rows", 2]]);
+});
+
+// An update with both images, one with an after image alone, one of a large value that stays; then a
+// deleted row, and a truncate, in which nothing is.
+const images = {
+  schema: 1, ops: "uuudt",
+  after: [{ ordinal: 1, kind: "text", values: ["a", "b", UNCHANGED, ABSENT, ABSENT] }],
+  before: [{ ordinal: 1, kind: "text", values: ["old a", ABSENT, "old c", "d", ABSENT] }],
+};
+images.after.unshift({ ordinal: 0, kind: "int64", values: [1n, 2n, 3n, ABSENT, ABSENT] });
+images.before.unshift({ ordinal: 0, kind: "int64", values: [ABSENT, ABSENT, ABSENT, 4n, ABSENT] });
+
+test("a row that is covered is covered in both images", () => {
+  const { instance, interest } = started({ action: "images" });
+  assert.ok(interest.wants.includes("before-image"));
+  const expected = [{ drop: [4] },
+    { set: "before", ordinal: 1, kind: "text", rows: [0, 2, 3], values: ["b", "b", "b!"] },
+    { set: "after", ordinal: 1, kind: "text", rows: [0, 1], values: ["a!", "a!"] }];
+  for (let again = 0; again < 2; again++) assert.deepEqual(instance.process(images), expected);
+});
+
+test("the newest image is visited once a change", () => {
+  const { instance } = started({ action: "newest" });
+  assert.deepEqual(instance.process(images), [{ drop: [4] },
+    { set: "after", ordinal: 1, kind: "text", rows: [0, 1], values: ["a!", "a!"] },
+    { set: "before", ordinal: 1, kind: "text", rows: [3], values: ["b!"] }]);
+});
+
+test("a column's kind follows from its logical type, and few types are free text", () => {
+  const instance = new Instance(bytes);
+  instance.configure({ action: "free-text" });
+  const columns = [["text", "text", "text"], ["code", "text", "varchar(80)"], ["total", "text", "decimal(12,2)"],
+    ["key", "text", "uuid"], ["list", "text", "list<text>"], ["ok", "boolean", "bool"], ["id", "int64", "oid"],
+    ["big", "uint64", "uint8"], ["ratio", "float64", "float4"], ["raw", "bytes", "bytes"]];
+  const { error } = instance.onSchema({ ...table(1, []), columns: columns.map(([name, kind, logical]) =>
+    ({ name, kind, logical, native: "", nullable: true, labels: [] })) });
+  assert.equal(error.message,
+    "text! varchar(80)! decimal(12,2) uuid list<text> bool oid uint8 float4 bytes ");
 });
 
 test("a plugin's mistake fails the call and is named; the next call is as if nothing was", () => {

@@ -137,21 +137,50 @@ bool offtake_next_header(const offtake_batch *batch, offtake_header *header) {
 
 // ---- Row by row
 
-static void choose_image(offtake_row *row) {
-    row->operation = row->batch->operations[row->row];
+// Whether the row has a before image, as far as the plugin sees it.
+static bool has_before(const offtake_batch *batch, uint32_t row) {
+    for (uint32_t at = 0; at < batch->before_count; at++) {
+        if (offtake_presence_at(&batch->before[at], row) != OFFTAKE_ABSENT) return true;
+    }
+    return false;
+}
+
+static void visit_newest(offtake_row *row) {
+    row->newest = true;
     row->image = row->operation == 'd' ? OFFTAKE_BEFORE : OFFTAKE_AFTER;
 }
 
-offtake_row offtake_first(const offtake_batch *batch, offtake_verdict *verdict) {
-    offtake_row row = {.batch = batch, .verdict = verdict};
-    choose_image(&row);
+static void visit_row(offtake_row *row) {
+    row->operation = row->batch->operations[row->row];
+    visit_newest(row);
+    if (row->every && row->operation != 'd' && has_before(row->batch, row->row)) {
+        row->newest = false;
+        row->image = OFFTAKE_BEFORE;
+    }
+}
+
+static offtake_row first(const offtake_batch *batch, offtake_verdict *verdict, bool every) {
+    offtake_row row = {.batch = batch, .verdict = verdict, .every = every};
+    visit_row(&row);
     return row;
 }
 
+offtake_row offtake_first(const offtake_batch *batch, offtake_verdict *verdict) {
+    return first(batch, verdict, true);
+}
+
+offtake_row offtake_first_newest(const offtake_batch *batch, offtake_verdict *verdict) {
+    return first(batch, verdict, false);
+}
+
 bool offtake_next(offtake_row *row) {
+    if (!row->newest) {
+        visit_newest(row);
+        return true;
+    }
     if (row->row + 1 >= row->batch->rows) return false;
     row->row++;
-    choose_image(row);
+    visit_row(row);
     return true;
 }
 

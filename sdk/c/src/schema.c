@@ -87,6 +87,45 @@ static const uint32_t *ordinals(const offtake_json *list, uint32_t *count) {
 
 static const char *const KINDS[] = {"boolean", "int64", "uint64", "float64", "text", "bytes"};
 
+// Logical types whose values have a kind of their own; all others are text.
+static const struct {
+    const char *logical;
+    offtake_kind kind;
+} OWN_KINDS[] = {
+    {"bool", OFFTAKE_BOOLEAN}, {"int1", OFFTAKE_INT64},     {"int2", OFFTAKE_INT64},
+    {"int4", OFFTAKE_INT64},   {"int8", OFFTAKE_INT64},     {"oid", OFFTAKE_INT64},
+    {"uint1", OFFTAKE_UINT64}, {"uint2", OFFTAKE_UINT64},   {"uint4", OFFTAKE_UINT64},
+    {"uint8", OFFTAKE_UINT64}, {"float4", OFFTAKE_FLOAT64}, {"float8", OFFTAKE_FLOAT64},
+    {"bytes", OFFTAKE_BYTES}};
+
+offtake_column_info offtake_new_column(const char *name, const char *logical) {
+    offtake_column_info column = {.name = offtake_of(name),
+                                  .kind = OFFTAKE_TEXT,
+                                  .logical = offtake_of(logical),
+                                  .nullable = true};
+    for (uint32_t at = 0; at < sizeof OWN_KINDS / sizeof *OWN_KINDS; at++) {
+        if (offtake_equal(column.logical, offtake_of(OWN_KINDS[at].logical)))
+            column.kind = OWN_KINDS[at].kind;
+    }
+    return column;
+}
+
+// Logical types whose values are any text.
+static const char *const FREE_TEXT[] = {"text",   "string",    "varchar", "char",
+                                        "bpchar", "character", "citext",  "name"};
+
+bool offtake_is_free_text(const offtake_column_info *column) {
+    offtake_text logical = column->logical;
+    // It may carry a length: `varchar(80)`.
+    for (uint32_t at = 0; at < logical.length; at++) {
+        if (logical.data[at] == '(') logical.length = at;
+    }
+    for (uint32_t at = 0; at < sizeof FREE_TEXT / sizeof *FREE_TEXT; at++) {
+        if (offtake_equal(logical, offtake_of(FREE_TEXT[at]))) return column->kind == OFFTAKE_TEXT;
+    }
+    return false;
+}
+
 static bool read_column(const offtake_json *from, offtake_column_info *column) {
     offtake_text kind = text_of(from, "kind");
     uint32_t at = 0;

@@ -27,7 +27,7 @@ offtake_failure offtake_plugin_configure(offtake_config *config, offtake_info *i
 offtake_failure offtake_plugin_on_schema(offtake_schema *schema, offtake_interest *interest) {
     int32_t ordinal = offtake_ordinal(schema, column_name);
     if (ordinal < 0) return OFFTAKE_OK;
-    if (schema->columns[ordinal].kind != OFFTAKE_TEXT) {
+    if (!offtake_is_free_text(&schema->columns[ordinal])) {
         return offtake_refuse_column(schema, (uint32_t)ordinal, "mask works on text columns only");
     }
     offtake_want_column(interest, (uint32_t)ordinal);

@@ -244,6 +244,108 @@ static void emitted_rows_and_routes_are_written_as_the_page_says(void) {
     CHECK(!memcmp(answer.data, expected, sizeof expected));
 }
 
+// Rows by every image. Four updates and a deleted row: s is "a" after "A", "b" without a before
+// image, NULL after "C", unchanged after NULL, and gone with "E".
+
+static const uint8_t IMAGES[] = {
+    'O', 'T', 'B', '1', 8,   0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // head
+    'u', 'u', 'u', 'u', 'd', 0, 0, 0,                                                 // operations
+    0,   0,   0,   0,   4,   1, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, // after: presence
+    0,   0,   0,   0,   1,   0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0,
+    'a', 'b', 0,   0,   0,   0, 0,
+    0,                                                        // after: s
+    0,   0,   0,   0,   4,   1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0, // before: presence
+    0,   0,   0,   0,   1,   0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0,
+    'A', 'C', 'E', 0,   0,   0, 0, 0}; // before: s
+
+static const char SECRETS[] = "{\"id\":8,\"columns\":[{\"name\":\"s\",\"kind\":\"text\"}]}";
+
+static offtake_failure wants_both_images(offtake_schema *schema, offtake_interest *interest) {
+    CHECK(schema->id == 8);
+    offtake_want_all_columns(interest);
+    offtake_want(interest, OFFTAKE_WANT_BEFORE_IMAGE);
+    return OFFTAKE_OK;
+}
+
+static char visits[64];
+
+// Notes a row and which of its images it is, then covers it.
+static void visit(const offtake_row *row) {
+    size_t length = strlen(visits);
+    snprintf(visits + length, sizeof visits - length, "%u%s%s ", row->row,
+             offtake_is_before(row) ? "b" : "", offtake_is_newest(row) ? "!" : "");
+    offtake_text text;
+    if (offtake_get_text(row, "s", &text) != OFFTAKE_VALUE) return;
+    CHECK(text.length == 1 && (text.data[0] < 'a') == offtake_is_before(row));
+    offtake_set_text(offtake_put(row, "s"), offtake_of("*"));
+}
+
+static offtake_failure covers_every_image(const offtake_batch *batch, offtake_verdict *verdict) {
+    offtake_row row = offtake_first(batch, verdict);
+    do {
+        visit(&row);
+    } while (offtake_next(&row));
+    return OFFTAKE_OK;
+}
+
+static offtake_failure covers_the_newest(const offtake_batch *batch, offtake_verdict *verdict) {
+    offtake_row row = offtake_first_newest(batch, verdict);
+    do {
+        visit(&row);
+        row.image = OFFTAKE_BEFORE; // which the next visit takes back
+    } while (offtake_next(&row));
+    return OFFTAKE_OK;
+}
+
+// In both images and where there is a value alone: rows, and a star each.
+static void a_row_that_is_covered_is_covered_in_both_images(void) {
+    on_schema = wants_both_images;
+    CHECK(call(offtake_call_on_schema, SECRETS, sizeof SECRETS - 1).length > 6);
+    process = covers_every_image;
+    visits[0] = 0;
+    offtake_answer answer = call(offtake_call_process, IMAGES, sizeof IMAGES);
+    CHECK(!strcmp(visits, "0b 0! 1! 2b 2! 3b 3! 4b! "));
+    static const uint8_t expected[] = {
+        'O', 'T', 'V', '1', 2,   0,   0, 0,                          // two sets
+        2,   0,   0,   0,   56,  0,   0, 0, 0, 0, 0, 0, 3,  0, 0, 0, // before: three rows
+        0,   0,   0,   0,   2,   0,   0, 0, 4, 0, 0, 0, 0,  0, 0, 0, // which
+        0,   0,   0,   0,   4,   0,   0, 0, 0, 0, 0, 0, 1,  0, 0, 0,
+        2,   0,   0,   0,   3,   0,   0, 0, // s: offsets
+        '*', '*', '*', 0,   0,   0,   0, 0, 2, 0, 0, 0, 40, 0, 0, 0,
+        1,   0,   0,   0,   2,   0,   0, 0, // after: two rows
+        0,   0,   0,   0,   1,   0,   0, 0, // which
+        0,   0,   0,   0,   4,   0,   0, 0, 0, 0, 0, 0, 1,  0, 0, 0,
+        2,   0,   0,   0,   '*', '*', 0, 0};
+    CHECK(answer.length == sizeof expected);
+    CHECK(!memcmp(answer.data, expected, sizeof expected));
+}
+
+static void the_newest_image_is_visited_once_a_change(void) {
+    process = covers_the_newest;
+    visits[0] = 0;
+    offtake_answer answer = call(offtake_call_process, IMAGES, sizeof IMAGES);
+    CHECK(!strcmp(visits, "0! 1! 2! 3! 4b! "));
+    CHECK(answer.length > 8 && answer.data[4] == 2);
+}
+
+static void a_columns_kind_follows_from_its_logical_type(void) {
+    const struct {
+        const char *logical;
+        offtake_kind kind;
+        bool free_text;
+    } types[] = {{"bool", OFFTAKE_BOOLEAN, false},    {"int4", OFFTAKE_INT64, false},
+                 {"uint8", OFFTAKE_UINT64, false},    {"float4", OFFTAKE_FLOAT64, false},
+                 {"bytes", OFFTAKE_BYTES, false},     {"text", OFFTAKE_TEXT, true},
+                 {"varchar(80)", OFFTAKE_TEXT, true}, {"decimal(12,2)", OFFTAKE_TEXT, false},
+                 {"uuid", OFFTAKE_TEXT, false},       {"json", OFFTAKE_TEXT, false},
+                 {"list<text>", OFFTAKE_TEXT, false}, {"textual", OFFTAKE_TEXT, false}};
+    for (size_t at = 0; at < sizeof types / sizeof *types; at++) {
+        offtake_column_info column = offtake_new_column("it", types[at].logical);
+        CHECK(column.kind == types[at].kind && column.nullable && is(column.name, "it"));
+        CHECK(offtake_is_free_text(&column) == types[at].free_text);
+    }
+}
+
 static offtake_failure sets_nothing(const offtake_batch *batch, offtake_verdict *verdict) {
     (void)verdict;
     CHECK(batch->rows == 2 && !batch->positions.offsets && !batch->snapshot);
@@ -310,6 +412,9 @@ int main(void) {
     emitted_rows_and_routes_are_written_as_the_page_says();
     mistakes_fail_the_call();
     a_frame_that_is_cut_off_is_refused();
-    puts("sdk/c: 8 tests passed");
+    a_row_that_is_covered_is_covered_in_both_images();
+    the_newest_image_is_visited_once_a_change();
+    a_columns_kind_follows_from_its_logical_type();
+    puts("sdk/c: 11 tests passed");
     return 0;
 }

@@ -42,7 +42,7 @@ func (mask *mask) OnSchema(schema *offtake.Schema, interest *offtake.Interest) e
 	if ordinal < 0 {
 		return nil
 	}
-	if schema.Columns[ordinal].Kind != offtake.KindText {
+	if !schema.Columns[ordinal].IsFreeText() {
 		return schema.Refuse(ordinal, "mask works on text columns only")
 	}
 	interest.WantColumn(ordinal)

@@ -84,7 +84,18 @@ class Metadata(NamedTuple):
 
 
 class Batch:
-    """Changes of one table in source order, at least one."""
+    """Changes of one table in source order, at least one; ``len(batch)`` is how many.
+
+    ``schema``
+        The table, a ``Schema``.
+    ``ops``
+        One letter a row: c created, u updated, d deleted, r read by a snapshot, t table truncated,
+        m logical message.
+    ``before``, ``after``
+        The rows before and after the change, ``Columns``: ``batch.after["email"]`` is a list.
+    ``metadata``
+        What the interest asked for, a ``Metadata``; ``None``: nothing.
+    """
 
     def __init__(
         self,
@@ -95,16 +106,10 @@ class Batch:
         metadata: Metadata | None = None,
     ) -> None:
         self.schema = schema
-        """The table."""
         self.ops = ops
-        """One letter a row: c created, u updated, d deleted, r read by a snapshot, t table
-        truncated, m logical message."""
         self.before = Columns(schema, before)
-        """The rows before the change."""
         self.after = Columns(schema, after)
-        """The rows after the change."""
         self.metadata = metadata
-        """What the interest asked for; ``None``: nothing."""
 
     def __len__(self) -> int:
         return len(self.ops)

@@ -16,14 +16,17 @@ from offtake.verdict import IMAGES, Verdict
 class Row(dict[str, Any]):
     """An image of a row: the columns that the plugin asked for and the image has, by name."""
 
-    __slots__ = ("operation", "image", "number")
+    __slots__ = {  # with what help() says of them
+        "operation": "One letter: c created, u updated, d deleted, r read by a snapshot, m logical "
+                     "message.",
+        "image": "``\"before\"`` or ``\"after\"``.",
+        "number": "Index in the batch, for everything that a verdict can say of it.",
+    }
 
     operation: str
-    """One letter: c created, u updated, d deleted, r read by a snapshot, m logical message."""
     image: str
-    """``"before"`` or ``"after"``."""
     number: int
-    """Index in the batch, for everything that a verdict can say of it."""
+
 
 
 def map_rows(

@@ -108,15 +108,19 @@ class Verdict:
 
     def map(self, name: str, function: Callable[[Any], Any]) -> None:
         """Applies a function to the values of a column in both images, as far as the plugin asked
-        for them. What is ``None``, unchanged or absent stays. The cheapest way to change a column.
+        for them. What is ``None``, unchanged or absent stays, and so does a table that has no such
+        column. The cheapest way to change a column.
         """
-        ordinal, kind = self.column(name)
+        sent = self._sent(name)
+        if sent is None:
+            return
         for image in IMAGES:
-            column = self._batch.image(image).raw.get(name)
+            column = self._batch.image(image).raw.get(sent)
             if column is None:
                 continue
+            kind = self.column(name)[1]
             if kind == "boolean" or kind != column.kind:
-                values = self._batch.image(image)[name]
+                values = self._batch.image(image)[sent]
                 mapped = [value if value is None or value is UNCHANGED or value is ABSENT
                           else function(value) for value in values]
                 self.set(image, name, mapped)
@@ -228,6 +232,13 @@ class Verdict:
             table = self._batch.schema.qualified_name
             raise Failure(f"column {name} was set, and {table} leaves without one of that name")
         return found
+
+    def _sent(self, name: str) -> str | None:
+        """The name by which the column that leaves as this one came; ``None``: it was added."""
+        if name not in self._columns:
+            return name
+        ordinal, came = self._columns[name][0], self._batch.schema.columns
+        return came[ordinal].name if ordinal < len(came) else None
 
     def _rows(self, rows: Sequence[int] | None) -> list[int]:
         if rows is None:

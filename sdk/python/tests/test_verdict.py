@@ -1,5 +1,8 @@
 """What a plugin says of its rows becomes what the contract has for it."""
 
+import pydoc
+
+import offtake
 import pytest
 from offtake import ABSENT, UNCHANGED, ColumnInfo, Failure, Info, Interest, Output, Plugin, map_rows
 from offtake.testing import process, table, values
@@ -54,6 +57,28 @@ def test_map_reaches_both_images_and_values_alone():
     verdict = verdict_of(lambda _, verdict: verdict.map("email", str.upper), "uuc", before=before)
     assert values(verdict, "before", "email") == {0: "Q"}
     assert values(verdict, "after", "email") == {0: "A", 1: "B", 2: "C"}
+
+
+def test_map_passes_by_a_table_that_lacks_the_column():
+    verdict = verdict_of(lambda _, verdict: verdict.map("phone", str.upper))
+    assert verdict.patches == []
+
+
+def test_map_reaches_a_column_by_the_name_with_which_it_leaves():
+    def renamed(schema):
+        return Interest.in_columns(schema, ["email"]).with_column_renamed("email", "mail")
+
+    verdict = verdict_of(lambda _, verdict: verdict.map("mail", str.upper), interest=renamed)
+    assert values(verdict, "after", "mail") == {0: "A", 1: "B", 2: "C"}
+    with pytest.raises(Failure, match="leaves without one of that name"):
+        verdict_of(lambda _, verdict: verdict.map("email", str.upper), interest=renamed)
+
+
+def test_help_tells_what_a_batch_and_a_row_have():
+    told = pydoc.render_doc(offtake, renderer=pydoc.plaintext)
+    for words in ["``before``, ``after``", "What the interest asked for, a ``Metadata``",
+                  "Index in the batch, for everything"]:
+        assert words in told
 
 
 def test_map_sees_booleans_as_such():

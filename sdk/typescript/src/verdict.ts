@@ -66,13 +66,16 @@ export class Verdict {
 
   /**
    * Applies a function to the values of a column in both images, as far as the plugin asked for
-   * them. What is NULL, unchanged or absent stays. The cheapest way to change a column.
+   * them. What is NULL, unchanged or absent stays, and so does a table that has no such column. The
+   * cheapest way to change a column.
    */
   map<T extends Value>(name: string, change: (value: T) => Field): void {
+    const sent = this.sent(name);
+    if (sent === undefined) return;
     for (const image of IMAGES) {
       const columns = this.batch[image];
-      if (!columns.has(name)) continue;
-      const { presence, data } = columns.column(name);
+      if (!columns.has(sent)) continue;
+      const { presence, data } = columns.column(sent);
       if (presence.length === 0) {
         const fields: Field[] = [];
         for (const value of data as T[]) fields.push(change(value));
@@ -188,6 +191,12 @@ export class Verdict {
       throw new Failure(`column ${name} was set, and ${table} leaves without one of that name`);
     }
     return found;
+  }
+
+  /** The name by which the column that leaves as this one came; `undefined`: it was added. */
+  private sent(name: string): string | undefined {
+    const leaves = this.columns.get(name);
+    return leaves === undefined ? name : this.batch.schema.columns[leaves.ordinal]?.name;
   }
 
   private each(rows: Rows): number[] {

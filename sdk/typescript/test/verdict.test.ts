@@ -40,6 +40,21 @@ test("map reaches both images and values alone", () => {
   assert.deepEqual(patches, [["before", [0, 2], ["Q", "R"]], ["after", [0], ["A"]]]);
 });
 
+test("map passes by a table that lacks the column", () => {
+  const answer = finished((_, verdict) => verdict.map<string>("phone", (text) => text.toUpperCase()));
+  assert.deepEqual(answer.set, []);
+});
+
+test("map reaches a column by the name with which it leaves", () => {
+  const renamed = (schema: Schema) =>
+    Interest.inColumns(schema, ["email"]).withColumnRenamed("email", "mail");
+  const upper = (name: string) => (_: Batch, verdict: Verdict) =>
+    verdict.map<string>(name, (text) => text.toUpperCase());
+  const { set: [patch] } = finished(upper("mail"), renamed);
+  assert.deepEqual([patch.column.ordinal, patch.column.data.val], [1, ["A", "B", "C"]]);
+  assert.throws(() => finished(upper("email"), renamed), /leaves without one of that name/);
+});
+
 test("rows are routed, dropped and failed", () => {
   const answer = finished((_, verdict) => {
     verdict.drop([2, 0]);

@@ -2,7 +2,7 @@
 //
 // Configuration: { column = "email", keep_first = 1 }.
 import {
-  Batch, Cell, Column, Config, Failure, Image, Info, Interest, Kind, Plugin, Schema, Verdict,
+  Batch, Cell, Column, Config, Failure, Image, Info, Interest, Plugin, Schema, Verdict,
   characterLength, register,
 } from "offtake-sdk/assembly";
 
@@ -29,7 +29,7 @@ class Mask extends Plugin {
   onSchema(schema: Schema, interest: Interest): Failure | null {
     const ordinal = schema.ordinal(this.column);
     if (ordinal < 0) return null;
-    if (schema.columns[ordinal].kind != Kind.Text) {
+    if (!schema.columns[ordinal].isFreeText()) {
       return schema.refuse(ordinal, "mask works on text columns only");
     }
     interest.column(ordinal);
