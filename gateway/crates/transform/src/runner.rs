@@ -12,7 +12,7 @@ use crate::clock::CallClock;
 use crate::door::Running;
 use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
-use crate::plugin::Loaded;
+use crate::plugin::{Loaded, Words};
 use crate::ticker::CallInProgress;
 use crate::{Fault, FaultCode, Info, Limits, PluginError};
 
@@ -90,7 +90,11 @@ impl Runner {
                         .to_owned(),
             });
         }
-        self.withheld = info.protects || loaded.withheld;
+        self.withheld = match loaded.words {
+            Words::UnlessProtecting => info.protects,
+            Words::Withheld => true,
+            Words::Shown => false,
+        };
         if self.withheld {
             self.store.data_mut().keep_secret();
         }
