@@ -11,6 +11,7 @@ use offtake_tests::gateway::binary;
 
 mod languages;
 mod record;
+mod stumbles;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -53,6 +54,12 @@ fn a_new_plugin_is_built_and_does_what_its_first_fixture_says() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("next: offtake plugin build trim-names"), "{text}");
     assert!(text.contains("[plugin.trim_names]\nwasm = \"trim-names/trim_names.wasm\""), "{text}");
+    let readme = fs::read_to_string(folder.path().join("trim-names/README.md")).unwrap();
+    let (_, lines) = text.split_once("\n\n").unwrap();
+    assert!(
+        readme.contains(lines),
+        "what the README has for offtake.toml is not: {text}\n{readme}"
+    );
     let (code, text) = run(&["build", "trim-names"]);
     assert_eq!(code, Some(0), "{text}");
     let wasm = "trim-names/trim_names.wasm";
@@ -89,9 +96,25 @@ fn a_new_plugin_is_built_and_does_what_its_first_fixture_says() {
 fn what_cannot_be_done_is_said_with_what_can() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, code, words, next) in [
-        (vec!["new", "--lang", "cobol", "a"], 2, "no template in \"cobol\"", "there are rust"),
-        (vec!["new", "--lang", "rust", "A b"], 2, "cannot be a plugin's name", "trim-names"),
+        (
+            vec!["new", "--lang", "cobol", "a"],
+            2,
+            "no template in \"cobol\"",
+            "next: there are rust",
+        ),
+        (vec!["new", "--lang", "py", "a"], 2, "no template in \"py\"", "did you mean python? "),
+        (vec!["new", "--lang", "JS", "a"], 2, "no template in \"JS\"", "did you mean ts? "),
+        (vec!["new", "--lang", "pyton", "a"], 2, "\"pyton\"", "did you mean python? "),
+        (vec!["new", "--lang", "rust", "A b"], 2, "cannot be a plugin's name", "mean a-b? take"),
+        (vec!["new", "--lang", "rust", "foo_bar"], 2, "\"foo_bar\"", "did you mean foo-bar? "),
+        (vec!["new", "--lang", "rust", "7?"], 2, "\"7?\"", "next: take lower case letters"),
         (vec!["build"], 1, "no plugin that can be built", "offtake plugin new"),
+        (vec!["build", "nonexist"], 1, "nonexist does not exist", "offtake plugin new"),
+        (vec!["build", "--lang", "c"], 1, ". has no plugin in C", "offtake plugin new"),
+        (vec!["build", "--lang", "py"], 2, "no template in \"py\"", "did you mean python? "),
+        (vec!["test", "builtin:mask", "--deadline", "1us"], 2, "'1us'", "from 1ms to 1m"),
+        (vec!["test", "builtin:mask", "--deadline", "2m"], 2, "'2m'", "from 1ms to 1m"),
+        (vec!["bench", "builtin:mask", "--memory", "64KiB"], 2, "'64KiB'", "from 1MiB to 4GiB"),
         (vec!["test", "builtin:maks"], 2, "no builtin:maks", "mask"),
         (vec!["test", "none.wasm"], 2, "cannot read none.wasm", "builtin:NAME"),
         (vec!["test", "builtin:mask"], 2, "fixtures: cannot be read", "--fixtures"),

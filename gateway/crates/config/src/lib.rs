@@ -53,6 +53,7 @@ pub use parse::{load, parse, plugin_config};
 pub use places::{Misfit, MisfitKind, Places};
 pub use registry::{RegistryLogin, SchemaRegistry, SubjectNames};
 pub use secret::Secret;
+pub use sections::{plugin_deadline, plugin_memory};
 pub use suggest::nearest;
-pub use unit::{duration, size};
+pub use unit::duration;
 pub use written::written_plugin_config;

@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -19,11 +20,15 @@ use crate::places::Place;
 use crate::reader::{At, Section, kind_of};
 use crate::reference;
 use crate::secret::Secret;
-use crate::{json, redact, suggest};
+use crate::{json, redact, suggest, unit};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// What a plugin's `deadline` and `memory` may be.
+const PLUGIN_DEADLINE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(60);
+const PLUGIN_MEMORY: RangeInclusive<u64> = MIB..=4 * GIB;
 /// PostgreSQL's NAMEDATALEN less one.
 const IDENTIFIER_BYTES: usize = 63;
 
@@ -295,6 +300,33 @@ pub(crate) fn plugins(top: &Section<'_, '_>) -> Vec<At<Plugin>> {
     plugins
 }
 
+/// Reads a plugin's `deadline` where it is not given in a file.
+///
+/// # Errors
+/// What is wrong with the text, for a person.
+pub fn plugin_deadline(text: &str) -> Result<Duration, String> {
+    let deadline = unit::duration(text)?;
+    if PLUGIN_DEADLINE.contains(&deadline) {
+        return Ok(deadline);
+    }
+    let (least, most) = PLUGIN_DEADLINE.into_inner();
+    let (least, most) = (unit::show_duration(least), unit::show_duration(most));
+    Err(format!("it must be from {least} to {most}"))
+}
+
+/// Reads a plugin's `memory` where it is not given in a file, in bytes.
+///
+/// # Errors
+/// What is wrong with the text, for a person.
+pub fn plugin_memory(text: &str) -> Result<u64, String> {
+    let memory = unit::size(text)?;
+    if PLUGIN_MEMORY.contains(&memory) {
+        return Ok(memory);
+    }
+    let (least, most) = PLUGIN_MEMORY.into_inner();
+    Err(format!("it must be from {} to {}", unit::show_size(least), unit::show_size(most)))
+}
+
 fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
     section.require("wasm");
     let ms = Duration::from_millis;
@@ -310,8 +342,8 @@ fn plugin(section: &Section<'_, '_>, name: String) -> Plugin {
         wasm: wasm.unwrap_or_else(|| PluginSource::Builtin(String::new())),
         config_json: config.text,
         config_places: config.places,
-        deadline: section.duration("deadline", ms(1)..=ms(60_000)).unwrap_or(ms(100)),
-        memory_bytes: section.size("memory", MIB..=4 * GIB).unwrap_or(64 * MIB),
+        deadline: section.duration("deadline", PLUGIN_DEADLINE).unwrap_or(ms(100)),
+        memory_bytes: section.size("memory", PLUGIN_MEMORY).unwrap_or(64 * MIB),
         stack_bytes: section.size("stack", 64 << 10..=MIB).unwrap_or(512 << 10),
         table_elements: count("table", 1_000, 1_000_000, 200_000),
         output_bytes: section.size("output", 64 << 10..=GIB).unwrap_or(8 * MIB),

@@ -64,7 +64,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What is wrong with the text, for a person.
-pub fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit, after) = part(text.trim());
     let number = whole(number, unit, "a size such as \"64MiB\" or \"20GiB\"")?;
     if !after.is_empty() {

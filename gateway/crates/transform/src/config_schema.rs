@@ -119,7 +119,11 @@ impl ConfigSchema {
         ConfigSchema::parse(text).map(Some).map_err(|wrong| wrong.of(plugin))
     }
 
-    fn parse(text: &[u8]) -> Result<ConfigSchema, SchemaMistake> {
+    /// Reads a schema.
+    ///
+    /// # Errors
+    /// It is no schema that can be used, and the first place where it is not.
+    pub fn parse(text: &[u8]) -> Result<ConfigSchema, SchemaMistake> {
         if text.len() > SCHEMA_BYTES {
             let message = format!("it has {} bytes, more than {SCHEMA_BYTES}", text.len());
             return Err(SchemaMistake::new("", message));
@@ -150,11 +154,12 @@ impl ConfigSchema {
 }
 
 /// Why a schema cannot be used.
-#[derive(Debug)]
-struct SchemaMistake {
-    /// Where, as a JSON Pointer into the schema.
-    at: String,
-    message: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaMistake {
+    /// Where, as a JSON Pointer into the schema; empty: it is about the whole.
+    pub at: String,
+    /// What is wrong there.
+    pub message: String,
 }
 
 impl SchemaMistake {

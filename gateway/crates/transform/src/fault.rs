@@ -36,6 +36,8 @@ pub enum FaultCode {
     RowFailure,
     /// The plugin declared the whole call failed.
     Refused,
+    /// The plugin refused a table's definition: no row is wrong. The code is that of `Refused`.
+    RefusedTable,
     /// The plugin uses a part of the contract that this release does not offer.
     FeatureUnsupported,
     /// A plugin that protects does not cover a column that it promised to cover.
@@ -64,7 +66,7 @@ impl FaultCode {
             FaultCode::StateLimit => "PLUGIN_STATE_LIMIT",
             FaultCode::MalformedVerdict => "PLUGIN_MALFORMED_VERDICT",
             FaultCode::RowFailure => "PLUGIN_ROW_FAILURE",
-            FaultCode::Refused => "PLUGIN_REFUSED",
+            FaultCode::Refused | FaultCode::RefusedTable => "PLUGIN_REFUSED",
             FaultCode::FeatureUnsupported => "PLUGIN_FEATURE_UNSUPPORTED",
             FaultCode::Unprotected => "PLUGIN_UNPROTECTED",
             FaultCode::Isolation => "PLUGIN_ISOLATION",
@@ -88,7 +90,8 @@ impl FaultCode {
             | FaultCode::MalformedVerdict
             | FaultCode::RowFailure
             | FaultCode::Refused => true,
-            FaultCode::FeatureUnsupported
+            FaultCode::RefusedTable
+            | FaultCode::FeatureUnsupported
             | FaultCode::Unprotected
             | FaultCode::Isolation
             | FaultCode::Breaker
@@ -119,6 +122,9 @@ impl FaultCode {
             FaultCode::RowFailure | FaultCode::Refused => {
                 "correct the row, the table, or the plugin and its `config`; the message is the \
                  plugin's own"
+            }
+            FaultCode::RefusedTable => {
+                "correct the plugin's `config`, or the table; the message is the plugin's own"
             }
             FaultCode::FeatureUnsupported => {
                 "use a plugin without this feature, or a later release"

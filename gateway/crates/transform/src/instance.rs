@@ -441,7 +441,7 @@ impl Instance {
         let answer =
             self.runner.call(Phase::Schema, |guest, store| guest.on_schema(store, &described))?;
         let answer =
-            answer.map_err(|failure| self.runner.declared(FaultCode::Refused, &failure))?;
+            answer.map_err(|failure| self.runner.declared(FaultCode::RefusedTable, &failure))?;
         let plugin = Arc::clone(self.runner.plugin());
         let (interest, outputs) = interest::check(&plugin, &self.info, schema, answer)
             .map_err(|(code, message)| self.runner.poison(code, message))?;

@@ -53,7 +53,7 @@ mod verdict;
 pub use builtin::{BUILTIN_NAMES, builtin};
 pub use canonical::{cell_of_text, column_of_type, put_list_text};
 pub use config_schema::{
-    ConfigFinding, ConfigMistake, ConfigSchema, JudgedConfig, NamedColumn, Nearest,
+    ConfigFinding, ConfigMistake, ConfigSchema, JudgedConfig, NamedColumn, Nearest, SchemaMistake,
 };
 pub use emit::Emission;
 pub use engine::{Engine, EngineOptions};

@@ -51,6 +51,18 @@ pub struct Plugin {
     info: Info,
 }
 
+/// Whether a plugin's own words (failures, log lines) are repeated while it handles changes: they may
+/// hold values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// Unless it protects.
+    UnlessProtecting,
+    /// Never.
+    Withheld,
+    /// Always.
+    Shown,
+}
+
 /// What all instances share.
 #[derive(Clone)]
 pub(crate) struct Loaded {
@@ -60,8 +72,8 @@ pub(crate) struct Loaded {
     pub(crate) config_json: String,
     pub(crate) limits: Limits,
     pub(crate) state: Option<Keyspace>,
-    /// Its own words are not repeated while it handles changes.
-    pub(crate) withheld: bool,
+    /// Whether its own words are repeated while it handles changes.
+    pub(crate) words: Words,
     config_schema: Option<Vec<u8>>,
     named_columns: Vec<NamedColumn>,
     digest: [u8; 32],
@@ -107,7 +119,7 @@ impl Plugin {
             config_json: spec.config_json,
             limits: spec.limits,
             state: spec.state,
-            withheld: false,
+            words: Words::UnlessProtecting,
             config_schema,
             named_columns,
             digest,
@@ -160,7 +172,17 @@ impl Plugin {
     /// The same plugin, whose own words are never repeated while it handles changes: for one that
     /// sees what another protects. State is shared.
     pub fn withheld(&self) -> Plugin {
-        let loaded = Loaded { withheld: true, ..Loaded::clone(&self.loaded) };
+        self.with_words(Words::Withheld)
+    }
+
+    /// The same plugin, whose own words are repeated also where it protects: for changes that an author
+    /// made up and reads in any case. Never for those of a database. State is shared.
+    pub fn over_fixtures(&self) -> Plugin {
+        self.with_words(Words::Shown)
+    }
+
+    fn with_words(&self, words: Words) -> Plugin {
+        let loaded = Loaded { words, ..Loaded::clone(&self.loaded) };
         Plugin { loaded: Arc::new(loaded), info: self.info.clone() }
     }
 

@@ -13,7 +13,7 @@ use crate::defined::COLUMNS;
 use crate::door::Running;
 use crate::fault::guest_text;
 use crate::host::{CustomMetric, HostState, Phase};
-use crate::plugin::Loaded;
+use crate::plugin::{Loaded, Words};
 use crate::ticker::CallInProgress;
 use crate::{Fault, FaultCode, Info, Limits, PluginError};
 
@@ -104,7 +104,11 @@ impl Runner {
                 ),
             });
         }
-        self.withheld = info.protects || loaded.withheld;
+        self.withheld = match loaded.words {
+            Words::UnlessProtecting => info.protects,
+            Words::Withheld => true,
+            Words::Shown => false,
+        };
         if self.withheld {
             self.store.data_mut().keep_secret();
         }

@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use offtake_change::Batch;
-use offtake_transform::{Engine, EngineOptions, Isolated, Plugin};
+use offtake_transform::{Isolated, Plugin};
 use serde_json::{Value, json};
 
 use crate::batches;
 use crate::changes::Changes;
 use crate::check::Subject;
 use crate::fixture::{Expected, Fixture};
-use crate::run::{Refusal, process};
+use crate::run::{Refusal, process, run};
 
 /// Changes in a batch.
 pub const SIZES: [usize; 3] = [1, 16, 256];
@@ -40,8 +40,13 @@ pub struct Cost {
 pub struct Measured {
     /// The fixture's name.
     pub name: String,
-    /// What a change costs, by batch size.
+    /// What a change costs, by batch size; empty where the plugin fails at every change: that is no
+    /// change's cost.
     pub costs: Vec<Cost>,
+    /// Changes that it has.
+    pub changes: usize,
+    /// Those that the plugin fails at.
+    pub failed: usize,
     /// Linear memory after all of it, in bytes: it never shrinks.
     pub memory_bytes: usize,
     /// Microseconds that a fresh instance takes to be ready, the median.
@@ -57,20 +62,22 @@ pub fn measure(subject: &Subject, fixture: &Fixture) -> Result<Option<Measured>,
         return Ok(None);
     }
     let plugin = subject.load(&fixture.config_json)?;
-    let counting = Engine::counting_fuel(EngineOptions::default());
-    let counting = counting.map_err(|error| Refusal::from(&error))?;
-    let counted = subject.load_with(&counting, &fixture.config_json)?;
+    let changes = fixture.changes.len();
+    let failed = run(&plugin, &fixture.tables, &fixture.changes, SIZES[SIZES.len() - 1])?.failed;
     let mut isolated = Isolated::new(&plugin.apart()).map_err(|error| Refusal::from(&error))?;
     let mut costs = Vec::with_capacity(SIZES.len());
-    for size in SIZES {
-        let batches = filled(&fixture.changes, size);
-        let nanoseconds = time(&mut isolated, &batches)?;
-        costs.push(Cost { size, nanoseconds, fuel: fuel(&counted, &batches)? });
+    if failed < changes {
+        let counted = subject.load_counting(&fixture.config_json)?;
+        for size in SIZES {
+            let batches = filled(&fixture.changes, size);
+            let nanoseconds = time(&mut isolated, &batches)?;
+            costs.push(Cost { size, nanoseconds, fuel: fuel(&counted, &batches)? });
+        }
     }
     let memory_bytes = isolated.instance().memory_bytes();
     let instance_us = instance_us(&plugin)?;
     let name = fixture.name.clone();
-    Ok(Some(Measured { name, costs, memory_bytes, instance_us }))
+    Ok(Some(Measured { name, costs, changes, failed, memory_bytes, instance_us }))
 }
 
 /// Batches of this size that have every change at least once, as often as the others.
@@ -133,8 +140,8 @@ fn instance_us(plugin: &Plugin) -> Result<f64, Refusal> {
     Ok(times[times.len() / 2])
 }
 
-/// The measurements as a table for a person.
-pub fn text(measured: &[Measured]) -> String {
+/// The heads of the columns that [`line`] fills.
+pub fn heading() -> String {
     let mut out = format!("{:<28}", "fixture");
     // Writing into a String cannot fail.
     for size in SIZES {
@@ -143,34 +150,71 @@ pub fn text(measured: &[Measured]) -> String {
     for size in SIZES {
         let _ = write!(out, "{:>14}", format!("fuel, by {size}"));
     }
-    let _ = writeln!(out, "{:>12}{:>14}", "memory", "instance");
-    for of in measured {
-        let _ = write!(out, "{:<28}", of.name);
-        for cost in &of.costs {
-            let _ = write!(out, "{:>14.0}", cost.nanoseconds);
-        }
-        for cost in &of.costs {
-            let _ = write!(out, "{:>14.0}", cost.fuel);
-        }
-        let memory = format!("{} KiB", of.memory_bytes >> 10);
-        let _ = writeln!(out, "{memory:>12}{:>14}", format!("{:.0} µs", of.instance_us));
-    }
-    out.push_str("ns, fuel: a change, by changes a call; instance: until a fresh one is ready\n");
+    let _ = write!(out, "{:>12}{:>14}", "memory", "instance");
     out
 }
 
-/// The measurements as JSON.
-pub fn json(measured: &[Measured]) -> Value {
+/// What a fixture costs, as a line for a person.
+pub fn line(measured: &Measured) -> String {
+    let mut out = format!("{:<28}", measured.name);
+    let failed = match measured.failed {
+        0 => String::new(),
+        failed => format!("{failed} of {} failed", measured.changes),
+    };
+    if measured.costs.is_empty() {
+        let _ = write!(out, "{failed:>14}; `offtake plugin test` shows how");
+        return out;
+    }
+    for cost in &measured.costs {
+        let _ = write!(out, "{:>14.0}", cost.nanoseconds);
+    }
+    for cost in &measured.costs {
+        let _ = write!(out, "{:>14.0}", cost.fuel);
+    }
+    let memory = format!("{} KiB", measured.memory_bytes >> 10);
+    let instance = format!("{:.0} µs", measured.instance_us);
+    let _ = write!(out, "{memory:>12}{instance:>14}");
+    if !failed.is_empty() {
+        let _ = write!(out, "  ({failed})");
+    }
+    out
+}
+
+/// That a fixture was refused, for a person.
+pub fn refused(name: &str, refusal: &Refusal) -> String {
+    let Refusal { code, message, next_step } = refusal;
+    format!("{name:<28}refused\n  error[{code}]: {message}\n    next: {next_step}")
+}
+
+/// What the columns of [`heading`] mean.
+pub const LEGEND: &str =
+    "ns, fuel: a change, by changes a call; instance: until a fresh one is ready";
+
+/// The measurements as JSON, and the fixtures that were refused.
+pub fn json(measured: &[Measured], refused: &[(String, Refusal)]) -> Value {
     let fixtures = measured.iter().map(|of| {
         let costs = of.costs.iter().map(|cost| {
             json!({ "batch": cost.size, "nanoseconds": cost.nanoseconds, "fuel": cost.fuel })
         });
         json!({
             "fixture": of.name,
+            "changes": of.changes,
+            "failed": of.failed,
             "a_change": costs.collect::<Vec<_>>(),
             "memory_bytes": of.memory_bytes,
             "instance_microseconds": of.instance_us,
         })
     });
-    json!({ "fixtures": fixtures.collect::<Vec<_>>() })
+    let refused = refused.iter().map(|(name, refusal)| {
+        json!({
+            "fixture": name,
+            "code": refusal.code,
+            "message": refusal.message,
+            "next_step": refusal.next_step,
+        })
+    });
+    json!({
+        "fixtures": fixtures.collect::<Vec<_>>(),
+        "refused": refused.collect::<Vec<_>>(),
+    })
 }

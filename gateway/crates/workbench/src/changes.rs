@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offtake_change::{
-    Batch, Cell, Image, Lsn, NO_TRANSACTION, Operation, Row, Snapshot, Subject, TableSchema,
-    Transaction,
+    Batch, Cell, Image, Lsn, NO_TRANSACTION, Operation, ReplicaIdentity, Row, Snapshot, Subject,
+    TableSchema, Transaction,
 };
 use offtake_config::nearest;
 use serde_json::{Map, Value};
@@ -228,6 +228,9 @@ impl Reader<'_> {
                 batch.push_cell(Cell::ABSENT);
                 continue;
             };
+            if field == "before" && !schema.is_in_identity(ordinal as u32) {
+                return Err(self.not_before(schema, &column.name));
+            }
             let is_key = schema.key.contains(&(ordinal as u32));
             let cell = values::store(batch, column, value, updated && !is_key);
             let cell = cell.map_err(|(message, help)| {
@@ -236,6 +239,21 @@ impl Reader<'_> {
             batch.push_cell(cell);
         }
         Ok(batch.end_image(begin))
+    }
+
+    /// A before image has a column that the table's are said not to have.
+    fn not_before(&self, schema: &TableSchema, column: &str) -> Mistake {
+        let what = match schema.replica_identity {
+            ReplicaIdentity::Nothing => "have nothing",
+            _ => "have the key's columns alone",
+        };
+        let message = format!(
+            "\"before\" has {column:?}, and before images of {} {what}, as tables.json has it",
+            schema.qualified_name()
+        );
+        let help =
+            "leave the column out, or write \"before\": \"all\" for the table in tables.json";
+        self.mistake("FIXTURE_CHANGE", message, help)
     }
 
     fn message(&self, object: &Map<String, Value>, batch: &mut Batch) -> Result<Image, Mistake> {

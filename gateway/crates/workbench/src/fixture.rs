@@ -53,7 +53,8 @@ pub enum Expected {
         /// Definitions that the plugin makes.
         definitions: Vec<Value>,
     },
-    /// The plugin refuses the configuration or a table, with these words among its own.
+    /// The plugin refuses the configuration or a table, with these words among its own; none: which
+    /// ones an update is to write.
     Refusal(String),
 }
 
@@ -95,6 +96,16 @@ impl Fixture {
     /// # Errors
     /// Every mistake that could be found.
     pub fn load(folder: &Path) -> Result<Fixture, Vec<Mistake>> {
+        check_expected(folder).map_err(|mistake| vec![mistake])?;
+        Fixture::load_for_update(folder)
+    }
+
+    /// Reads a fixture whose expectation is to be written anew. A person who wants a refusal to be
+    /// expected makes an empty `expect-error.txt`, which may stand beside an `expect.jsonl`.
+    ///
+    /// # Errors
+    /// As [`Fixture::load`].
+    pub fn load_for_update(folder: &Path) -> Result<Fixture, Vec<Mistake>> {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let one = |mistake| vec![mistake];
         check_files(folder).map_err(one)?;
@@ -126,6 +137,16 @@ impl Fixture {
             changes,
             expected,
         })
+    }
+
+    /// Whether an update may write down what left. A refusal only where one was asked for: a file that
+    /// is no plugin and a misspelt key are refused too, and nobody means to expect that.
+    pub fn takes(&self, left: &Result<Outcome, Refusal>) -> bool {
+        match (&self.expected, left) {
+            (Expected::Refusal(words), Ok(_)) => !words.is_empty(),
+            (Expected::Refusal(_), Err(_)) => true,
+            (Expected::Nothing | Expected::Outcome { .. }, left) => left.is_ok(),
+        }
     }
 
     /// Writes what left as what is expected.
@@ -199,10 +220,22 @@ fn check_files(folder: &Path) -> Result<(), Mistake> {
             return Err(place.mistake("FIXTURE_UNKNOWN_NAME", message, help));
         }
     }
-    if folder.join(EXPECT_ERROR).is_file() && folder.join(EXPECT).is_file() {
+    Ok(())
+}
+
+/// What is expected has to be said, and one thing only.
+fn check_expected(folder: &Path) -> Result<(), Mistake> {
+    let file = folder.join(EXPECT_ERROR);
+    if file.is_file() && folder.join(EXPECT).is_file() {
+        let place = Place { file: folder, line: None };
         let message = format!("it has both {EXPECT} and {EXPECT_ERROR}");
         let help = "keep the one that is meant; --update keeps the right one by itself";
         return Err(place.mistake("FIXTURE_CONTRADICTION", message, help));
+    }
+    if read(folder, EXPECT_ERROR)?.is_some_and(|text| text.trim().is_empty()) {
+        let place = Place { file: &file, line: None };
+        let help = "write the words of the refusal, or run with --update, or remove the file";
+        return Err(place.mistake("FIXTURE_INCOMPLETE", "it is empty", help));
     }
     Ok(())
 }
@@ -249,14 +282,7 @@ fn config(folder: &Path) -> Result<String, Vec<Mistake>> {
 
 fn expected(folder: &Path) -> Result<Expected, Mistake> {
     if let Some(text) = read(folder, EXPECT_ERROR)? {
-        let text = text.trim();
-        if text.is_empty() {
-            let file = folder.join(EXPECT_ERROR);
-            let place = Place { file: &file, line: None };
-            let help = "write the words of the refusal, or remove the file";
-            return Err(place.mistake("FIXTURE_INCOMPLETE", "it is empty", help));
-        }
-        return Ok(Expected::Refusal(text.to_owned()));
+        return Ok(Expected::Refusal(text.trim().to_owned()));
     }
     let Some(text) = read(folder, EXPECT)? else { return Ok(Expected::Nothing) };
     let file = folder.join(EXPECT);

@@ -104,7 +104,11 @@ impl Contents {
             Payload::ImportSection(imports) if depth == 0 => {
                 for import in imports.into_imports() {
                     let import = import?;
-                    self.imports.push(format!("{}.{}", import.module, import.name));
+                    let name = format!("{}.{}", import.module, import.name);
+                    // Go's linker takes a function once for each place that declares it.
+                    if !self.imports.contains(&name) {
+                        self.imports.push(name);
+                    }
                 }
             }
             Payload::ExportSection(exports) if depth == 0 => {

@@ -13,6 +13,7 @@ pub mod check;
 mod difference;
 pub mod fixture;
 pub mod inspect;
+mod json_place;
 pub mod language;
 mod mistake;
 pub mod record;

@@ -70,7 +70,9 @@ pub fn summary(tested: &[Tested]) -> String {
         .collect();
     let fixtures = if tested.len() == 1 { "fixture" } else { "fixtures" };
     let mut out = format!("{} {fixtures}: {}\n", tested.len(), parts.join(", "));
-    if tested.iter().any(|tested| matches!(tested.verdict, Verdict::Differs(_))) {
+    // Of one that was refused its own lines say how that is accepted, where it is meant.
+    let differs = |tested: &Tested| matches!(tested.verdict, Verdict::Differs(_));
+    if tested.iter().any(|tested| differs(tested) && tested.outcome.is_some()) {
         out.push_str("  next: correct the plugin; or accept what leaves with --update\n");
     }
     out

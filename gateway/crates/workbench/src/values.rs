@@ -70,6 +70,16 @@ fn scalar(batch: &mut Batch, column: &Column, value: &Value) -> Result<Cell, Wro
         {
             number.to_string()
         }
+        (Kind::Integer | Kind::Unsigned, Value::Number(number)) => {
+            return Err(wrong(
+                &format!("is {number}, which is no value of the type {}", column.logical),
+                "write a whole number, without fraction and exponent",
+            ));
+        }
+        (Kind::Boolean, Value::Number(number)) => {
+            let message = format!("is {number}, which is no value of the type {}", column.logical);
+            return Err(wrong(&message, "write true or false"));
+        }
         (_, Value::Number(_)) => {
             return Err(wrong(
                 &format!("is a number, and a value of the type {} is text", column.logical),

@@ -109,7 +109,8 @@ fn a_mistake_in_the_changes_names_its_line_and_field() {
         (r#""age": null"#, "after.age is null and may not be", "nullable"),
         (r#""age": "x""#, "after.age is \"x\", which is no value of the type int4", "correct"),
         (r#""age": 3000000000"#, "no value of the type int4", "correct"),
-        (r#""age": 1.5"#, "after.age is a number", "in double quotes"),
+        (r#""age": 1.5"#, "after.age is 1.5, which is no value of the type int4", "a whole number"),
+        (r#""age": 1e3"#, "which is no value of the type int4", "without fraction and exponent"),
         (r#""pay": 12.50"#, "after.pay is a number", "keeps all its digits"),
         (r#""photo": "AAE=""#, "after.photo is a text, where bytes are needed", "base64"),
         (r#""photo": {"bytes": "?"}"#, "no base64", "AAE="),
@@ -118,7 +119,7 @@ fn a_mistake_in_the_changes_names_its_line_and_field() {
         (r#""tags": ["a"]"#, "after.tags is a list, and lists are text", "{1,NULL,3}"),
         (r#""tags": "{a""#, "no value of the type list<text>", "correct"),
         (r#""name": {"a": 1}"#, "is an object, where text is needed", "double quotes"),
-        (r#""is_on": 1"#, "after.is_on is a number", "double quotes"),
+        (r#""is_on": 1"#, "after.is_on is 1, which is no value of the type bool", "true or false"),
     ];
     for (given, message, help) in values {
         expect("changes.jsonl", &[(&value(given), "FIXTURE_VALUE", message, help)]);
@@ -133,6 +134,12 @@ fn a_mistake_in_the_changes_names_its_line_and_field() {
                 "FIXTURE_CHANGE",
                 "has no \"after\"",
                 "leave it out",
+            ),
+            (
+                &people(r#""op": "u", "before": {"id": 1, "name": "x"}, "after": {"id": 2}"#),
+                "FIXTURE_CHANGE",
+                "\"before\" has \"name\", and before images of public.people have the key's columns",
+                "write \"before\": \"all\" for the table",
             ),
             (&people(r#""op": "x""#), "FIXTURE_CHANGE", "\"op\" is \"x\"", "c created"),
             (&people(r#""after": {}"#), "FIXTURE_CHANGE", "no \"op\"", "c created"),
@@ -208,6 +215,32 @@ fn every_line_that_is_wrong_is_named_with_its_number() {
 }
 
 #[test]
+fn a_before_image_has_what_the_table_says_it_has() {
+    let with = |before: &str, image: &str| {
+        let tables =
+            TABLES.replace("\"columns\"", &format!("\"before\": \"{before}\", \"columns\""));
+        let change = format!(r#"{{"table": "public.people", "op": "d", "before": {image}}}"#);
+        load(&[("tables.json", &tables), ("changes.jsonl", &change)])
+    };
+    for (before, image) in [
+        ("key", r#"{"id": 1}"#),
+        ("all", r#"{"id": 1, "name": "x"}"#),
+        ("unknown", r#"{"id": 1, "name": "x"}"#),
+        ("nothing", "{}"),
+    ] {
+        assert!(with(before, image).is_ok(), "{before} {image}");
+    }
+    for (before, image, message) in [
+        ("key", r#"{"id": 1, "name": "x"}"#, "have the key's columns alone"),
+        ("nothing", r#"{"id": 1}"#, "have nothing"),
+    ] {
+        let found = with(before, image).unwrap_err().remove(0);
+        assert_eq!((found.code, found.line), ("FIXTURE_CHANGE", Some(1)), "{found}");
+        assert!(found.message.contains(message), "{found}");
+    }
+}
+
+#[test]
 fn a_transaction_has_one_commit_time() {
     let change =
         |rest: &str| format!(r#"{{"table":"public.people","op":"t","transaction":"7"{rest}}}"#);
@@ -227,7 +260,7 @@ fn a_file_that_is_misspelt_missing_or_too_many_is_a_mistake() {
     let found = load(&[("expect.jsonl", ""), ("expect-error.txt", "no")]).unwrap_err().remove(0);
     assert_eq!(found.code, "FIXTURE_CONTRADICTION");
     let found = mistake("expect-error.txt", " \n");
-    assert!(found.message.contains("empty"), "{found}");
+    assert!(found.message.contains("empty") && found.help.contains("--update"), "{found}");
     let found = mistake("expect.jsonl", "{}\n{\n");
     assert_eq!((found.code, found.line), ("FIXTURE_SYNTAX", Some(2)));
     let folder = tempfile::tempdir().unwrap();

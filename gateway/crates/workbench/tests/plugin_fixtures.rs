@@ -97,10 +97,77 @@ fn a_refusal_that_does_not_come_or_is_another_differs() {
     fs::write(folder.path().join("config.toml"), "colums = []\n").unwrap();
     let shown = differences(&mask(folder.path(), false));
     assert!(shown.contains("it is refused") && shown.contains("next: "), "{shown}");
-    // Accepted, what is expected is the refusal and nothing else.
+}
+
+/// A folder's files with their texts.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn an_update_expects_a_refusal_only_where_one_was_asked_for() {
+    let folder = copy("mask", "strategies");
+    let options = Options { update: true, ..Options::default() };
+    let whole = files(folder.path());
+    let garbage = Subject::new("mask", b"#!/bin/sh".to_vec(), Limits::default()).unwrap();
+    let refused = test(&garbage, folder.path(), &options);
+    assert!(differences(&refused).contains("PLUGIN_NOT_A_COMPONENT"));
+    assert_eq!(files(folder.path()), whole, "nothing is written");
+
+    fs::write(folder.path().join("config.toml"), "colums = []\n").unwrap();
+    let misspelt = files(folder.path());
+    let refused = mask(folder.path(), true);
+    let shown = differences(&refused);
+    assert!(shown.contains("unknown key `colums`"), "{shown}");
+    assert!(shown.contains("make an empty expect-error.txt"), "{shown}");
+    let summary = report::summary(&[refused]);
+    assert!(!summary.contains("--update"), "what leaves cannot be accepted: {summary}");
+    assert_eq!(files(folder.path()), misspelt, "nothing is written");
+
+    // Asked for, what is expected is the refusal and nothing else.
+    let file = folder.path().join("expect-error.txt");
+    fs::write(&file, "").unwrap();
     assert_eq!(mask(folder.path(), true).verdict, Verdict::Updated);
-    assert!(folder.path().join("expect-error.txt").is_file());
+    assert!(fs::read_to_string(&file).unwrap().contains("unknown key `colums`"));
     assert!(!folder.path().join("expect.jsonl").exists());
+    assert_eq!(mask(folder.path(), false).verdict, Verdict::Passed);
+    // One that is there is replaced by another.
+    fs::write(folder.path().join("config.toml"), "column = []\n").unwrap();
+    assert!(differences(&mask(folder.path(), false)).contains("accept it with --update"));
+    assert_eq!(mask(folder.path(), true).verdict, Verdict::Updated);
+    assert!(fs::read_to_string(&file).unwrap().contains("unknown key `column`"));
+}
+
+#[test]
+fn a_refusal_that_was_asked_for_and_does_not_come_is_no_success() {
+    let folder = copy("mask", "strategies");
+    fs::write(folder.path().join("expect-error.txt"), "\n").unwrap();
+    let asked = files(folder.path());
+    let shown = differences(&mask(folder.path(), true));
+    assert!(shown.contains("asks for a refusal, and there is none"), "{shown}");
+    assert_eq!(files(folder.path()), asked, "nothing is written");
+    // One that says what was refused gives way to what leaves now.
+    fs::write(folder.path().join("expect-error.txt"), "unknown key").unwrap();
+    assert_eq!(mask(folder.path(), true).verdict, Verdict::Updated);
+    assert!(!folder.path().join("expect-error.txt").exists());
+}
+
+#[test]
+fn a_plugin_that_protects_is_heard_over_fixtures() {
+    let folder = copy("tokenise", "unfit-values-fail");
+    let subject = subject("tokenise", Limits::default());
+    let tested = test(&subject, folder.path(), &Options::default());
+    assert_eq!(tested.verdict, Verdict::Passed, "{}", report::fixture(&tested));
+    let lines = tested.outcome.unwrap().lines;
+    let said: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
+    assert_eq!(said.len(), 2, "{lines:?}");
+    for words in said {
+        assert!(words.contains("card") && !words.contains("withheld"), "{words}");
+    }
 }
 
 #[test]

@@ -91,6 +91,42 @@ fn a_configuration_schema_is_shown_wherever_in_the_file_it_stands() {
 }
 
 #[test]
+fn an_import_is_shown_once_however_often_it_is_declared() {
+    let import = r#"(import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))"#;
+    let other = r#"(import "wasi_snapshot_preview1" "fd_write" (func))"#;
+    let module = format!("(module {import} {other} {import})");
+    let contents = Contents::read(&wat::parse_str(&module).unwrap());
+    let names = ["proc_exit", "fd_write"].map(|name| format!("wasi_snapshot_preview1.{name}"));
+    assert_eq!(contents.imports, names);
+}
+
+#[test]
+fn a_fixture_at_whose_changes_a_plugin_fails_tells_how_many_and_no_cost_where_it_is_all() {
+    let wasm = fs::read(plugins().join("dist/tokenise.wasm")).unwrap();
+    let subject = subject(wasm);
+    let folder = plugins().join("tokenise/fixtures/unfit-values-fail");
+    let some = bench::measure(&subject, &Fixture::load(&folder).unwrap()).unwrap().unwrap();
+    assert_eq!((some.failed, some.changes, some.costs.len()), (2, 4, bench::SIZES.len()));
+    assert!(bench::line(&some).contains("(2 of 4 failed)"), "{}", bench::line(&some));
+
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["tables.json", "config.toml"] {
+        fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    let changes = fs::read_to_string(folder.join("changes.jsonl")).unwrap();
+    let unfit: Vec<&str> = changes.lines().skip(2).collect();
+    fs::write(copy.path().join("changes.jsonl"), unfit.join("\n")).unwrap();
+    let all = bench::measure(&subject, &Fixture::load(copy.path()).unwrap()).unwrap().unwrap();
+    assert_eq!((all.failed, all.changes, &all.costs[..]), (2, 2, &[][..]));
+    assert!(bench::line(&all).contains("2 of 2 failed; "), "{}", bench::line(&all));
+    let shown = bench::json(&[all], &[]);
+    assert_eq!(
+        (&shown["fixtures"][0]["failed"], &shown["fixtures"][0]["a_change"]),
+        (&2.into(), &serde_json::json!([]))
+    );
+}
+
+#[test]
 fn fuel_is_the_same_each_time_and_a_fixture_without_changes_is_not_measured() {
     let subject = subject(mask());
     let fixture = |name: &str| Fixture::load(&plugins().join("mask/fixtures").join(name)).unwrap();

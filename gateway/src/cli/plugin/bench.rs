@@ -7,7 +7,6 @@ use offtake_workbench::fixture::{self, Fixture};
 
 use super::{FixturesArgs, PluginArgs, usage};
 use crate::cli::exit::{Exit, ExitCode};
-use crate::pipeline::Halt;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -22,6 +21,11 @@ pub struct BenchArgs {
 }
 
 const EXAMPLES: &str = "\
+Exit status:
+  0  measured
+  1  the plugin refused a fixture; the others are measured
+  2  a fixture, or the command, cannot be used as it is written
+
 Examples:
   offtake plugin bench my-plugin/my_plugin.wasm
   offtake plugin bench builtin:mask --fixtures plugins/mask/fixtures --json";
@@ -40,28 +44,47 @@ pub fn execute(args: &BenchArgs) -> Exit {
         Ok(subject) => subject,
         Err(refusal) => return usage(refusal.code, refusal.message, refusal.next_step),
     };
-    let mut measured = Vec::new();
-    for folder in &folders {
-        let fixture = match Fixture::load(folder) {
-            Ok(fixture) => fixture,
-            Err(mistakes) => {
-                let texts: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-                return Exit::configuration(texts.join("\n"));
+    // A mistake in the last one is told before the first is measured.
+    let fixtures: Vec<Result<Fixture, _>> =
+        folders.iter().map(|path| Fixture::load(path)).collect();
+    let mistakes = fixtures.iter().filter_map(|fixture| fixture.as_ref().err()).flatten();
+    let mistakes: Vec<String> = mistakes.map(ToString::to_string).collect();
+    if !mistakes.is_empty() {
+        return Exit::configuration(mistakes.join("\n"));
+    }
+    let fixtures: Vec<Fixture> = fixtures.into_iter().flatten().collect();
+    measure(&subject, &fixtures, args.json)
+}
+
+/// Measures fixture by fixture, and tells each as soon as it is done.
+fn measure(subject: &Subject, fixtures: &[Fixture], json: bool) -> Exit {
+    let (mut measured, mut refused) = (Vec::new(), Vec::new());
+    let tell = |line: &str| {
+        if !json {
+            say!("{line}");
+        }
+    };
+    tell(&bench::heading());
+    for fixture in fixtures {
+        match bench::measure(subject, fixture) {
+            Ok(None) => {}
+            Ok(Some(one)) => {
+                tell(&bench::line(&one));
+                measured.push(one);
             }
-        };
-        match bench::measure(&subject, &fixture) {
-            Ok(one) => measured.extend(one),
             Err(refusal) => {
-                let cause = format!("{}: {}", fixture.name, refusal.message);
-                let halt = Halt::new(refusal.code, cause, refusal.next_step);
-                return Exit::with(ExitCode::Failed, crate::cli::exit::message(&halt));
+                tell(&bench::refused(&fixture.name, &refusal));
+                refused.push((fixture.name.clone(), refusal));
             }
         }
     }
-    if args.json {
-        say!("{:#}", bench::json(&measured));
-    } else {
-        say!("{}", bench::text(&measured).trim_end());
+    tell(bench::LEGEND);
+    if json {
+        say!("{:#}", bench::json(&measured, &refused));
     }
-    Exit::done()
+    if refused.is_empty() {
+        return Exit::done();
+    }
+    let (some, all) = (refused.len(), fixtures.len());
+    Exit::with(ExitCode::Failed, format!("{some} of {all} fixtures refused"))
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use offtake_transform::{BUILTIN_NAMES, Limits};
+use offtake_workbench::language;
 
 use super::exit::{Exit, ExitCode};
 use crate::pipeline::Halt;
@@ -64,14 +65,14 @@ pub fn execute(command: &PluginCommand) -> Exit {
 /// The plugin, for every subcommand that runs one.
 #[derive(Clone, Debug, Args)]
 pub struct PluginArgs {
-    /// A .wasm file, or builtin:NAME.
+    /// A .wasm file, the folder that it was built in, or builtin:NAME.
     #[arg(value_name = "PLUGIN")]
     plugin: String,
     /// Memory that each instance may take.
-    #[arg(long, value_name = "SIZE", value_parser = offtake_config::size)]
+    #[arg(long, value_name = "SIZE", value_parser = offtake_config::plugin_memory)]
     memory: Option<u64>,
     /// CPU time that one call may take.
-    #[arg(long, value_name = "TIME", value_parser = offtake_config::duration)]
+    #[arg(long, value_name = "TIME", value_parser = offtake_config::plugin_deadline)]
     deadline: Option<Duration>,
 }
 
@@ -108,13 +109,30 @@ impl PluginArgs {
                 )),
             };
         }
-        let path = Path::new(&self.plugin);
-        let bytes = std::fs::read(path).map_err(|error| {
-            let next = "name a .wasm file, or builtin:NAME".to_owned();
+        let path = self.path();
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let next = match language::found_in(folder_of(&path)).is_empty() {
+                true => "name a .wasm file, or builtin:NAME".to_owned(),
+                false => format!("build it: offtake plugin build {}", folder_of(&path).display()),
+            };
             usage("PLUGIN_UNREADABLE", format!("cannot read {}: {error}", path.display()), next)
         })?;
+        if let Some(source) = language::newer_source(&path) {
+            let (folder, source) = (folder_of(&path).display(), source.display());
+            eprintln!(
+                "note: {source} is newer than {}, which is what runs here; to build it anew: offtake \
+                 plugin build {folder}",
+                path.display()
+            );
+        }
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Wasm { name, bytes, path: Some(path.to_owned()) })
+        Ok(Wasm { name, bytes, path: Some(path) })
+    }
+
+    /// The plugin's file; of a folder what is built there.
+    fn path(&self) -> PathBuf {
+        let path = Path::new(&self.plugin);
+        if path.is_dir() { language::module_of(path) } else { path.to_owned() }
     }
 
     /// What each instance may take.
@@ -136,9 +154,14 @@ impl FixturesArgs {
         if let Some(folder) = &self.fixtures {
             return folder.clone();
         }
-        let beside = wasm.path.as_deref().and_then(Path::parent).map(|dir| dir.join("fixtures"));
+        let beside = wasm.path.as_deref().map(|path| folder_of(path).join("fixtures"));
         beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from("fixtures"))
     }
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A command that cannot be done as it was given.

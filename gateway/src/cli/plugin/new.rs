@@ -32,6 +32,9 @@ pub struct BuildArgs {
     /// The plugin's folder.
     #[arg(default_value = ".")]
     folder: PathBuf,
+    /// The language, where the folder has files of several: rust, go, python, ts, c or as.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<String>,
 }
 
 const BUILD_EXIT: &str = "\
@@ -60,7 +63,23 @@ pub fn begin(args: &NewArgs) -> Exit {
 
 /// Builds a plugin.
 pub fn build(args: &BuildArgs) -> Exit {
-    match language::build(&args.folder) {
+    let named = match args.lang.as_deref().map(language::of_name).transpose() {
+        Ok(named) => named,
+        Err(obstacle) => return Exit::configuration(obstacle.to_string()),
+    };
+    let found: Vec<&str> =
+        language::found_in(&args.folder).iter().map(|language| language.name()).collect();
+    if let ([first, others @ ..], None) = (&found[..], named)
+        && !others.is_empty()
+    {
+        let (folder, others) = (args.folder.display(), others.join(", --lang "));
+        eprintln!(
+            "note: {folder} has files of several languages ({}); it is built as {first}: choose \
+             another with --lang {others}",
+            found.join(", ")
+        );
+    }
+    match language::build(&args.folder, named) {
         Ok((path, wasm)) => {
             say!("{}: {}", path.display(), inspect::line(&wasm));
             Exit::done()

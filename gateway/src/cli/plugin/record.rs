@@ -98,7 +98,7 @@ fn plugin_of<'c>(
             usage("PLUGIN_UNKNOWN", message, "take a name of a [plugin.NAME]".to_owned())
         });
     }
-    let path = Path::new(&tested.plugin).canonicalize().ok();
+    let path = tested.path().canonicalize().ok();
     let is_same = |plugin: &&Plugin| match &plugin.wasm {
         PluginSource::Builtin(name) => {
             tested.plugin.strip_prefix("builtin:") == Some(name.as_str())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offtake_change::{Batch, TableSchema};
-use offtake_transform::{Fault, FaultCode, Instance};
+use offtake_transform::{Fault, FaultCode, Instance, Isolated, Processed};
 
 use crate::batches::{ALL_COLUMNS, EMAIL, all, batch, customers, encoded, schema};
 use crate::module_zoo::Module;
@@ -325,6 +325,14 @@ fn a_declared_failure_names_its_row_and_leaves_the_instance_usable() {
     let (quiet, _) = fault(&guest(true));
     assert_eq!(quiet.code(), "PLUGIN_ROW_FAILURE");
     assert!(!quiet.to_string().contains("jane"), "{quiet}");
+    // Over an author's own rows it is heard.
+    let fixtures = load(&guest(true)).unwrap().over_fixtures();
+    let mut done = Processed::default();
+    let mut rows = batch(&schema(), &customers(3));
+    Isolated::new(&fixtures).unwrap().process(&mut rows, &[0, 1, 2], &mut done).unwrap();
+    let [heard] = &done.failed[..] else { panic!("{:?}", done.failed) };
+    assert!(heard.fault.message.contains("address of jane@example.com is odd"), "{heard:?}");
+    assert!(heard.fault.next_step().contains("correct the row"), "{heard:?}");
 }
 
 #[test]

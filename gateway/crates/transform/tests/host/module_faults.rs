@@ -231,6 +231,10 @@ fn answers_in_json_that_make_no_sense_are_refused() {
         let module = Module { interest: interest.to_owned(), ..Module::default() };
         let fault = module.instance().on_schema(&schema()).unwrap_err();
         assert_eq!(fault.code(), code, "{interest}: {fault}");
+        // No row is there yet that could be corrected.
+        assert!(!fault.next_step().contains("row"), "{}", fault.next_step());
+        let names_table = fault.next_step().contains("correct the plugin's `config`, or the table");
+        assert_eq!(names_table, code == "PLUGIN_REFUSED", "{}", fault.next_step());
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, Once};
 
+use offtake_transform::Plugin;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::batches::{batch, customers, schema};
-use crate::zoo::{Guest, instance};
+use crate::zoo::{Guest, instance, load};
 
 /// Keeps the text of every event.
 #[derive(Clone, Default)]
@@ -85,4 +86,31 @@ fn lines_of_a_plugin_that_protects_are_withheld_while_it_sees_changes() {
     let text = logged(true, 1);
     assert!(!text.contains("jane"), "{text}");
     assert!(text.contains("withheld") && text.contains("bytes=23"), "{text}");
+}
+
+#[test]
+fn over_fixtures_a_plugin_that_protects_is_heard_and_nowhere_else() {
+    let mut guest = Guest { protects: true, ..Guest::doing("") };
+    let at = guest.layout.put(b"row of jane@example.com");
+    let line = format!("(call $log (i32.const 4) (i32.const {at}) (i32.const 23))");
+    guest.process = format!("{line} (unreachable)");
+    let plugin = load(&guest).unwrap();
+    let fault = |plugin: &Plugin| {
+        let mut text = String::new();
+        let logged = captured(|| {
+            let mut batch = batch(&schema(), &customers(1));
+            let fault = plugin.instance().unwrap().process(&mut batch, &[0]).unwrap_err();
+            text = fault.to_string();
+        });
+        (text, logged)
+    };
+    for quiet in [plugin.clone(), plugin.apart(), plugin.over_fixtures().withheld()] {
+        let (fault, logged) = fault(&quiet);
+        assert!(!fault.contains("jane") && !logged.contains("jane"), "{fault}\n{logged}");
+    }
+    for heard in [plugin.over_fixtures(), plugin.over_fixtures().apart()] {
+        let (fault, logged) = fault(&heard);
+        assert!(fault.contains("jane@example.com"), "{fault}");
+        assert!(logged.contains("jane@example.com"), "{logged}");
+    }
 }

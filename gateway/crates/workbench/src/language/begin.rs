@@ -45,14 +45,23 @@ pub fn begin(
 }
 
 fn check_name(name: &str) -> Result<(), Obstacle> {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if begins && name.bytes().all(good) && name.len() <= 64 && !name.ends_with('-') {
+    if is_name(name) {
         return Ok(());
     }
     let message = format!("{name:?} cannot be a plugin's name");
-    let next = "take lower case letters, digits and -, at most 64, a letter first: trim-names";
+    let rule = "take lower case letters, digits and -, at most 64, a letter first: trim-names";
+    let meant = name.trim().to_lowercase().replace(['_', ' ', '.'], "-");
+    let next = match is_name(&meant) {
+        true => format!("did you mean {meant}? {rule}"),
+        false => rule.to_owned(),
+    };
     Err(Obstacle::new("PLUGIN_NAME", message, next))
+}
+
+fn is_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    begins && name.bytes().all(good) && name.len() <= 64 && !name.ends_with('-')
 }
 
 fn check_sdk(language: &dyn Language, sdk: Option<&Path>) -> Result<(), Obstacle> {

@@ -13,15 +13,19 @@ mod node;
 mod python;
 mod rust;
 mod schema;
+mod stale;
 mod tool;
 mod typescript;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use offtake_config::nearest;
+
 use crate::inspect::Contents;
 
 pub use begin::begin;
+pub use stale::newer_source;
 
 /// Every language, in the order in which they are listed, and in which a folder's files are asked for.
 pub const LANGUAGES: &[&dyn Language] = &[
@@ -137,27 +141,62 @@ pub fn of_name(name: &str) -> Result<&'static dyn Language, Obstacle> {
     found.copied().ok_or_else(|| {
         let names: Vec<&str> = LANGUAGES.iter().map(|language| language.name()).collect();
         let message = format!("there is no template in {name:?}");
+        let other = OTHER_NAMES.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        let meant = other.map(|(_, meant)| *meant).or_else(|| nearest(name, names.iter().copied()));
+        let meant = meant.map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
         let next = format!(
-            "there are {}; sdk/README.md has what other languages can do",
+            "{meant}there are {}; sdk/README.md has what other languages can do",
             names.join(", ")
         );
         Obstacle::new("PLUGIN_LANGUAGE", message, next)
     })
 }
 
-/// Builds the plugin of a folder, in the language that its files tell, and writes it beside them. Gives
-/// its path and what is in it.
+/// What else languages are called.
+const OTHER_NAMES: [(&str, &str); 8] = [
+    ("asc", "as"),
+    ("c99", "c"),
+    ("golang", "go"),
+    ("javascript", "ts"),
+    ("js", "ts"),
+    ("py", "python"),
+    ("python3", "python"),
+    ("rs", "rust"),
+];
+
+/// The languages of which a folder has a plugin's files, in the order in which they are taken.
+pub fn found_in(folder: &Path) -> Vec<&'static dyn Language> {
+    LANGUAGES.iter().copied().filter(|language| language.is_in(folder)).collect()
+}
+
+/// Builds the plugin of a folder, in the language that is named or else the first that its files tell,
+/// and writes it beside them. Gives its path and what is in it.
 ///
 /// # Errors
 /// What stands in the way.
-pub fn build(folder: &Path) -> Result<(PathBuf, Vec<u8>), Obstacle> {
-    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let Some(language) = LANGUAGES.iter().find(|language| language.is_in(&absolute)) else {
-        let message = format!("{} has no plugin that can be built", folder.display());
-        let next =
-            "name the folder with the plugin; or begin one: offtake plugin new --lang rust NAME";
-        return Err(Obstacle::new("PLUGIN_FOLDER", message, next));
+pub fn build(
+    folder: &Path,
+    named: Option<&'static dyn Language>,
+) -> Result<(PathBuf, Vec<u8>), Obstacle> {
+    let next = "name the folder with the plugin; or begin one: offtake plugin new --lang rust NAME";
+    let no_plugin =
+        |what: &str| Obstacle::new("PLUGIN_FOLDER", format!("{} {what}", folder.display()), next);
+    let absolute = folder.canonicalize().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => no_plugin("does not exist"),
+        _ => no_plugin(&format!("cannot be opened: {error}")),
+    })?;
+    if !absolute.is_dir() {
+        return Err(no_plugin("is a file, not a plugin's folder"));
+    }
+    let language = match (named, found_in(&absolute).first()) {
+        (Some(named), _) if named.is_in(&absolute) => named,
+        (Some(named), _) => {
+            return Err(no_plugin(&format!("has no plugin in {}", named.guide().title)));
+        }
+        (None, Some(first)) => *first,
+        (None, None) => return Err(no_plugin("has no plugin that can be built")),
     };
+    schema::check(folder)?;
     let mut built = language.build(&absolute)?;
     schema::add(&absolute, &mut built.wasm)?;
     if Contents::read(&built.wasm).world().is_none() {
@@ -193,6 +232,12 @@ fn template(folder: &str) -> Vec<(PathBuf, String)> {
         Some((PathBuf::from(path.strip_prefix("template/")?), text.to_owned()))
     });
     files.collect()
+}
+
+/// The module that is built of a folder, as a new plugin is named.
+pub fn module_of(folder: &Path) -> PathBuf {
+    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.join(format!("{}.wasm", file_name(&absolute)))
 }
 
 /// The name of what is built of a folder, as a file's: the folder's own.
