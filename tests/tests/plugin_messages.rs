@@ -313,7 +313,7 @@ async fn messages_are_in_trials_and_recordings_and_a_reload_is_told_of_them_befo
     recorded.expect(0, &["recorded 1 changes of logical messages", "updated  messages"]);
     let component = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/dist/mask.wasm");
     let tried = fixture.command(&["plugin", "try", "hide", "--new", component]).unwrap();
-    tried.expect(0, &["1 change"]);
+    tried.expect(0, &["on 1 recent changes: 0 come out otherwise, failures 0 -> 0"]);
 
     fixture.gateway.edit("x2a2a2a", "x2b").unwrap();
     fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide", "at work from"]);
