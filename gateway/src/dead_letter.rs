@@ -99,7 +99,10 @@ impl Letter {
 
     /// `schema.table`.
     pub fn qualified_table(&self) -> String {
-        format!("{}.{}", self.namespace, self.table)
+        match (self.namespace.as_str(), self.table.as_str()) {
+            ("", "") => "logical messages".to_owned(),
+            (namespace, table) => format!("{namespace}.{table}"),
+        }
     }
 
     /// When it was written, as RFC 3339 in UTC.

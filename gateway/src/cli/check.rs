@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use offtake_change::{ReplicaIdentity, Subject, TableSchema};
+use offtake_change::{ReplicaIdentity, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
@@ -18,10 +18,11 @@ use offtake_transform::Plugin;
 
 use super::findings::{disk_finding, exit_code, render_findings};
 use super::kafka_options::kafka_options;
-use super::{ConfigArgs, Exit, ExitCode, plugins, run};
+use super::{ConfigArgs, Exit, ExitCode, messages, plugins, run};
 use crate::pipeline::{
     CONFIG_INVALID, Halt, NamedColumns, Outputs, Router, chain_text, check_midway,
-    check_state_order, handed_to, resume, router, source_options,
+    check_state_order, handed_to, message_definition, resume, router, source_options,
+    with_messages,
 };
 
 /// Captured tables that are listed one by one; more would hide the findings.
@@ -151,7 +152,8 @@ fn database_findings(
     findings.extend(plugin_findings(config, &router, &preflight, recovered, &plugins));
     let mut streams = written_streams(&router, &preflight, &plugins);
     if options.messages && !preflight.tables.is_empty() {
-        let targets = router.targets(&TableSchema { subject: Subject::Message, ..bare("", "") });
+        findings.extend(messages::judge(config, &router, &streams, &plugins));
+        let targets = router.targets(&message_definition(""));
         streams.extend(targets.into_iter().map(|target| ProbeStream {
             stream: target.stream,
             is_optional: true,
@@ -332,10 +334,11 @@ fn plugin_findings(
         || preflight.findings.iter().any(|finding| finding.code == "PG_NO_TABLES");
     let mut findings = Vec::new();
     let mut outputs = Outputs::new(loaded);
+    let database = preflight.definitions.first().map_or("", |table| table.database.as_str());
+    let definitions = with_messages(router, &preflight.definitions, database);
     for (index, configured) in config.plugins.iter().enumerate() {
         let Some(plugin) = loaded.get(index).and_then(Option::as_ref) else { continue };
-        let tables =
-            looked_at.then(|| handed_to(index, router, &preflight.definitions, &mut outputs));
+        let tables = looked_at.then(|| handed_to(index, router, &definitions, &mut outputs));
         let seen = plugins::Seen { tables, recovered };
         let columns = NamedColumns::new(config, configured, plugin);
         findings.extend(plugins::judge(plugin, &columns, &seen));

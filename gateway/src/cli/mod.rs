@@ -18,6 +18,7 @@ mod findings;
 mod http;
 mod kafka_options;
 mod logging;
+mod messages;
 mod plugin;
 mod plugins;
 mod progress;

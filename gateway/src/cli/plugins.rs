@@ -7,7 +7,7 @@
 //! table's types is its own word: it is handed every definition as the pipeline hands it over at the
 //! table's first row, with what the plugins before it made of it. Rows are not tried.
 
-use offtake_change::TableSchema;
+use offtake_change::{Subject, TableSchema};
 use offtake_config::{Config, nearest};
 use offtake_log::Recovered;
 use offtake_proto::v1;
@@ -69,10 +69,15 @@ pub fn judge(plugin: &Plugin, named: &NamedColumns, seen: &Seen<'_>) -> Vec<Find
         }
     }));
     if findings.is_empty() {
-        let text = match tables.len() {
-            0 => format!("{what}; no captured table goes through it"),
-            1 => format!("{what}, on 1 table"),
-            count => format!("{what}, on {count} tables"),
+        let is_table = |table: &&Handed<'_>| table.source.subject == Subject::Table;
+        let count = tables.iter().filter(is_table).count();
+        let text = match (count, tables.len() > count) {
+            (0, false) => format!("{what}; no captured table goes through it"),
+            (0, true) => format!("{what}, on logical messages"),
+            (1, false) => format!("{what}, on 1 table"),
+            (count, false) => format!("{what}, on {count} tables"),
+            (1, true) => format!("{what}, on 1 table and logical messages"),
+            (count, true) => format!("{what}, on {count} tables and logical messages"),
         };
         findings.push(Finding::ok(item, text));
     }

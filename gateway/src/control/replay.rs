@@ -210,6 +210,14 @@ impl ReplayDesk {
                  everything again: offtake resync",
             )
         })?;
+        if letter.is_of_kafka() && letter.operation == "m" {
+            return Err(Refusal::new(
+                "REPLAY_MESSAGE",
+                "the change is a logical message that has been through the plugins and is in the \
+                 log; Kafka alone refused it, and nobody can read it again",
+                "correct the topic, and emit the message anew: pg_logical_emit_message",
+            ));
+        }
         if as_it_was && letter.is_of_kafka() {
             return Err(Refusal::new(
                 "REPLAY_ALREADY_IN_LOG",

@@ -10,9 +10,7 @@ use std::time::Duration;
 use offtake_config::{Config, PluginSource, PostgresSource, RouteOperation, Snapshot, Source};
 use offtake_log::{Beginning, Log, LogOptions, LogWriter, Recovered};
 use offtake_proto::v1;
-use offtake_source_postgres::{
-    ConnectOptions, Selection, SnapshotMode, SourceError, SourceOptions,
-};
+use offtake_source_postgres::{ConnectOptions, SnapshotMode, SourceError, SourceOptions};
 use offtake_state::Keyspace;
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 use sha2::{Digest, Sha256};
@@ -22,11 +20,12 @@ use super::chain::{Configured, plugin_halt};
 use super::chosen::{finishing, load_chosen, record_versions};
 use super::failure::{FailurePolicy, OnError};
 use super::halt::Halt;
+use super::messages::warn_of_unprotected_messages;
 use super::named_columns::NamedColumns;
 use super::plugin_config::check_configs;
 use super::plugin_state::{self, Kept};
 use super::reload::{Capture, Components, RecentInputs};
-use super::router::{Operations, Route, Router};
+use super::router::{Router, router};
 use super::worker::{Switch, log_halt};
 
 /// Bytes of a batch between source and worker. Large enough that a channel send is nothing a
@@ -94,6 +93,7 @@ impl Parts {
         let router = router(config)?;
         let mut components = Components::open(&config.log.dir)?;
         let plugins = load_chosen(config, &components, accept.files)?;
+        warn_of_unprotected_messages(config, &router, plugins.iter().map(|it| &it.plugin));
         let opened = offtake_log::open(LogOptions { beginning, ..log_options(config) })
             .map_err(|error| log_halt(&error))?;
         let digest = digest(config, plugins.iter().map(|loaded| &loaded.plugin));
@@ -197,8 +197,15 @@ pub fn digest<'p>(config: &Config, plugins: impl ExactSizeIterator<Item = &'p Pl
 fn put_routes(hash: &mut Sha256, routes: &[offtake_config::Route]) {
     put_count(hash, routes.len());
     for route in routes {
-        let offtake_config::Route { tables, exclude, plugins, stream, operations, continues } =
-            route;
+        let offtake_config::Route {
+            tables,
+            exclude,
+            messages,
+            plugins,
+            stream,
+            operations,
+            continues,
+        } = route;
         for globs in [tables, exclude] {
             put_count(hash, globs.len());
             globs.iter().for_each(|glob| put(hash, glob.as_bytes()));
@@ -210,6 +217,10 @@ fn put_routes(hash: &mut Sha256, routes: &[offtake_config::Route]) {
         if *operations != RouteOperation::ALL {
             put_count(hash, operations.len());
             operations.iter().for_each(|operation| put(hash, operation.word().as_bytes()));
+        }
+        // Only where it is so, as above: other routes keep the digest that logs have of them.
+        if *messages {
+            put(hash, b"messages");
         }
     }
 }
@@ -293,26 +304,6 @@ pub fn log_options(config: &Config) -> LogOptions {
         reserve_bytes: config.log.reserve_bytes,
         ..LogOptions::new(&config.log.dir)
     }
-}
-
-/// The routes, with their globs compiled.
-///
-/// # Errors
-/// A glob that cannot be read (the configuration was checked, so this is a defect).
-pub fn router(config: &Config) -> Result<Router, Halt> {
-    let mut routes = Vec::with_capacity(config.routes.len());
-    for route in &config.routes {
-        routes.push(Route {
-            tables: Selection::new(&route.tables, &route.exclude).map_err(|error| {
-                Halt::new("ROUTE_TABLES", error.to_string(), "correct the route's tables")
-            })?,
-            plugins: route.plugins.clone(),
-            stream: route.stream.clone(),
-            operations: Operations::of(&route.operations),
-            continues: route.continues,
-        });
-    }
-    Ok(Router::new(&config.name, routes))
 }
 
 /// Loads and configures every plugin; compiled code is kept in `cache_dir`, where there is one.
@@ -481,8 +472,17 @@ mod tests {
                 let (tables, exclude) = (texts(tables), texts(exclude));
                 let (plugins, stream) = (plugins.to_vec(), stream.to_owned());
                 let operations = RouteOperation::ALL.to_vec();
-                offtake_config::Route { tables, exclude, plugins, stream, operations, continues }
+                offtake_config::Route {
+                    tables,
+                    exclude,
+                    messages: false,
+                    plugins,
+                    stream,
+                    operations,
+                    continues,
+                }
             };
+        let with_messages = |route| vec![offtake_config::Route { messages: true, ..route }];
         let only = |operations: &[RouteOperation]| {
             let operations = operations.to_vec();
             let all = route(&["a", "b"], &[], &[0], "s", false);
@@ -492,6 +492,8 @@ mod tests {
             vec![],
             vec![route(&["a", "b"], &[], &[0], "s", false)],
             vec![route(&["a"], &["b"], &[0], "s", false)],
+            with_messages(route(&["a"], &["b"], &[0], "s", false)),
+            with_messages(only(&[RouteOperation::Create])),
             vec![route(&["ab"], &[], &[0], "s", false)],
             vec![route(&["a", "b"], &[], &[0, 1], "s", false)],
             vec![route(&["a", "b"], &[], &[1], "s", false)],

@@ -13,6 +13,7 @@ mod failure;
 mod halt;
 mod inbox;
 mod live;
+mod messages;
 mod named_columns;
 mod outputs;
 mod plugin_config;
@@ -27,10 +28,11 @@ mod ways;
 mod worker;
 
 pub use adopt::beginning;
-pub use build::{Accepted, Parts, check_midway, load_plugins, router, source_halt, source_options};
+pub use build::{Accepted, Parts, check_midway, load_plugins, source_halt, source_options};
 pub use chain::{Configured, guard, hexadecimal};
 pub use halt::{Halt, chain as chain_text};
 pub use live::Live;
+pub use messages::{UnprotectedMessages, message_definition, with_messages};
 pub use named_columns::{COLUMN_UNKNOWN, Handed, NamedColumns, UnknownColumn, handed_to};
 pub use outputs::Outputs;
 pub use plugin_config::CONFIG_INVALID;
@@ -38,7 +40,7 @@ pub use protect::Guard;
 pub use reload::{
     Files, MOST_ROWS, Recording, Reloaded, Reloader, TrialReport, Wanted, watch_plugins,
 };
-pub use router::Router;
+pub use router::{Router, router};
 pub use source::resume;
 pub use state::{State, StateCell};
 pub use supervise::{Ended, Running};

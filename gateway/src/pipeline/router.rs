@@ -2,11 +2,14 @@
 //!
 //! Decided once a table definition, never a change: the worker keeps the answer beside the schema.
 //! The first matching route wins an operation; one with `continue = true` lets later routes see it
-//! too.
+//! too. Logical messages have a definition of their own and go the same way, by the routes that take
+//! them; those that none takes go to a stream of the gateway's own.
 
 use offtake_change::{Operation, Subject, TableSchema};
-use offtake_config::RouteOperation;
+use offtake_config::{Config, MESSAGE_STREAM, PostgresSource, RouteOperation, Source};
 use offtake_source_postgres::Selection;
+
+use super::halt::Halt;
 
 /// A set of operations, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,8 @@ fn operation(named: RouteOperation) -> Operation {
 pub struct Route {
     /// Tables that it takes.
     pub tables: Selection,
+    /// The stream name of logical messages, with `{name}`; `None`: it takes none.
+    pub messages: Option<String>,
     /// Indices into the pipeline's plugins, in the order of the chain.
     pub plugins: Vec<usize>,
     /// Stream name with `{name}`, `{schema}` and `{table}`.
@@ -118,7 +123,7 @@ impl Router {
 
     /// The streams of a pipeline of that name that only the gateway itself writes.
     pub fn own_streams(pipeline: &str) -> [String; 2] {
-        [format!("{pipeline}.message"), offtake_log::dead_letter_stream(pipeline)]
+        [MESSAGE_STREAM.replace("{name}", pipeline), offtake_log::dead_letter_stream(pipeline)]
     }
 
     fn message_stream(&self) -> String {
@@ -126,16 +131,41 @@ impl Router {
         messages
     }
 
-    /// Where changes of the schema go; empty: no route takes it. Logical messages have no table
-    /// and go to `{name}.message`, as Debezium names their topic.
+    /// Where changes of the schema go; empty: no route takes it.
     pub fn targets(&self, schema: &TableSchema) -> Vec<Target> {
-        if schema.subject == Subject::Message {
-            return vec![Target {
-                stream: self.message_stream(),
-                plugins: Vec::new(),
-                operations: Operations::ALL,
-            }];
+        match schema.subject {
+            Subject::Message => self.message_targets(),
+            Subject::Table => self.table_targets(schema),
         }
+    }
+
+    /// Whether a route takes logical messages.
+    pub fn takes_messages(&self) -> bool {
+        self.routes.iter().any(|route| route.messages.is_some())
+    }
+
+    /// Where logical messages go. Those that no route takes leave without plugins.
+    fn message_targets(&self) -> Vec<Target> {
+        let target = |stream: String, plugins: &[usize]| Target {
+            stream,
+            plugins: plugins.to_vec(),
+            operations: Operations::ALL,
+        };
+        let mut targets = Vec::new();
+        for route in &self.routes {
+            let Some(template) = &route.messages else { continue };
+            targets.push(target(template.replace("{name}", &self.name), &route.plugins));
+            if !route.continues {
+                break;
+            }
+        }
+        if targets.is_empty() {
+            targets.push(target(self.message_stream(), &[]));
+        }
+        targets
+    }
+
+    fn table_targets(&self, schema: &TableSchema) -> Vec<Target> {
         let mut targets = Vec::new();
         let mut left = Operations::ALL;
         for route in &self.routes {
@@ -177,6 +207,28 @@ impl Router {
     }
 }
 
+/// The routes, with their globs compiled.
+///
+/// # Errors
+/// A glob that cannot be read (the configuration was checked, so this is a defect).
+pub fn router(config: &Config) -> Result<Router, Halt> {
+    let Source::Postgres(PostgresSource { messages: has_messages, .. }) = &config.source;
+    let mut routes = Vec::with_capacity(config.routes.len());
+    for route in &config.routes {
+        routes.push(Route {
+            tables: Selection::new(&route.tables, &route.exclude).map_err(|error| {
+                Halt::new("ROUTE_TABLES", error.to_string(), "correct the route's tables")
+            })?,
+            messages: (route.messages && *has_messages).then(|| route.message_stream().to_owned()),
+            plugins: route.plugins.clone(),
+            stream: route.stream.clone(),
+            operations: Operations::of(&route.operations),
+            continues: route.continues,
+        });
+    }
+    Ok(Router::new(&config.name, routes))
+}
+
 #[cfg(test)]
 mod tests {
     use offtake_config::RouteOperation::{Create, Delete, Read, Truncate, Update};
@@ -186,6 +238,7 @@ mod tests {
     fn route(stream: &str, operations: &[RouteOperation], continues: bool) -> Route {
         Route {
             tables: Selection::new(&["public.*"], &[""; 0]).unwrap(),
+            messages: None,
             plugins: Vec::new(),
             stream: stream.to_owned(),
             operations: Operations::of(operations),
@@ -229,5 +282,39 @@ mod tests {
         assert_eq!(Router::untaken(&router.targets(&schema)), ["delete", "truncate"]);
         let whole = Router::new("shop", vec![route("a", &RouteOperation::ALL, false)]);
         assert!(Router::untaken(&whole.targets(&schema)).is_empty());
+    }
+
+    #[test]
+    fn logical_messages_go_by_the_routes_that_take_them_and_else_to_a_stream_of_their_own() {
+        let messages = TableSchema { subject: Subject::Message, ..orders() };
+        let ways = |routes: Vec<Route>| -> Vec<(String, Vec<usize>)> {
+            let router = Router::new("shop", routes);
+            let targets = router.targets(&messages).into_iter();
+            let ways = targets.map(|target| {
+                assert!(target.operations.contains(Operation::Message));
+                (target.stream, target.plugins)
+            });
+            ways.collect()
+        };
+        let takes = |stream: &str, plugin, continues| Route {
+            messages: Some(stream.to_owned()),
+            plugins: vec![plugin],
+            // What a route takes of rows says nothing of messages.
+            ..route("{name}.{table}", &[Create], continues)
+        };
+        let passes = |plugin| Route {
+            plugins: vec![plugin],
+            ..route("{name}.{table}", &RouteOperation::ALL, false)
+        };
+        assert_eq!(ways(vec![passes(0)]), [("shop.message".to_owned(), vec![])]);
+        assert_eq!(ways(vec![]), [("shop.message".to_owned(), vec![])]);
+        let first = || takes("{name}.audit", 1, true);
+        assert_eq!(ways(vec![passes(0), first()]), [("shop.audit".to_owned(), vec![1])]);
+        let both = [("shop.audit".to_owned(), vec![1]), ("shop.message".to_owned(), vec![2])];
+        let second = || takes("{name}.message", 2, false);
+        assert_eq!(ways(vec![first(), passes(0), second(), takes("never", 3, false)]), both);
+        let tables = Router::new("shop", vec![second()]).targets(&orders());
+        assert_eq!(tables[0].stream, "shop.orders", "a table's name is its route's");
+        assert!(!Router::new("shop", vec![passes(0)]).takes_messages());
     }
 }

@@ -26,6 +26,7 @@ use super::definitions::OutputVersions;
 use super::halt::Halt;
 use super::inbox::{Next, Requests};
 use super::live::Live;
+use super::messages::with_messages;
 use super::reload::RecentInputs;
 use super::router::Router;
 use super::state::{State, StateCell};
@@ -272,9 +273,10 @@ impl Worker {
         // plugin covers is judged as definitions come with the changes.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         self.started_unix_us = i64::try_from(now).unwrap_or(i64::MAX);
-        self.inputs.started(tables);
-        self.chain.check_start(&self.router, tables)?;
-        self.chain.check_columns(&self.router, tables)?;
+        let told = with_messages(&self.router, tables, &identity.database);
+        self.inputs.started(&told);
+        self.chain.check_start(&self.router, &told)?;
+        self.chain.check_columns(&self.router, &told)?;
         for table in tables {
             // Announced before the first change, so that a sink can make room for all at once.
             for target in self.route(table)? {
@@ -455,7 +457,8 @@ impl Worker {
     fn count_source_row(&mut self, batch: &Batch, source_row: usize) {
         let Some(row) = batch.rows.get(source_row) else { return };
         if row.transaction == NO_TRANSACTION {
-            if row.operation == Operation::Message {
+            // One that is sent again came long ago.
+            if row.operation == Operation::Message && self.only_stream.is_none() {
                 // A message outside a transaction comes where it was written: everything committed
                 // before it has come, and in one group with this place it is not taken twice.
                 let past = Lsn(row.lsn.0 + 1).max(lsn_of(self.position.idle.as_ref()));

@@ -4,7 +4,7 @@ use offtake_sdk::{Batch, Failure, Fields, Image, Interest, Schema};
 
 use crate::condition::{Condition, Match, TestedColumn};
 use crate::decision::{Decision, decide};
-use crate::is_of_row;
+use crate::has_values;
 
 /// Conditions, and what becomes of rows that meet them.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Conditions {
             self.matching.combine(met).map(|matched| matched == self.keeps)
         };
         for (row, operation) in (0..).zip(batch.operations()) {
-            if is_of_row(operation) {
+            if has_values(operation) {
                 each(row, decide(operation, seen(Image::Before, row), seen(Image::After, row)));
             }
         }

@@ -15,7 +15,9 @@ pub(crate) enum Decision {
 /// Decides from whether the row is seen before and after; `None`: not known.
 pub(crate) fn decide(operation: Operation, before: Option<bool>, after: Option<bool>) -> Decision {
     match (operation, before, after) {
-        (Operation::Create | Operation::Read, _, Some(false)) => Decision::Drop,
+        (Operation::Create | Operation::Read | Operation::Message, _, Some(false)) => {
+            Decision::Drop
+        }
         (Operation::Delete, Some(false), _) => Decision::Drop,
         (Operation::Update, Some(true), Some(false)) => Decision::Become(Operation::Delete),
         (Operation::Update, Some(false), Some(false)) => Decision::Drop,
@@ -45,11 +47,13 @@ mod tests {
         for before in [None, Some(true), Some(false)] {
             assert_eq!(decide(Operation::Create, before, None), Decision::Pass);
             assert_eq!(decide(Operation::Read, before, None), Decision::Pass);
+            assert_eq!(decide(Operation::Message, before, None), Decision::Pass);
             assert_eq!(decide(Operation::Update, before, None), Decision::Pass);
             assert_eq!(decide(Operation::Truncate, before, Some(false)), Decision::Pass);
             assert_eq!(decide(Operation::Delete, None, before), Decision::Pass);
         }
         assert_eq!(decide(Operation::Delete, Some(false), None), Decision::Drop);
         assert_eq!(decide(Operation::Create, None, Some(false)), Decision::Drop);
+        assert_eq!(decide(Operation::Message, None, Some(false)), Decision::Drop);
     }
 }

@@ -8,7 +8,7 @@ use offtake_plugin_conditions::{Condition, Image, Missing, Truth};
 use offtake_sdk::{Batch, Failure, Fields, Interest, Operation, Schema};
 
 use crate::decision::{Decision, decide};
-use crate::is_of_row;
+use crate::has_values;
 
 /// The rule.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Where {
         let mut asked = self.condition.of(batch)?;
         let is_about_row = asked.is_of_row();
         for (row, operation) in (0..).zip(batch.operations()) {
-            if !is_of_row(operation) {
+            if !has_values(operation) {
                 continue;
             }
             let decision = if is_about_row {

@@ -63,9 +63,6 @@ impl Transform for Filter {
     }
 
     fn on_schema(&mut self, schema: &Schema) -> Result<Interest, Failure> {
-        if schema.is_message() {
-            return Ok(Interest::none());
-        }
         match &mut self.rule {
             Rule::Conditions(conditions) => conditions.on_schema(schema),
             Rule::Where(expression) => expression.on_schema(schema),
@@ -94,10 +91,10 @@ impl Transform for Filter {
     }
 }
 
-/// Whether a change is of a row, so that there is something to decide.
-fn is_of_row(operation: Operation) -> bool {
-    use Operation::{Create, Delete, Read, Update};
-    matches!(operation, Create | Update | Delete | Read)
+/// Whether a change has values, so that there is something to decide.
+fn has_values(operation: Operation) -> bool {
+    use Operation::{Create, Delete, Message, Read, Update};
+    matches!(operation, Create | Update | Delete | Read | Message)
 }
 
 offtake_sdk::export!(Filter);

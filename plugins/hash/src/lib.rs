@@ -123,9 +123,6 @@ impl Transform for Hash {
     }
 
     fn on_schema(&mut self, schema: &Schema) -> Result<Interest, Failure> {
-        if schema.is_message() {
-            return Ok(Interest::none());
-        }
         for name in &self.columns {
             if let Some((_, column)) = schema.column(name) {
                 self.target(column).map_err(|reason| schema.refuse(column, &reason))?;

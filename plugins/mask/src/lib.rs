@@ -40,9 +40,6 @@ impl Transform for Mask {
     }
 
     fn on_schema(&mut self, schema: &Schema) -> Result<Interest, Failure> {
-        if schema.is_message() {
-            return Ok(Interest::none());
-        }
         for rule in &self.rules {
             for name in &rule.columns {
                 if let Some((ordinal, column)) = schema.column(name) {

@@ -8,6 +8,8 @@ use offtake_tests::subscriber::Subscriber;
 
 use crate::TABLE;
 
+/// What goes past the mask is told; here is nothing that could.
+const NO_MESSAGES: &str = "messages = false";
 const MASKED: &str = "[plugin.hide]
 wasm = \"builtin:mask\"
 config = { columns = [\"email\"] }
@@ -39,7 +41,7 @@ fn expect_lines(ended: &Ended) {
 async fn one_line_an_item_the_worst_decides_the_exit_status_and_nothing_is_created() {
     let postgres = Postgres::shared(Version::System);
     let sql = "CREATE TABLE people (id int PRIMARY KEY, email text)";
-    let fixture = Fixture::new(postgres, "check", sql, "", MASKED).await.unwrap();
+    let fixture = Fixture::new(postgres, "check", sql, NO_MESSAGES, MASKED).await.unwrap();
     let before = files(&fixture);
     let check = || {
         let ended = fixture.command(&["check"]).unwrap();
@@ -131,7 +133,7 @@ plugins = [\"refused\", \"missing\", \"hide\"]
 tables = [\"public.*\"]
 plugins = [\"drop\"]";
     let postgres = Postgres::shared(Version::System);
-    let fixture = Fixture::new(postgres, "check_plugins", sql, "", rest).await.unwrap();
+    let fixture = Fixture::new(postgres, "check_plugins", sql, NO_MESSAGES, rest).await.unwrap();
     let ended = fixture.command(&["check"]).unwrap();
     expect_lines(&ended);
     let name = &fixture.database;
@@ -168,7 +170,8 @@ async fn types_that_a_plugin_refuses_are_said_as_the_run_will_say_it() {
     let postgres = Postgres::shared(Version::System);
     let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
                CREATE TABLE staff (id int PRIMARY KEY, email int)";
-    let mut fixture = Fixture::new(postgres, "check_refused", sql, "", MASKED).await.unwrap();
+    let mut fixture =
+        Fixture::new(postgres, "check_refused", sql, NO_MESSAGES, MASKED).await.unwrap();
     let ended = fixture.command(&["check"]).unwrap().expect(2, &["0 warnings, 1 error"]);
     expect_lines(&ended);
     fixture.start().unwrap();
@@ -250,7 +253,8 @@ async fn after_a_rename_it_says_what_was_renamed() {
                INSERT INTO people VALUES (1, 'x')";
     let rest =
         MASKED.replace("public.*", "public.people") + "\n\n[[route]]\ntables = [\"public.*\"]";
-    let mut fixture = Fixture::new(postgres, "check_renamed", sql, "", &rest).await.unwrap();
+    let mut fixture =
+        Fixture::new(postgres, "check_renamed", sql, NO_MESSAGES, &rest).await.unwrap();
     fixture.start().unwrap();
     fixture.stop().unwrap();
     fixture.wait_until_slot_is_free().await.unwrap();
@@ -285,7 +289,8 @@ async fn a_protected_column_that_was_retyped_is_said_as_the_run_will_say_it() {
     let sql = "CREATE TABLE people (id int PRIMARY KEY, email text); \
                CREATE TABLE staff (id int PRIMARY KEY, email text); \
                INSERT INTO people VALUES (1, 'x')";
-    let mut fixture = Fixture::new(postgres, "check_retyped", sql, "", MASKED).await.unwrap();
+    let mut fixture =
+        Fixture::new(postgres, "check_retyped", sql, NO_MESSAGES, MASKED).await.unwrap();
     fixture.start().unwrap();
     let subscriber = Subscriber::start(fixture.gateway.grpc, &[]);
     fixture.expect_ids(&subscriber, 1..=1).await.unwrap();
@@ -319,7 +324,8 @@ async fn a_protected_column_that_was_retyped_is_said_as_the_run_will_say_it() {
 async fn plugins_changed_in_the_middle_of_a_transaction_are_said_as_the_run_will_say_it() {
     let postgres = Postgres::shared(Version::System);
     let sql = "CREATE TABLE people (id int PRIMARY KEY, email text)";
-    let mut fixture = Fixture::new(postgres, "check_midway", sql, "", MASKED).await.unwrap();
+    let mut fixture =
+        Fixture::new(postgres, "check_midway", sql, NO_MESSAGES, MASKED).await.unwrap();
     fixture.gateway.start("pipeline.after_submit=12").unwrap();
     fixture.gateway.wait_until_ready(PATIENCE).unwrap();
     let rows = "INSERT INTO people SELECT i, 'secret-' || i FROM generate_series(1, 100000) i";

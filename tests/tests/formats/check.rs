@@ -38,6 +38,7 @@ async fn check_tells_what_the_registry_would_say() {
     let gate = Gate::new(Mode::Open);
     let rest = format!("{ROUTES}\n{}", section(&gate.url(), ""));
     let mut fixture = pipeline("judged", TABLES, &rest).await;
+    fixture.gateway.edit("[source]", "[source]\nmessages = false").unwrap();
     let orders = format!("{}.public.orders-value", fixture.database);
     let people = format!("subject {}.public.people-value", fixture.database);
     let first = fixture.command(&["check"]).unwrap().expect(

@@ -312,9 +312,13 @@ impl TableSchema {
         }
     }
 
-    /// The table with its schema, as a person writes it: `public.orders`.
+    /// The table with its schema, as a person writes it: `public.orders`. Logical messages have none
+    /// and are called that.
     pub fn qualified_name(&self) -> String {
-        format!("{}.{}", self.namespace, self.table)
+        match self.subject {
+            Subject::Table => format!("{}.{}", self.namespace, self.table),
+            Subject::Message => "logical messages".to_owned(),
+        }
     }
 
     /// Ordinal of the column of that name.

@@ -4,8 +4,7 @@
 //! so that the page can neither lack a key nor name one that does not exist. The order is the
 //! page's.
 
-use crate::model::RouteOperation;
-use crate::{capture, kafka_keys, oauth_keys, plugin_keys, registry_keys};
+use crate::{capture, kafka_keys, oauth_keys, plugin_keys, registry_keys, route_keys};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,7 +300,7 @@ const KEYS: &[Key] = &[
         default: Some("true"),
         example: "false",
         text: "Whether logical messages (`pg_logical_emit_message`) are captured, in the stream \
-               `NAME.message`.",
+               `NAME.message`, or where a route with `messages` sends them.",
         ..key("source", "messages", Kind::Flag)
     },
     Key {
@@ -330,55 +329,6 @@ const KEYS: &[Key] = &[
                folder that is lost costs Kafka no change with `sinks` and exactly-once delivery \
                together; at least once, the lost log is a halt.",
         ..key("source", "ack", Kind::Choice(&["log", "sinks"]))
-    },
-    Key {
-        range: "at least one pattern as in `source.tables`",
-        example: "[\"public.customers\"]",
-        text: "The tables that this route takes.",
-        ..key("route", "tables", Kind::Texts)
-    },
-    Key {
-        default: Some("[]"),
-        range: "patterns as in `source.tables`",
-        example: "[\"public.test_*\"]",
-        text: "Tables that it leaves to later routes.",
-        ..key("route", "exclude", Kind::Texts)
-    },
-    Key {
-        default: Some("[]"),
-        range: "names of `[plugin.NAME]`",
-        example: "[\"mask_people\"]",
-        text: "The plugins that changes pass through, in order.",
-        ..key("route", "plugins", Kind::Texts)
-    },
-    Key {
-        default: Some("\"{name}.{schema}.{table}\""),
-        range: "letters, digits, `.`, `_`, `-`, `{name}`, `{schema}`, `{table}`",
-        example: "\"{name}.raw.{table}\"",
-        text: "The stream's name: a Kafka topic and a gRPC subscription at once. Every table needs \
-               a stream of its own.",
-        ..key("route", "stream", Kind::Text)
-    },
-    Key {
-        default: Some("[\"create\", \"read\", \"update\", \"delete\", \"truncate\"]"),
-        example: "[\"create\", \"read\"]",
-        text: "The operations that this route takes, decided before any plugin is called; `read` \
-               is a snapshot's row. Changes of other operations go to later routes, and those that \
-               no route takes leave nowhere: a warning in `offtake check` names them.",
-        ..key("route", "operations", Kind::Choices(RouteOperation::WORDS))
-    },
-    Key {
-        default: Some("false"),
-        example: "true",
-        text: "Whether later routes see these tables too: one table in two streams.",
-        ..key("route", "continue", Kind::Flag)
-    },
-    Key {
-        default: Some("that of [kafka]"),
-        example: "\"avro\"",
-        text: "The format in which Kafka gets this route's streams; see `kafka.format`. A \
-               [[kafka.topic]] that names one comes first.",
-        ..key("route", "format", Kind::Choice(kafka_keys::FORMATS))
     },
     Key {
         default: Some("\"data\""),
@@ -566,7 +516,13 @@ const fn insecure(section: &'static str) -> Key {
 
 /// Every key.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    let others = [plugin_keys::KEYS, kafka_keys::KEYS, registry_keys::KEYS, oauth_keys::KEYS];
+    let others = [
+        plugin_keys::KEYS,
+        route_keys::KEYS,
+        kafka_keys::KEYS,
+        registry_keys::KEYS,
+        oauth_keys::KEYS,
+    ];
     KEYS.iter().chain(others.into_iter().chain([capture::KEYS]).flatten())
 }
 

@@ -29,6 +29,7 @@ mod redact;
 mod reference;
 mod registry;
 mod registry_keys;
+mod route_keys;
 mod routes;
 mod secret;
 mod sections;
@@ -46,8 +47,8 @@ pub use kafka_model::{
 };
 pub use model::{
     Ack, Admin, BUILTIN_PLUGINS, Capture, Config, Grpc, Kafka, KafkaDelivery, KafkaOauth,
-    LogConfig, OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route, RouteOperation,
-    Snapshot, Source, Topics, UnknownColumns,
+    LogConfig, MESSAGE_STREAM, OnError, OnHalt, Plugin, PluginSource, PostgresSource, Route,
+    RouteOperation, Snapshot, Source, Topics, UnknownColumns,
 };
 pub use parse::{load, parse, plugin_config};
 pub use places::{Misfit, MisfitKind, Places};

@@ -235,19 +235,31 @@ pub enum PluginSource {
 /// One `[[route]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Globs of the tables that it takes.
+    /// Globs of the tables that it takes; none where it takes logical messages alone.
     pub tables: Vec<String>,
     /// Globs of tables that it leaves to later routes.
     pub exclude: Vec<String>,
+    /// Whether it takes logical messages.
+    pub messages: bool,
     /// Indices into [`Config::plugins`], in the order of the chain.
     pub plugins: Vec<usize>,
-    /// Stream name with `{name}`, `{schema}` and `{table}`.
+    /// Stream name with `{name}`, `{schema}` and `{table}`; see [`Route::message_stream`].
     pub stream: String,
-    /// Operations that it takes, each once; the others it leaves to later routes.
+    /// Operations on rows and tables that it takes, each once; the others it leaves to later routes.
     pub operations: Vec<RouteOperation>,
     /// Whether later routes see the tables too.
     pub continues: bool,
 }
+
+impl Route {
+    /// The stream name of its logical messages, with `{name}`: its own where it takes nothing else.
+    pub fn message_stream(&self) -> &str {
+        if self.tables.is_empty() { &self.stream } else { MESSAGE_STREAM }
+    }
+}
+
+/// The stream of logical messages that no route sends elsewhere, as Debezium names their topic.
+pub const MESSAGE_STREAM: &str = "{name}.message";
 
 /// An operation that a route can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

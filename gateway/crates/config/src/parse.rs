@@ -188,7 +188,7 @@ fn config<'d>(context: &Context<'_>, document: &'d Spanned<DeTable<'d>>) -> Conf
     let plugins = sections::plugins(&top);
     sections::check_state(&top, postgres.ack, &plugins);
     let pipeline = name.as_deref().unwrap_or_default();
-    let (routes, streams) = routes::routes(&top, pipeline, &plugins, &captured);
+    let (routes, streams) = routes::routes(&top, pipeline, &plugins, &captured, postgres.messages);
     let log = sections::log(&top);
     let kafka = kafka::kafka(&top, pipeline, &streams);
     let grpc = sections::grpc(&top);

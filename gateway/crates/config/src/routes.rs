@@ -8,11 +8,13 @@ use std::ops::Range;
 
 use crate::glob::Glob;
 use crate::kafka_model::MessageFormat;
-use crate::model::{Plugin, Route, RouteOperation};
+use crate::model::{MESSAGE_STREAM, Plugin, Route, RouteOperation};
 use crate::reader::{At, Section};
 use crate::sections;
 use crate::stream_glob::StreamGlob;
 use crate::suggest;
+
+mod messages;
 
 const DEFAULT_STREAM: &str = "{name}.{schema}.{table}";
 const PLACEHOLDERS: &[&str] = &["name", "schema", "table"];
@@ -24,6 +26,9 @@ struct Draft {
     exclude: Vec<At<Glob>>,
     stream: At<String>,
     streams: Vec<StreamGlob>,
+    /// The stream of logical messages, where it takes them.
+    message_stream: Option<StreamGlob>,
+    messages_span: Range<usize>,
     continue_span: Range<usize>,
     format: Option<At<MessageFormat>>,
     route: Route,
@@ -37,12 +42,13 @@ pub(crate) struct RouteStreams {
 }
 
 /// The routes, with the streams of each; without any, one that takes every table. `pipeline`: its
-/// name.
+/// name; `has_messages`: logical messages are captured.
 pub(crate) fn routes(
     top: &Section<'_, '_>,
     pipeline: &str,
     plugins: &[At<Plugin>],
     captured: &[At<Glob>],
+    has_messages: bool,
 ) -> (Vec<Route>, Vec<RouteStreams>) {
     let sections = top.sections("route", "route", "a route");
     let mut used = vec![false; plugins.len()];
@@ -50,6 +56,7 @@ pub(crate) fn routes(
         sections.iter().map(|section| draft(section, plugins, &mut used)).collect();
     for draft in &mut drafts {
         draft.streams = streams(&draft.stream.value, pipeline, &draft.tables, captured);
+        draft.message_stream = messages::stream(&draft.route, pipeline);
     }
     for (plugin, _) in plugins.iter().zip(&used).filter(|(_, used)| !**used) {
         top.context.warning(
@@ -61,6 +68,7 @@ pub(crate) fn routes(
     }
     for (at, draft) in drafts.iter().enumerate() {
         judge_alone(top, draft, captured, at + 1 == drafts.len());
+        messages::judge(top, &drafts[..at], draft, has_messages);
         for (earlier_at, earlier) in drafts[..at].iter().enumerate() {
             judge_pair(top, earlier_at, earlier, draft);
             judge_formats(top, earlier_at, earlier, draft);
@@ -72,6 +80,7 @@ pub(crate) fn routes(
         let route = Route {
             tables: vec!["*.*".to_owned()],
             exclude: Vec::new(),
+            messages: false,
             plugins: Vec::new(),
             stream: DEFAULT_STREAM.to_owned(),
             operations: RouteOperation::ALL.to_vec(),
@@ -80,7 +89,7 @@ pub(crate) fn routes(
         return (vec![route], Vec::new());
     }
     let written = drafts.iter().map(|draft| RouteStreams {
-        streams: draft.streams.clone(),
+        streams: draft.streams.iter().chain(&draft.message_stream).cloned().collect(),
         exclude: streams(&draft.stream.value, pipeline, &draft.exclude, captured),
         format: draft.format.clone(),
     });
@@ -111,11 +120,21 @@ fn streams(
 }
 
 fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -> Draft {
-    section.require("tables");
+    let takes_messages = section.flag("messages").unwrap_or(false);
+    let is_for_tables = section.get("tables").is_some() || !takes_messages;
+    if is_for_tables {
+        section.require("tables");
+    } else {
+        messages::refuse_keys_of_tables(section);
+    }
     let (tables, globs) = sections::patterns(section, "tables", true);
     let (exclude, excluded) = sections::patterns(section, "exclude", false);
-    let default = || At { value: DEFAULT_STREAM.to_owned(), span: section.span.clone() };
+    let default = if is_for_tables { DEFAULT_STREAM } else { MESSAGE_STREAM };
+    let default = || At { value: default.to_owned(), span: section.span.clone() };
     let stream = section.text("stream").filter(|stream| template(section, stream));
+    if let Some(stream) = stream.as_ref().filter(|_| takes_messages) {
+        messages::check_stream(section, stream, is_for_tables);
+    }
     let stream = stream.unwrap_or_else(default);
     let continues = section.flag("continue").unwrap_or(false);
     Draft {
@@ -123,6 +142,8 @@ fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -
         tables: globs,
         exclude: excluded,
         streams: Vec::new(),
+        message_stream: None,
+        messages_span: section.span_of("messages"),
         continue_span: section.span_of("continue"),
         format: section
             .one_of("format", MessageFormat::WORDS)
@@ -130,6 +151,7 @@ fn draft(section: &Section<'_, '_>, plugins: &[At<Plugin>], used: &mut [bool]) -
         route: Route {
             tables,
             exclude,
+            messages: takes_messages,
             plugins: chain(section, plugins, used),
             stream: stream.value.clone(),
             operations: operations(section),
@@ -280,7 +302,8 @@ fn judge_alone(top: &Section<'_, '_>, draft: &Draft, captured: &[At<Glob>], last
 
 /// What can be said of two routes.
 fn judge_pair(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, later: &Draft) {
-    if earlier.stream.value != later.stream.value {
+    let has_tables = |draft: &Draft| !draft.route.tables.is_empty();
+    if earlier.stream.value != later.stream.value || !has_tables(earlier) || !has_tables(later) {
         return;
     }
     let taken = &earlier.route.operations;
@@ -328,12 +351,13 @@ fn judge_state(
     plugins: &[At<Plugin>],
 ) {
     let taken = &earlier.route.operations;
-    let sees_the_same = earlier.route.continues
-        && later.route.operations.iter().any(|operation| taken.contains(operation))
+    let same_tables = later.route.operations.iter().any(|operation| taken.contains(operation))
         && earlier
             .tables
             .iter()
             .any(|left| later.tables.iter().any(|right| left.value.overlaps(&right.value)));
+    let sees_the_same =
+        earlier.route.continues && (same_tables || earlier.route.messages && later.route.messages);
     let keeps = |index: &&usize| {
         plugins.get(**index).is_some_and(|plugin| plugin.value.state_quota.is_some())
     };
@@ -365,9 +389,11 @@ fn judge_formats(top: &Section<'_, '_>, earlier_at: usize, earlier: &Draft, late
     if earlier.stream.value == *template && tells_apart {
         return;
     }
-    let overlap =
-        earlier.streams.iter().any(|left| later.streams.iter().any(|right| left.overlaps(right)));
-    if overlap {
+    let written = |draft: &Draft| -> Vec<StreamGlob> {
+        draft.streams.iter().chain(&draft.message_stream).cloned().collect()
+    };
+    let (left, right) = (written(earlier), written(later));
+    if left.iter().any(|left| right.iter().any(|right| left.overlaps(right))) {
         let span = later.format.as_ref().map_or(&later.span, |format| &format.span);
         top.context.error(
             "CONFIG_FORMAT_TWICE",
@@ -400,7 +426,7 @@ fn judge_reach(top: &Section<'_, '_>, earlier: &[Draft], draft: &Draft) {
         })
     };
     let takers: Vec<Option<usize>> = draft.tables.iter().map(|t| taken_by(&t.value)).collect();
-    let all = !takers.is_empty() && takers.iter().all(Option::is_some);
+    let all = !takers.is_empty() && takers.iter().all(Option::is_some) && !draft.route.messages;
     for (table, taker) in draft.tables.iter().zip(takers) {
         let Some(taker) = taker else { continue };
         let number = taker + 1;

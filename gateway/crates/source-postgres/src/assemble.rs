@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use offtake_change::{
-    Batch, Boundary, Column, HeaderRange, Image, Kind, Lsn, NO_TRANSACTION, Operation,
-    ReplicaIdentity, Row, Snapshot, Subject, TableSchema, Transaction,
+    Batch, Boundary, HeaderRange, Image, Lsn, NO_TRANSACTION, Operation, Row, Snapshot,
+    TableSchema, Transaction,
 };
 use offtake_pgoutput as pgoutput;
 use offtake_pgoutput::{
@@ -18,6 +18,7 @@ use offtake_pgoutput::{
 
 use crate::SourceError;
 use crate::definitions::Definitions;
+use crate::messages::message_schema;
 use crate::progress::{PartialTransaction, Progress};
 use crate::relation::{Relation, TableFacts};
 use crate::types::qualified_namespace;
@@ -463,18 +464,5 @@ fn name_of(message: &Message<'_>) -> &'static str {
         Message::RollbackPrepared(_) => "the message Rollback Prepared of a later protocol",
         Message::StreamPrepare(_) => "the message Stream Prepare of a later protocol",
         _ => "a message of a later protocol",
-    }
-}
-
-/// The schema of logical messages.
-fn message_schema(database: &str) -> TableSchema {
-    let mut prefix = Column::new("prefix", Kind::Text, "text");
-    let mut content = Column::new("content", Kind::Bytes, "bytes");
-    prefix.nullable = false;
-    content.nullable = false;
-    TableSchema {
-        replica_identity: ReplicaIdentity::Unknown,
-        subject: Subject::Message,
-        ..TableSchema::new(database, "", "", vec![prefix, content], &[])
     }
 }

@@ -26,6 +26,7 @@ mod feedback;
 mod frame_buffer;
 mod glob;
 mod late_tables;
+mod messages;
 mod pace;
 mod preflight;
 mod progress;
@@ -52,6 +53,7 @@ pub use catalog::{Server, Table, TableColumn, matching_tables, read_server, tabl
 pub use connect::{ConnectOptions, Secret, SslMode};
 pub use error::{ServerError, SourceError};
 pub use glob::{GlobError, Selection, TableGlob};
+pub use messages::message_schema;
 pub use preflight::{Finding, Level, Preflight, check};
 pub use progress::{Resume, adopted, lsn as lsn_of, position as position_of};
 pub use publication::{Publication, PublishedTable, read_publication};

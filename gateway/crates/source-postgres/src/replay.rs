@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use offtake_change::wire::{ChangeView, RowRef, WireError};
 use offtake_change::{
-    Batch, Image, Lsn, Operation, Row, Snapshot as Marker, TableSchema, ValueRef,
+    Batch, Image, Lsn, Operation, Row, Snapshot as Marker, Subject, TableSchema, ValueRef,
 };
 
 use crate::SourceError;
@@ -245,6 +245,9 @@ impl Replay<'_> {
     async fn row(&mut self, row: &ReplayRow) -> Result<Replayed, Failed> {
         let plans = self.plans;
         let schema = &row.schema;
+        if schema.subject == Subject::Message {
+            return self.message(row).await;
+        }
         let plan = plans.iter().find(|plan| {
             (&plan.table.namespace, &plan.table.name) == (&schema.namespace, &schema.table)
         });
@@ -279,15 +282,32 @@ impl Replay<'_> {
         row: &ReplayRow,
         change: &ChangeView<'_>,
     ) -> Result<Replayed, Failed> {
-        if change.operation == Operation::Message {
-            return Err(no_row());
-        }
         let images = (change.before, change.after);
         let mut batch = self.encoded(plan, row, change.operation, images)?;
         if let Some(again) = batch.rows.first_mut() {
             again.lsn = change.lsn;
         }
         Ok(Replayed::Sent(vec![self.hand_over(batch, change.operation, row).await?]))
+    }
+
+    /// Sends a logical message again as it was: the database keeps none that could be read.
+    async fn message(&self, row: &ReplayRow) -> Result<Replayed, Failed> {
+        if !row.as_it_was {
+            return Err(refused(
+                "REPLAY_MESSAGE",
+                "the change is a logical message, which no table keeps and nobody can read again",
+                "send it again as it was (--as-it-was), after everything that came since; or emit it \
+                 anew: pg_logical_emit_message",
+            ));
+        }
+        let change = ChangeView::parse(&row.change)?;
+        let mut batch = Batch::new();
+        let after = copy_image(&mut batch, change.after)?;
+        self.push(&mut batch, &row.schema, Row::new(Operation::Message, Image::NONE, after));
+        if let Some(again) = batch.rows.first_mut() {
+            again.lsn = change.lsn;
+        }
+        Ok(Replayed::Sent(vec![self.hand_over(batch, Operation::Message, row).await?]))
     }
 
     /// A change of images that were written under the letter's definition, which has to be today's.

@@ -245,7 +245,7 @@ impl Instance {
                 continue;
             };
             let located = |mut fault: Fault, batch: &Batch| {
-                fault.table.get_or_insert_with(|| table_name(&schema));
+                fault.table.get_or_insert_with(|| schema.qualified_name());
                 fault.lsn = fault.lsn.or_else(|| Some(batch.rows.get(first as usize)?.lsn));
                 fault
             };
@@ -342,7 +342,7 @@ impl Instance {
         done: &mut Processed,
     ) -> Result<Option<FailedRow>, BrokenCall> {
         let shaped = Arc::clone(&self.tables.entries[table].shaped);
-        let name = || table_name(&shaped.input);
+        let name = || shaped.input.qualified_name();
         let declared = done.failed.len();
         let mut outcome = self.try_call(batch, table, &shaped, done);
         self.gathered.trim();
@@ -416,7 +416,7 @@ impl Instance {
             return Ok(at);
         }
         self.introduce(schema).map_err(|mut fault| {
-            fault.table = Some(table_name(schema));
+            fault.table = Some(schema.qualified_name());
             fault
         })
     }
@@ -511,12 +511,5 @@ impl Tables {
         self.by_address = (self.entries.iter().enumerate())
             .map(|(at, table)| (Arc::as_ptr(&table.shaped.input).addr(), at))
             .collect();
-    }
-}
-
-fn table_name(schema: &TableSchema) -> String {
-    match schema.subject {
-        offtake_change::Subject::Table => schema.qualified_name(),
-        offtake_change::Subject::Message => "logical messages".to_owned(),
     }
 }

@@ -54,8 +54,13 @@ pub(crate) fn check(
         return Err((FaultCode::FeatureUnsupported, message));
     }
     let malformed = |message| Err((FaultCode::MalformedVerdict, message));
-    if schema.subject == Subject::Message && matches!(answer.form, Some(wit::Form::Flat)) {
-        return malformed("it asks for rows alone of logical messages, which have none".to_owned());
+    if schema.subject == Subject::Message
+        && let Some(asks) = reshapes(schema, &answer)
+    {
+        return malformed(format!(
+            "it {asks} of logical messages, which leave with `prefix` and `content` as they came; \
+             what else is made of one is emitted onto an output"
+        ));
     }
     let shape = Shape::check(schema, answer.shape, answer.form.as_ref(), answer.subscribe)?;
     let outputs = match Output::check(plugin, schema, answer.outputs) {
@@ -71,7 +76,7 @@ pub(crate) fn check(
             Some(slot) => *slot = true,
         }
     }
-    if info.protects && schema.subject == Subject::Table {
+    if info.protects {
         for name in &info.required_columns {
             let Some(ordinal) = schema.ordinal(name) else { continue };
             if !answer.subscribe || !seen[ordinal] {
@@ -100,6 +105,26 @@ pub(crate) fn check(
         shape,
     };
     Ok((interest, outputs))
+}
+
+/// What an answer asks for that every reader of logical messages would stumble over: they know what
+/// one has.
+fn reshapes(schema: &TableSchema, answer: &wit::Interest) -> Option<&'static str> {
+    match &answer.form {
+        Some(wit::Form::Flat) => return Some("asks for rows alone"),
+        Some(wit::Form::Opaque(_)) => return Some("makes payloads"),
+        Some(wit::Form::Envelope) | None => {}
+    }
+    let shape = answer.shape.as_ref()?;
+    let is_another_key = shape.key.as_ref().is_some_and(|key| *key != schema.key);
+    let changes = [
+        (!shape.remove.is_empty(), "removes columns"),
+        (!shape.retype.is_empty(), "renames or retypes columns"),
+        (!shape.add.is_empty(), "adds columns"),
+        (is_another_key, "changes the key"),
+        (shape.name.is_some(), "changes the name"),
+    ];
+    changes.into_iter().find_map(|(does, what)| does.then_some(what))
 }
 
 /// What became of a column that a plugin must cover.

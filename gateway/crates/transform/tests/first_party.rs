@@ -287,23 +287,74 @@ fn filter_refuses_a_literal_that_the_column_cannot_equal() {
     assert!(message.contains("in quotes"), "{message}");
 }
 
-#[test]
-fn filter_passes_logical_messages_and_is_not_called_for_them() {
-    let messages = Arc::new(TableSchema {
-        namespace: String::new(),
-        table: String::new(),
+/// Logical messages as the source defines them.
+fn messages() -> Arc<TableSchema> {
+    let mut columns = [("prefix", Kind::Text, "text"), ("content", Kind::Bytes, "bytes")]
+        .map(|(name, kind, ty)| Column::new(name, kind, ty));
+    columns.iter_mut().for_each(|column| column.nullable = false);
+    Arc::new(TableSchema {
         subject: Subject::Message,
-        ..TableSchema::clone(&schema(&[
-            ("prefix", Kind::Text, "text"),
-            ("content", Kind::Bytes, "bytes"),
-        ]))
-    });
-    let config = r#"{"drop":[{"column":"prefix","equals":"audit"}]}"#;
-    assert!(!instance("filter", config).on_schema(&messages).unwrap().subscribe);
-    let mask = r#"{"columns":["prefix"]}"#;
-    assert!(!instance("mask", mask).on_schema(&messages).unwrap().subscribe);
-    let given = change(Message, None, Some(vec![text("audit"), Absent]));
-    expect("filter", config, &messages, &[(given.clone(), given)]);
+        ..TableSchema::new("shop", "", "", columns.to_vec(), &[])
+    })
+}
+
+fn message(prefix: &'static str, content: &'static [u8]) -> Change {
+    change(Message, None, Some(vec![text(prefix), V::Bytes(content)]))
+}
+
+#[test]
+fn filter_leaves_out_logical_messages_by_what_they_have() {
+    let (audit, debug) = (message("audit", b"x"), message("debug", b"y"));
+    let dropped = [(audit.clone(), None), (debug.clone(), Some(debug.clone()))];
+    for config in [
+        r#"{"where":"prefix = 'debug'"}"#,
+        r#"{"where":"content = x'79'"}"#,
+        r#"{"where":"$op = 'm' and after.prefix <> 'audit'"}"#,
+        r#"{"drop":[{"column":"prefix","equals":"audit"}]}"#,
+    ] {
+        expect("filter", config, &messages(), &dropped);
+    }
+    let passes = [(audit.clone(), audit)];
+    expect(
+        "filter",
+        r#"{"where":"status = 'x'","missing_columns":"unknown"}"#,
+        &messages(),
+        &passes,
+    );
+    let strict = instance("filter", r#"{"where":"status = 'x'"}"#).on_schema(&messages());
+    assert!(strict.unwrap_err().message.contains("no column status"));
+}
+
+#[test]
+fn mask_and_hash_cover_what_a_logical_message_says() {
+    let fixed = r#"{"columns":["content"],"strategy":"fixed"}"#;
+    expect("mask", fixed, &messages(), &[(message("a", b"secret"), message("a", b""))]);
+    let constant = r#"{"columns":["content"],"strategy":"constant","value":"\\x2a"}"#;
+    expect("mask", constant, &messages(), &[(message("a", b"secret"), message("a", b"*"))]);
+    let prefix = r#"{"columns":["prefix"],"keep_last":1}"#;
+    expect("mask", prefix, &messages(), &[(message("abc", b"x"), message("**c", b"x"))]);
+    // A message has no other column, and none that may be NULL or is a text beside its prefix.
+    assert!(
+        !instance("mask", r#"{"columns":["email"]}"#).on_schema(&messages()).unwrap().subscribe
+    );
+    for strategy in ["cover", "null"] {
+        let config = format!(r#"{{"columns":["content"],"strategy":"{strategy}"}}"#);
+        let fault = instance("mask", &config).on_schema(&messages()).unwrap_err();
+        assert!(fault.message.contains("content has type"), "{fault}");
+    }
+    let hash = r#"{"columns":["content"],"secret_key":"000102030405060708090a0b0c0d0e0f"}"#;
+    let plugin = load("hash", hash).unwrap();
+    let hashed = run(&plugin, &messages(), &[message("a", b"secret")]);
+    assert_ne!(hashed, [untouched(&messages(), &message("a", b"secret"))]);
+}
+
+#[test]
+fn a_plugin_that_promised_a_column_and_does_not_look_at_messages_is_refused_there() {
+    let key = "000102030405060708090a0b0c0d0e0f";
+    let config = format!(r#"{{"columns":["prefix"],"alphabet":"digits","secret_key":"{key}"}}"#);
+    let fault = instance("tokenise", &config).on_schema(&messages()).unwrap_err();
+    assert_eq!(fault.code(), "PLUGIN_UNPROTECTED", "{fault}");
+    assert!(fault.to_string().contains("logical messages"), "{fault}");
 }
 
 #[test]

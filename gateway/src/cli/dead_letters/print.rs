@@ -76,12 +76,15 @@ pub fn whole(letter: &Letter, change: &Change) {
     say("by", &by(letter));
     say("code", &letter.code);
     say("error", &letter.error);
-    say("table", &format!("{}, {}", letter.qualified_table(), operation(&letter.operation)));
+    match letter.operation.as_str() {
+        "m" => say("of", operation("m")),
+        other => say("table", &format!("{}, {}", letter.qualified_table(), operation(other))),
+    }
     say("stream", &letter.stream);
     let commit = letter.commit_position.as_deref();
     let commit = commit.map_or(String::new(), |commit| format!(", committed at {commit}"));
     say("position", &format!("{}{commit}", letter.position));
-    say("key hash", letter.key_hash.as_deref().unwrap_or("the table has no key"));
+    say("key hash", letter.key_hash.as_deref().unwrap_or("there is no key"));
     match change {
         Change::Held(..) => say("change", &change_json(letter, change).to_string()),
         Change::Missing(reason) => say("change", reason),

@@ -154,7 +154,7 @@ impl<'k> Chosen<'k> {
 
 fn nothing(kept: &Kept, wanted: &Wanted) -> Halt {
     let mut there: Vec<String> =
-        kept.batches.iter().flat_map(|it| &it.schemas).map(named).collect();
+        kept.batches.iter().flat_map(|it| &it.schemas).map(|it| it.qualified_name()).collect();
     there.sort();
     there.dedup();
     let of = match (&wanted.plugin, wanted.tables.is_empty()) {
@@ -169,13 +169,6 @@ fn nothing(kept: &Kept, wanted: &Wanted) -> Halt {
         false => format!("write some rows, or take others: there are some of {}", there.join(", ")),
     };
     Halt::new("RECORD_NOTHING", format!("the gateway has no recent changes{of}"), next)
-}
-
-fn named(schema: &Arc<TableSchema>) -> String {
-    match schema.subject {
-        Subject::Message => "logical messages".to_owned(),
-        Subject::Table => schema.qualified_name(),
-    }
 }
 
 #[cfg(test)]

@@ -442,6 +442,7 @@ mod tests {
     fn compared(kept: &Kept, before: &Configured, after: &Configured) -> TrialReport {
         let route = Route {
             tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
+            messages: None,
             plugins: vec![0],
             stream: "{table}".to_owned(),
             operations: Operations::ALL,

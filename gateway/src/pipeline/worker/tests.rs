@@ -87,6 +87,7 @@ fn worker_on(opened: Opened, plugins: &[Configured], chain: Vec<usize>) -> (Work
 fn route_to(stream: &str, plugins: Vec<usize>) -> Route {
     Route {
         tables: offtake_source_postgres::Selection::new(&["public.*"], &[""; 0]).unwrap(),
+        messages: None,
         plugins,
         stream: stream.into(),
         operations: Operations::ALL,

@@ -257,13 +257,37 @@ fn a_row_without_a_payload_does_not_leave_as_one() {
     let flat = Guest { form: answers::Form::Flat, ..Guest::pass(&[], 0) };
     let output = instance(&flat).output_schema(&schema()).unwrap();
     assert_eq!((output.form, output.changed_by.len()), (Form::Flat, 1));
-    let messages = TableSchema { subject: Subject::Message, ..TableSchema::clone(&schema()) };
-    let fault = instance(&flat).output_schema(&Arc::new(messages)).unwrap_err();
-    assert!(fault.message.contains("rows alone of logical messages"), "{fault}");
     let key = Shape::key(&[EMAIL]);
     let fault =
         instance(&Guest { shape: Some(key), ..guest }).output_schema(&schema()).unwrap_err();
     assert!(fault.message.contains("part of the key"), "{fault}");
+}
+
+#[test]
+fn logical_messages_leave_as_they_came_or_not_at_all() {
+    let messages = TableSchema { subject: Subject::Message, ..TableSchema::clone(&schema()) };
+    let messages = Arc::new(messages);
+    let of_form = |form| Guest { form, ..Guest::pass(&[], 0) };
+    let renamed = Column { name: "mail", ..text_column("email") };
+    for (guest, text) in [
+        (of_form(answers::Form::Flat), "asks for rows alone"),
+        (of_form(answers::Form::Opaque(EMAIL, "text/plain")), "makes payloads"),
+        (shaped(Shape { remove: vec![EMAIL], ..Shape::default() }), "removes columns"),
+        (
+            shaped(Shape { retype: vec![(EMAIL, renamed)], ..Shape::default() }),
+            "renames or retypes",
+        ),
+        (shaped(Shape { add: vec![text_column("new")], ..Shape::default() }), "adds columns"),
+        (shaped(Shape::key(&[EMAIL])), "changes the key"),
+    ] {
+        let fault = instance(&guest).output_schema(&messages).unwrap_err();
+        assert_eq!(fault.code(), "PLUGIN_MALFORMED_VERDICT", "{fault}");
+        assert!(fault.message.contains(text), "{fault}");
+        assert!(fault.message.contains("of logical messages"), "{fault}");
+    }
+    let elsewhere = shaped(Shape { stream: Some("elsewhere"), ..Shape::default() });
+    let output = instance(&elsewhere).output_schema(&messages).unwrap();
+    assert_eq!(output.columns, messages.columns, "another stream is no other message");
 }
 
 #[test]
