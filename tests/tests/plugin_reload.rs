@@ -276,6 +276,7 @@ async fn a_reload_of_all_plugins_leaves_out_what_was_rolled_back_and_takes_its_s
     put(&fixture, &mask(1));
     fixture.command(&["plugin", "reload"]).unwrap().expect(0, &["hide: "]);
     fixture.command(&["plugin", "rollback", "hide"]).unwrap().expect(0, &["hide: "]);
+    fixture.command(&["check"]).unwrap().expect(1, &["PLUGIN_ROLLED_BACK", "rolled back"]);
     let left_out = fixture.command(&["plugin", "reload"]).unwrap();
     left_out
         .expect(0, &["nothing differs", "rolled back", "`offtake plugin reload hide` takes it"]);

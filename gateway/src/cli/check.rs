@@ -21,7 +21,7 @@ use super::kafka_options::kafka_options;
 use super::{ConfigArgs, Exit, ExitCode, messages, plugins, run};
 use crate::pipeline::{
     CONFIG_INVALID, Halt, NamedColumns, Outputs, Router, chain_text, check_midway,
-    check_state_order, handed_to, message_definition, resume, router, source_options,
+    check_state_order, handed_to, held_back, message_definition, resume, router, source_options,
     with_messages,
 };
 
@@ -149,6 +149,12 @@ fn database_findings(
         preflight.snapshot_bytes,
     ));
     let plugins = load_plugins(config, findings);
+    findings.extend(held_back(config).into_iter().map(|(plugin, held)| {
+        let text = format!("its file {}: a start uses the component before it", held.why);
+        let next = "put another file there; `offtake plugin reload NAME`, or `offtake run \
+                    --accept-plugin-files`, takes it as it is";
+        Finding::warning(format!("plugin {plugin}"), held.code, text, next)
+    }));
     findings.extend(plugin_findings(config, &router, &preflight, recovered, &plugins));
     let mut streams = written_streams(&router, &preflight, &plugins);
     if options.messages && !preflight.tables.is_empty() {

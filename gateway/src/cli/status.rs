@@ -134,9 +134,13 @@ fn plugin(out: &mut String, plugin: &Value) {
     let failed = plugin["failed"].as_u64().unwrap_or(0);
     if failed > 0 {
         let restarts = count(&plugin["restarts"], "time");
+        let next = match plugin["on_error"].as_str() {
+            Some("dead_letter") => "; next: offtake dead-letters list",
+            _ => "",
+        };
         let _ = writeln!(
             out,
-            "        failed at {}, restarted {restarts}",
+            "        failed at {}, restarted {restarts}{next}",
             count(&plugin["failed"], "change")
         );
     }

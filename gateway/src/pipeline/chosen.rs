@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::build::{check_partial, digest, load_all, read_component};
 use super::chain::{Configured, hexadecimal};
 use super::halt::Halt;
-use super::reload::{Components, Version};
+use super::reload::{Components, HeldBack, Version};
 use super::worker::Switch;
 
 /// The plugins as their files have them, but for those that were rolled back or refused before. All
@@ -54,6 +54,18 @@ pub fn load_chosen(
             ..halt
         },
     })
+}
+
+/// The plugins that would start with something else than their file, and why; what cannot be read has a
+/// finding of its own elsewhere.
+pub fn held_back(config: &Config) -> Vec<(&str, HeldBack)> {
+    let Ok(components) = Components::open(&config.log.dir) else { return Vec::new() };
+    let held = config.plugins.iter().filter_map(|plugin| {
+        let digest = hexadecimal(&Sha256::digest(read_component(plugin).ok()?));
+        let held = components.held_back(&plugin.name, &digest, &settings_digest(plugin))?;
+        Some((plugin.name.as_str(), held))
+    });
+    held.collect()
 }
 
 /// SHA-256 of what the configuration says of a plugin, hexadecimal.

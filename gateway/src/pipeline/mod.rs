@@ -30,6 +30,7 @@ mod worker;
 pub use adopt::beginning;
 pub use build::{Accepted, Parts, check_midway, load_plugins, source_halt, source_options};
 pub use chain::{Configured, guard, hexadecimal};
+pub use chosen::held_back;
 pub use halt::{Halt, chain as chain_text};
 pub use live::Live;
 pub use messages::{UnprotectedMessages, message_definition, with_messages};

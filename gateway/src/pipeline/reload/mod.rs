@@ -42,7 +42,7 @@ pub use files::watch_plugins;
 pub use inputs::RecentInputs;
 pub use record::{Recording, Wanted};
 pub use trial::TrialReport;
-pub use versions::{Components, Version};
+pub use versions::{Components, HeldBack, Version};
 
 use asking::{TookOver, ask};
 use checks::check_replacement;
