@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use offtake_proto::v1::Operation;
+use offtake_tests::crash_points::{CRASH_POINTS, STATE_CRASH_POINTS};
 use offtake_tests::fixture::{Ended, Fixture, files_with};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::{Received, Subscriber, text};
@@ -51,6 +53,24 @@ plugins = ["hide_email"]
 messages = true
 stream = "{name}.audit"
 plugins = ["quiet", "hide"]"#;
+
+/// Each prefix once, covered; rows are counted where they are, without a memory of their own.
+const ONCE: &str = r#"
+[plugin.once]
+wasm = "builtin:dedupe"
+config = { by = ["prefix"], operations = ["message"] }
+state = {}
+
+[plugin.hide]
+wasm = "builtin:mask"
+config = { columns = ["content"], strategy = "constant", value = "\\x2a2a2a" }
+
+[[route]]
+tables = ["public.*"]
+
+[[route]]
+messages = true
+plugins = ["once", "hide"]"#;
 
 /// A plugin that looks at contents in too little memory for some.
 fn looking(wasm: &str, config: &str) -> String {
@@ -164,6 +184,62 @@ async fn messages_are_filtered_and_covered_in_the_order_of_the_rows() {
         let plain = files_with(fixture.folder(), "secret-");
         assert!(plain.is_empty(), "{plain:?}");
     }
+}
+
+/// Small transactions with messages in them and past them, of which a third have a prefix that was there
+/// before, and one of several pieces in the log; and, as `brief` has it, what is to come of them.
+async fn write_with_messages(fixture: &Fixture, round: usize, expected: &mut Vec<String>) {
+    let from = round * 10_000;
+    let sql = format!(
+        "DO $$ BEGIN FOR i IN {from} + 1 .. {from} + 300 LOOP
+           INSERT INTO people VALUES (i, 'a');
+           PERFORM pg_logical_emit_message(i % 2 = 0, ({from} + i % 200)::text, 'secret-');
+           COMMIT;
+         END LOOP; END $$;
+         DO $$ BEGIN FOR i IN {from} + 1001 .. {from} + 7000 LOOP
+           INSERT INTO people VALUES (i, 'a');
+           PERFORM pg_logical_emit_message(true, ({from} + 1000 + i % 4000)::text, 'secret-');
+         END LOOP; END $$"
+    );
+    fixture.client.batch_execute(&sql).await.unwrap();
+    let mut seen = HashSet::new();
+    for id in (from + 1..=from + 300).chain(from + 1001..=from + 7000) {
+        let is_small = id <= from + 300;
+        let prefix = if is_small { from + id % 200 } else { from + 1000 + id % 4000 };
+        let message = seen.insert(prefix).then(|| format!("{prefix} {COVERED}"));
+        let row = id.to_string();
+        match is_small && id % 2 == 1 {
+            true => expected.extend(message.into_iter().chain([row])),
+            false => expected.extend([row].into_iter().chain(message)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_comes_once_in_its_place_and_is_remembered_whatever_crashes() {
+    let mut fixture = fixture("messages_kept", ONCE).await;
+    fixture.start().unwrap();
+    fixture.stop().unwrap();
+    let points = CRASH_POINTS.into_iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
+    let points = points.chain(STATE_CRASH_POINTS.into_iter().zip([1; 5]));
+    let mut expected = Vec::new();
+    for (round, (point, pass)) in points.enumerate() {
+        write_with_messages(&fixture, round, &mut expected).await;
+        fixture.gateway.start(&format!("{point}={pass}")).unwrap();
+        let ended = fixture.gateway.wait_for_exit(PATIENCE);
+        ended.unwrap_or_else(|error| panic!("{point} was not reached: {error:#}"));
+    }
+    fixture.start().unwrap();
+    let changes: Vec<String> = first(&fixture, expected.len()).await.iter().map(brief).collect();
+    let differs = changes.iter().zip(&expected).position(|(one, other)| one != other);
+    if let Some(at) = differs {
+        panic!("change {at} is {:?}, and should be {:?}", changes[at], expected[at]);
+    }
+    assert_eq!(changes.len(), expected.len());
+    let status = fixture.gateway.status().unwrap();
+    let messages = expected.iter().filter(|it| it.contains(' ')).count();
+    assert_eq!(status["plugins"][0]["state"]["keys"], messages, "{status:#}");
+    fixture.stop().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

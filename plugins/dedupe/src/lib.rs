@@ -47,13 +47,17 @@ impl Transform for Dedupe {
     }
 
     fn on_schema(&mut self, schema: &Schema) -> Result<Interest, Failure> {
-        if schema.is_message() {
+        // Neither columns of tables nor those of messages are asked for where none are judged.
+        if !self.operations.iter().any(|it| (*it == Operation::Message) == schema.is_message()) {
             return Ok(Interest::none());
         }
-        let table = schema.qualified_name();
         let by = &self.by;
         if let Some(missing) = by.iter().find(|name| schema.column(name).is_none()) {
-            return Err(Failure::permanent(format!("{table} has no column {missing:?}")));
+            let subject = match schema.is_message() {
+                true => "a logical message".to_owned(),
+                false => schema.qualified_name(),
+            };
+            return Err(Failure::permanent(format!("{subject} has no column {missing:?}")));
         }
         let interest = Interest::in_columns(schema, by);
         Ok(match self.operations.contains(&Operation::Delete) {
@@ -169,8 +173,10 @@ fn operations(fields: &mut Fields) -> Result<Vec<Operation>, Failure> {
             "read" => Operation::Read,
             "update" => Operation::Update,
             "delete" => Operation::Delete,
+            "message" => Operation::Message,
             _ => {
-                return Err(fields.refuse("operations", "are create, read, update and delete"));
+                let known = "are create, read, update, delete and message";
+                return Err(fields.refuse("operations", known));
             }
         });
     }
