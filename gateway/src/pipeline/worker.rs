@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use offtake_change::{Batch, Boundary, Lsn, NO_TRANSACTION, Operation, TableSchema, Transaction};
+use offtake_change::{Batch, Boundary, NO_TRANSACTION, Operation, TableSchema, Transaction};
 use offtake_failpoint::{crash_point, mutate};
 use offtake_log::{Control, LogWriter, Recovered};
 use offtake_proto::v1;
@@ -460,9 +460,10 @@ impl Worker {
             // One that is sent again came long ago.
             if row.operation == Operation::Message && self.only_stream.is_none() {
                 // A message outside a transaction comes where it was written: everything committed
-                // before it has come, and in one group with this place it is not taken twice.
-                let past = Lsn(row.lsn.0 + 1).max(lsn_of(self.position.idle.as_ref()));
-                self.position.idle = Some(position_of(past));
+                // before it has come, and in one group with this place, its end, it is not taken
+                // twice. A commit may begin right there, so the place is not past it.
+                let end = row.lsn.max(lsn_of(self.position.idle.as_ref()));
+                self.position.idle = Some(position_of(end));
                 self.position_written = false;
             }
             return;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use offtake_change::{Batch, Image, Lsn, NO_TRANSACTION, Snapshot, TableSchema, ValueRef};
+use offtake_change::{
+    Batch, Image, Lsn, NO_TRANSACTION, Operation, Snapshot, TableSchema, ValueRef,
+};
 use offtake_proto::v1;
 use offtake_source_postgres::{
     ConnectOptions, Resume, SourceError, SourceEvent, SourceOptions, SourceStatus, run,
@@ -157,6 +159,11 @@ impl Log {
                     next_row: row.order,
                     ..Default::default()
                 });
+            } else if row.operation == Operation::Message {
+                // As the pipeline does: the place is in one group with the message.
+                let position = self.position.get_or_insert_default();
+                position.source.clone_from(&identity);
+                position.idle = at(row.lsn.max(lsn(position.idle.as_ref())));
             }
             self.rows.push(Seen {
                 table: schema.qualified_name(),

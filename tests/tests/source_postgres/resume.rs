@@ -1,6 +1,8 @@
 //! Connections that break, processes that end, servers that stop: nothing is lost, nothing comes
 //! twice, and the server is told nothing too early.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use offtake_change::Lsn;
@@ -8,7 +10,7 @@ use offtake_source_postgres::{SnapshotMode, SourceState};
 use offtake_tests::postgres::{Postgres, Version};
 use tokio_postgres::Client;
 
-use crate::recorder::{DEADLINE, Log, each, options, start, start_with};
+use crate::recorder::{DEADLINE, Log, each, free, options, start, start_with};
 use crate::versions;
 
 async fn table(server: &Postgres, hint: &str) -> (String, Client) {
@@ -71,6 +73,62 @@ async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
         assert_eq!(log.transactions, 3);
         let (before, last) = (&log.rows[3_000], &log.rows[3_001]);
         assert!(before.commit < last.previous_commit && last.previous_commit <= last.begin);
+    }
+}
+
+/// The end of a message's record is where the next one begins, here that of the commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_right_behind_a_message_outside_of_its_transaction_comes_after_a_crash_between() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let (database, client) = table(server, "behind").await;
+        let mut chosen = options(server, &database, &["t"]);
+        chosen.snapshot = SnapshotMode::Never;
+        // Each change goes by itself.
+        chosen.batch_bytes = 1;
+        let mut source = start(chosen.clone(), Log::default());
+        source
+            .until("the slot", |log| {
+                log.snapshots.values().any(|one| one.consistent_point.is_some())
+            })
+            .await;
+        let mut log = source.stop().await;
+        for id in 1..=20 {
+            let sql = format!(
+                "BEGIN;
+                 INSERT INTO t VALUES ({id}, 'x');
+                 SELECT pg_logical_emit_message(false, '{id}', '');
+                 COMMIT"
+            );
+            client.batch_execute(&sql).await.unwrap();
+        }
+        // Each time it crashes after a few events, which are changes and the places between them.
+        for events in [2, 3, 4].into_iter().cycle() {
+            let taken = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&taken);
+            let take = Box::new(move |_: &Log| {
+                let before = count.load(Ordering::SeqCst);
+                count.store(events.min(before + 1), Ordering::SeqCst);
+                before < events
+            });
+            let mut source = start_with(chosen.clone(), log, 1, take);
+            let is_done =
+                |log: &Log| log.rows.len() >= 40 || taken.load(Ordering::SeqCst) == events;
+            source.until("some events", is_done).await;
+            log = source.crash().await;
+            free(&client, &chosen.slot).await;
+            if log.rows.len() >= 40 {
+                break;
+            }
+        }
+        let mut source = start(chosen, log);
+        source.rows(40).await;
+        let log = source.stop().await;
+        let expected: Vec<String> =
+            (1..=20).flat_map(|id| [id, id]).map(|id| id.to_string()).collect();
+        let found: Vec<&str> =
+            log.rows.iter().map(|row| row.after.as_ref().unwrap()[0].as_str()).collect();
+        assert_eq!(found, expected);
     }
 }
 

@@ -93,13 +93,13 @@ pub(crate) struct Assembler {
     open: Option<Open>,
     serial: u64,
     pub(crate) progress: Progress,
-    /// Just past the last commit or message outside of a transaction that came, captured or not.
+    /// The end of the last commit or message outside of a transaction that came, captured or not.
     /// After a start it is the end of what the log has.
     previous_end: Lsn,
     /// Transactions that commit here or later wait.
     pub(crate) hold_at: Option<Lsn>,
-    /// The end of a transaction without rows, or just past a message outside of one: an idle
-    /// position once everything is sent.
+    /// The end of a transaction without rows, or of a message outside of one: an idle position once
+    /// everything is sent.
     pub(crate) passed: Lsn,
     /// Whether a message outside of a transaction made the last step of `passed`.
     pub(crate) message_passed: bool,
@@ -409,11 +409,13 @@ impl Assembler {
             let Some(counted) = self.count(at, true)? else { return Ok(()) };
             counted
         } else {
-            // Comes where it was written, also again after a reconnect from an earlier place.
-            if lsn < self.progress.start().max(self.passed) {
+            // Comes where it was written, also again after a reconnect from an earlier place. The
+            // server gives the end of its record, which is where the next one begins: that may be the
+            // commit of the transaction around it, so not a byte more is passed.
+            if lsn <= self.progress.start().max(self.passed) {
                 return Ok(());
             }
-            self.passed = self.passed.max(Lsn(message.lsn.saturating_add(1)));
+            self.passed = lsn;
             self.message_passed = true;
             self.previous_end = self.previous_end.max(lsn);
             (NO_TRANSACTION, 1)

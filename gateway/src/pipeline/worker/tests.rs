@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use offtake_change::{Column, Image, Kind, ReplicaIdentity, Row};
+use offtake_change::{Column, Image, Kind, Lsn, ReplicaIdentity, Row};
 use offtake_log::{Log, LogOptions, Opened, Selection};
 use offtake_transform::{Engine, EngineOptions, Limits, Plugin, PluginSpec};
 
