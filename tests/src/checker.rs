@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use offtake_proto::v1::{Operation, Snapshot};
 
 use crate::subscriber::{Image, Received, text};
-use crate::workload::{BANK_TOTAL, Journal};
+use crate::workload::{BANK_TOTAL, Journal, NEVER};
 
 /// What the check counted, for the printed figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Figures {
     pub transactions: usize,
     /// Transactions that the load had acknowledged.
     pub committed: usize,
+    /// Messages outside of transactions.
+    pub messages: usize,
 }
 
 /// Checks everything that was received of all streams, in order, against the load's journal and
@@ -41,6 +43,7 @@ pub fn check(changes: &[Received], journal: &Journal, tables: &Tables) -> Result
             bail!("invented: transaction {number} was not committed and arrived");
         }
     }
+    let messages = messages_outside(changes, journal)?;
     let mut state = State::default();
     let last_read = changes.iter().rposition(|change| change.operation == Operation::Read);
     for (index, change) in changes.iter().enumerate() {
@@ -54,6 +57,7 @@ pub fn check(changes: &[Received], journal: &Journal, tables: &Tables) -> Result
         snapshot_rows: changes.iter().filter(|c| c.snapshot != Snapshot::None).count(),
         transactions,
         committed: journal.committed.len(),
+        messages,
     })
 }
 
@@ -146,6 +150,52 @@ fn journal_numbers(changes: &[Received]) -> Result<BTreeSet<i64>> {
         seen.insert(number);
     }
     Ok(seen)
+}
+
+/// Messages outside of transactions come once and where they were written: behind every commit before
+/// them and before every one after, the one of the transaction around them included.
+fn messages_outside(changes: &[Received], journal: &Journal) -> Result<usize> {
+    let mut seen = BTreeSet::new();
+    // Of each writer, the first transaction that was not only copied: what was written before it may
+    // be from before the slot.
+    let mut first: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut place = 0;
+    for change in changes.iter().filter(|change| change.snapshot == Snapshot::None) {
+        if change.operation == Operation::Message && message_prefix(change)? == NEVER {
+            bail!("a message arrived that was taken back");
+        }
+        if !change.transaction.is_empty() {
+            if change.commit < place {
+                bail!("a change committed at {:X} is behind {place:X}", change.commit);
+            }
+            place = change.commit;
+            if change.table == "journal" {
+                let number = number(change.after.as_ref().context("no image")?, "tx")?;
+                first.entry(Journal::writer(number)).or_insert(number);
+            }
+            continue;
+        }
+        let number: i64 = message_prefix(change)?.parse()?;
+        if change.position <= place {
+            bail!("message {number} written at {:X} is behind {place:X}", change.position);
+        }
+        place = change.position;
+        if !journal.messages.contains(&number) {
+            bail!("invented: message {number} was not written and arrived");
+        }
+        if !seen.insert(number) {
+            bail!("doubled: message {number} arrived twice");
+        }
+    }
+    let is_due = |number: &i64| first.get(&Journal::writer(*number)).is_some_and(|it| it < number);
+    if let Some(lost) = journal.messages.difference(&seen).find(|number| is_due(number)) {
+        bail!("lost: message {lost} was written and did not arrive");
+    }
+    Ok(seen.len())
+}
+
+fn message_prefix(change: &Received) -> Result<&str> {
+    change.after.as_ref().and_then(|row| text(row, "prefix")).context("a message without a prefix")
 }
 
 #[derive(Default)]

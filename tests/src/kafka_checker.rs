@@ -160,6 +160,9 @@ impl Replay {
         let envelope: Value = serde_json::from_slice(value)?;
         let transaction = envelope["source"]["txId"].as_i64();
         self.transactions.extend(transaction);
+        if envelope["op"] == "m" {
+            return Ok(());
+        }
         let moved = record.headers.iter().any(|(name, _)| name == "__debezium.oldkey");
         match envelope["source"]["table"].as_str() {
             Some("kv") => self.kv(&envelope, number(&key, "id")?, moved),

@@ -111,6 +111,7 @@ pub fn expected<'c>(
             (Operation::Update, _, Some(new)) => {
                 all.push(message(&new, Some("u"), before, after));
             }
+            (Operation::Message, _, Some(key)) => all.push(message(&key, Some("m"), None, None)),
             (operation, ..) => bail!("no message is known for {operation:?}: {change:?}"),
         }
         if let Some(ends) = ends {
@@ -121,8 +122,12 @@ pub fn expected<'c>(
     Ok(all)
 }
 
-/// The key of a row of the load's tables, as JSON.
+/// The key of a row of the load's tables, or of a message, as JSON.
 fn key_of(table: &str, image: &Image) -> Result<Vec<u8>> {
+    if table.is_empty() {
+        let prefix = text(image, "prefix").context("a message without a prefix")?;
+        return Ok(format!("{{\"prefix\":\"{prefix}\"}}").into_bytes());
+    }
     let column = match table {
         "kv" | "bank" | "doc" => "id",
         "journal" => "tx",
@@ -165,8 +170,13 @@ impl Expected<'_> {
             Some(format!("table {}", source["table"]))
         } else if snapshot != (self.change.snapshot != Snapshot::None) {
             Some(format!("snapshot {}", source["snapshot"]))
-        } else if !snapshot && source["ts_us"] != self.change.commit_unix_us {
+        } else if !transaction.is_null() && source["ts_us"] != self.change.commit_unix_us {
             Some("another commit time".to_owned())
+        } else if operation == "m" {
+            let after = self.change.after.as_ref();
+            let prefix = after.and_then(|image| text(image, "prefix"));
+            let differs = envelope["message"]["prefix"].as_str() != prefix;
+            differs.then(|| "another prefix".to_owned())
         } else {
             differs("before", self.before, &envelope["before"])
                 .or_else(|| differs("after", self.after, &envelope["after"]))

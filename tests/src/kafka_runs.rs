@@ -169,6 +169,7 @@ mod tests {
             commit_unix_us: 5,
             order: sequence,
             snapshot: Snapshot::None,
+            position: 0,
         }
     }
 

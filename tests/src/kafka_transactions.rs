@@ -164,6 +164,7 @@ mod tests {
             commit_unix_us: 5,
             order: 1,
             snapshot: if is_read { Snapshot::Row } else { Snapshot::None },
+            position: 0,
         }
     }
 

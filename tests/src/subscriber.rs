@@ -45,9 +45,9 @@ pub struct Received {
     pub before: Option<Image>,
     /// After image.
     pub after: Option<Image>,
-    /// Transaction id; empty on snapshot rows.
+    /// Transaction id; empty on snapshot rows and messages outside of transactions.
     pub transaction: String,
-    /// Commit position; 0 on snapshot rows.
+    /// Commit position; 0 where there is no transaction.
     pub commit: u64,
     /// Commit time, microseconds since the Unix epoch.
     pub commit_unix_us: i64,
@@ -55,6 +55,8 @@ pub struct Received {
     pub order: u64,
     /// Snapshot marker.
     pub snapshot: v1::Snapshot,
+    /// Where the change itself stands in the source's log.
+    pub position: u64,
 }
 
 /// What a subscriber keeps.
@@ -260,7 +262,7 @@ impl Session {
 
 fn receive(change: &v1::Change, schema: &v1::Schema, stream: &str) -> Result<Received> {
     let transaction = change.transaction.clone().unwrap_or_default();
-    let commit = match transaction.commit.and_then(|commit| commit.at) {
+    let lsn = |position: Option<v1::Position>| match position.and_then(|it| it.at) {
         Some(v1::position::At::Lsn(lsn)) => lsn,
         _ => 0,
     };
@@ -272,10 +274,11 @@ fn receive(change: &v1::Change, schema: &v1::Schema, stream: &str) -> Result<Rec
         before: change.before.as_ref().map(|row| image(row, schema)).transpose()?,
         after: change.after.as_ref().map(|row| image(row, schema)).transpose()?,
         transaction: transaction.id,
-        commit,
+        commit: lsn(transaction.commit),
         commit_unix_us: transaction.commit_unix_us,
         order: change.order,
         snapshot: change.snapshot(),
+        position: lsn(change.position.clone()),
     })
 }
 

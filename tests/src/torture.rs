@@ -67,6 +67,10 @@ config = { where = "$op is not null" }
 [[route]]
 tables = ["*.*"]
 plugins = ["all"]
+
+[[route]]
+messages = true
+plugins = ["all"]
 "#;
 
 /// What was done and seen.
@@ -104,7 +108,7 @@ impl Report {
         let figures = &self.figures;
         let mut line = format!(
             "seed {}: {} kills {:?}\n  {} transactions committed by the load, {} received with {} \
-             changes ({} of snapshots); missing 0, doubled 0, invented 0, out of order 0\n  ack-ahead \
+             changes ({} of snapshots, {} messages outside of transactions); missing 0, doubled 0, invented 0, out of order 0\n  ack-ahead \
              violations {} ({} samples); recovery p50 {:.2} s, p99 {:.2} s, slowest {:.2} s; caught \
              up in {:.2} s; {} subscriptions; peak memory {} MiB",
             plan.seed,
@@ -114,6 +118,7 @@ impl Report {
             figures.transactions,
             figures.changes,
             figures.snapshot_rows,
+            figures.messages,
             self.acks.violations,
             self.acks.samples,
             self.recovery(50).as_secs_f64(),

@@ -2,8 +2,10 @@
 //!
 //! Every transaction does some work on `kv` (few keys, many conflicts), `bank` (transfers) and `doc`
 //! (large values), then writes one row into `journal` with its own number and how many rows it
-//! changed, and commits or rolls back. The writer remembers which numbers were acknowledged, so the
-//! checker needs no trust in the database or the gateway. Each `kv` row has a generation (new with
+//! changed, and commits or rolls back. Some have logical messages among their rows, which count as
+//! rows, and some write one outside of themselves right before their end, which stays whatever becomes
+//! of them. The writer remembers which numbers were acknowledged, so the checker needs no trust in the
+//! database or the gateway. Each `kv` row has a generation (new with
 //! every insert) and a version (plus one with every update), which makes a lost, doubled or swapped
 //! change visible in the chain.
 
@@ -28,6 +30,9 @@ insert into kv select i, nextval('generation'), 1, 'seed' from generate_series(1
 insert into doc select i, 1, repeat(md5(i::text), 200) from generate_series(1, 150) i;
 ";
 
+/// The prefix of messages of which nothing may arrive, as the note of such rows.
+pub const NEVER: &str = "never";
+
 /// What every balance adds up to.
 pub const BANK_TOTAL: i64 = 8_000;
 
@@ -40,7 +45,19 @@ pub struct Journal {
     pub rolled_back: BTreeSet<i64>,
     /// The connection broke before the answer to COMMIT.
     pub unknown: BTreeSet<i64>,
+    /// Those that wrote a message outside of themselves, whatever became of them.
+    pub messages: BTreeSet<i64>,
 }
+
+impl Journal {
+    /// The writer of the transaction of that number.
+    pub fn writer(number: i64) -> i64 {
+        number.div_euclid(NUMBERS_OF_A_WRITER)
+    }
+}
+
+/// Where the numbers of the next writer begin.
+const NUMBERS_OF_A_WRITER: i64 = 1_000_000_000;
 
 /// Writers at work; they stop when told.
 #[derive(Debug)]
@@ -111,11 +128,17 @@ async fn write(
     pause: std::time::Duration,
 ) -> Result<()> {
     let mut client = connect(&url).await?;
-    let mut number = i64::from(writer) * 1_000_000_000;
+    let mut number = i64::from(writer) * NUMBERS_OF_A_WRITER;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let commits = random.below(10) > 1;
         let done = transaction(&client, &mut random, number).await;
+        if done.is_ok() && random.below(3) == 0 {
+            // Right before the commit: in the log nothing may be between the two.
+            let sql = format!("select pg_logical_emit_message(false, '{number}', 'outside')");
+            client.batch_execute(&sql).await?;
+            journal.lock().expect("no holder panics").messages.insert(number);
+        }
         let end = match (&done, commits) {
             (Ok(()), true) => client.batch_execute("commit").await.map(|()| true),
             _ => client.batch_execute("rollback").await.map(|()| false),
@@ -162,11 +185,11 @@ async fn transaction(client: &Client, random: &mut Random, number: i64) -> Resul
     Ok(())
 }
 
-/// One step; gives the number of rows changed that last.
+/// One step; gives the number of rows and messages that last.
 async fn step(client: &Client, random: &mut Random, number: i64) -> Result<u64> {
     let key = 1 + random.below(40);
     let other = 1 + random.below(40);
-    let sql = match random.below(10) {
+    let sql = match random.below(11) {
         0 | 1 => format!(
             "insert into kv values ({key}, nextval('generation'), 1, 'n{number}') on conflict do nothing"
         ),
@@ -189,13 +212,15 @@ async fn step(client: &Client, random: &mut Random, number: i64) -> Result<u64> 
         8 => {
             // Work that a savepoint takes back leaves nothing.
             let sql = format!(
-                "savepoint s; update kv set note = 'never', ver = ver + 1 where id = {key}; \
-                 insert into kv values (10000 + {key}, nextval('generation'), 1, 'never') \
-                 on conflict do nothing; rollback to s"
+                "savepoint s; update kv set note = '{NEVER}', ver = ver + 1 where id = {key}; \
+                 insert into kv values (10000 + {key}, nextval('generation'), 1, '{NEVER}') \
+                 on conflict do nothing; select pg_logical_emit_message(true, '{NEVER}', 'x'); \
+                 rollback to s"
             );
             client.batch_execute(&sql).await?;
             return Ok(0);
         }
+        9 => format!("select pg_logical_emit_message(true, '{number}', repeat('m', 9 * {key}))"),
         _ if random.below(2) == 0 => {
             let id = 1 + random.below(5);
             format!("update doc set ver = ver + 1 where id = {id}")

@@ -80,13 +80,16 @@ async fn the_same_run_without_a_mutation_passes() {
 async fn a_dropped_change_in_ten_thousand_is_noticed() {
     let text = checkers_word("mutate.drop=every:10000").await;
     // The last row of a transaction is the one that tells of it; others leave a gap.
-    assert!(text.starts_with("lost: transaction ") || order_ahead(&text) == Some(1), "{text}");
+    let is_lost = ["lost: transaction ", "lost: message "].iter().any(|it| text.starts_with(it));
+    assert!(is_lost || order_ahead(&text) == Some(1), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_doubled_change_in_ten_thousand_is_noticed() {
     let text = checkers_word("mutate.double=every:10000").await;
-    assert_eq!(order_ahead(&text), Some(-1), "{text}");
+    // A message outside of a transaction stands twice at one place.
+    let message = text.starts_with("message ") && text.contains("is behind");
+    assert!(order_ahead(&text) == Some(-1) || message, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +98,9 @@ async fn a_pair_of_changes_in_the_wrong_order_is_noticed() {
     let text = checkers_word("mutate.swap=every:100").await;
     // Two of one transaction, or the last of one and the only one of the next.
     let commits = text.starts_with("the commit of transaction ") && text.contains("not after");
-    assert!(order_ahead(&text) == Some(1) || commits, "{text}");
+    // Or one and a message outside of transactions.
+    let messages = text.contains(" is behind ");
+    assert!(order_ahead(&text) == Some(1) || commits || messages, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
