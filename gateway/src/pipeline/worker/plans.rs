@@ -28,8 +28,9 @@ pub(super) struct TargetPlan {
 }
 
 impl Worker {
-    /// The plans of a batch's schemas, up to the first that is refused. Schemas stand in the order
-    /// of their first row, so what comes before the refused one's can still be taken in.
+    /// The plans of a batch's schemas, up to the first that is refused. As the source makes batches,
+    /// schemas stand in the order of their first row, so what comes before the refused one's can still
+    /// be taken in; see [`cut_before_schema`] for those that do not.
     pub(super) fn plan_all(&mut self, batch: &Batch) -> (Vec<Vec<TargetPlan>>, Option<Halt>) {
         let mut plans = Vec::with_capacity(batch.schemas.len());
         for (index, schema) in batch.schemas.iter().enumerate() {
@@ -120,9 +121,10 @@ impl Worker {
     }
 }
 
-/// Takes out the first row of a schema and everything after it.
+/// Takes out the first row without a plan, where this schema is the first that has none, and everything
+/// after it. Of what is left of a batch that was cut, that may be a row of a later schema.
 pub(super) fn cut_before_schema(batch: &mut Batch, schema: u32) {
-    let first = batch.rows.iter().position(|row| row.schema == schema);
+    let first = batch.rows.iter().position(|row| row.schema >= schema);
     let first = first.unwrap_or(batch.rows.len());
     batch.rows.truncate(first);
     batch.boundaries.retain(|boundary| boundary.rows_end as usize <= first);

@@ -4,6 +4,11 @@ use super::*;
 
 /// The plugins that tests choose from, the mask in another version.
 fn other_version() -> [Configured; 5] {
+    version_for("email")
+}
+
+/// The same, where the mask covers this column.
+fn version_for(column: &str) -> [Configured; 5] {
     let mut plugins = configured(FailurePolicy::default());
     let engine = Engine::new(EngineOptions { cache_dir: None }).unwrap();
     let mut component = offtake_transform::builtin("mask").unwrap().to_vec();
@@ -11,7 +16,7 @@ fn other_version() -> [Configured; 5] {
     let spec = PluginSpec {
         name: "mask".into(),
         component,
-        config_json: r#"{"columns":["email"],"keep_last":2}"#.into(),
+        config_json: format!(r#"{{"columns":["{column}"],"keep_last":2}}"#),
         limits: Limits::default(),
         state: None,
     };
@@ -117,6 +122,43 @@ fn the_pipelines_own_switch_is_not_given_up_for_one_that_is_asked_for() {
     drop(asking);
     worker.take_event(part(&people, 1, 2, true)).unwrap();
     assert_eq!(live_digest(&worker), Some(digest_of(&own)));
+}
+
+/// What is behind the switch keeps the order of definitions of the whole batch, in which a later one may
+/// come first now.
+#[test]
+fn no_row_before_a_definition_that_the_new_version_refuses_is_taken_for_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut worker, log) = worker(LogOptions::new(folder.path()), false);
+    let with_phone = |name: &str, phone: Column| {
+        let people = table(&["id", "email"]);
+        let columns = [&people.columns[..], &[phone]].concat();
+        Arc::new(TableSchema { table: name.into(), columns, ..TableSchema::clone(&people) })
+    };
+    let people = with_phone("people", Column::new("phone", Kind::Integer, "int8"));
+    let others = with_phone("others", Column::new("phone", Kind::Text, "text"));
+    worker.take_event(started(&[Arc::clone(&people), Arc::clone(&others)])).unwrap();
+    let mut batch = Batch::new();
+    for id in [1_u32, 2] {
+        let (id, commit) = (id.to_string(), Lsn(u64::from(id) * 100));
+        batch.push_transaction(Transaction { id, commit, ..Default::default() });
+    }
+    for table in [&people, &others, &others, &people] {
+        add_rows(&mut batch, table, 1, "secret");
+    }
+    for (index, order) in [(2, 1), (3, 2)] {
+        batch.rows[index].transaction = 1;
+        batch.rows[index].order = order;
+    }
+    batch.boundaries.push(Boundary { rows_end: 2, transaction: 0, end: Lsn(101), source_rows: 2 });
+    // It covers texts, and in one of the tables that is none.
+    worker.switching = Some(switch_to(&version_for("phone"), None));
+    let halt = worker.take_event(SourceEvent::Batch(batch)).unwrap_err();
+    assert_eq!(halt.code, "PLUGIN_REFUSED", "{halt:?}");
+    worker.submit().unwrap();
+    worker.writer.wait_durable().unwrap();
+    let rows: u32 = groups(&log).iter().map(|group| group.1).sum();
+    assert_eq!((rows, &worker.position.partial), (2, &None), "the second transaction is untouched");
 }
 
 #[test]
