@@ -186,16 +186,20 @@ impl Work {
 }
 
 /// The way of a row that is asked for again to its stream. Of routes that divide the stream's
-/// operations it is the one that takes this operation, as it would if the row came by itself.
+/// operations it is the one that takes this operation, as it would if the row came by itself; else one
+/// that rows go, for on another the plugins may be missing that they go through.
 fn way_again(targets: &[TargetPlan], stream: &str, operation: Operation) -> Option<usize> {
-    let leads_there = |plan: &TargetPlan| *plan.name == *stream;
-    let takes = |plan: &TargetPlan| leads_there(plan) && plan.operations.contains(operation);
-    targets.iter().position(takes).or_else(|| targets.iter().position(leads_there))
+    let of = |operation| {
+        let takes =
+            |plan: &TargetPlan| *plan.name == *stream && plan.operations.contains(operation);
+        targets.iter().position(takes)
+    };
+    of(operation).or_else(|| of(Operation::Create)).or_else(|| of(Operation::Update))
 }
 
 #[cfg(test)]
 mod tests {
-    use offtake_config::RouteOperation::{Create, Delete, Read};
+    use offtake_config::RouteOperation::{Create, Delete, Read, Update};
 
     use super::super::super::router::Operations;
     use super::*;
@@ -212,11 +216,10 @@ mod tests {
         let plans = [plan("s", &[Delete]), plan("t", &[Create]), plan("s", &[Create, Read])];
         assert_eq!(way_again(&plans, "s", Operation::Read), Some(2));
         assert_eq!(way_again(&plans, "s", Operation::Delete), Some(0));
-        assert_eq!(
-            way_again(&plans, "t", Operation::Read),
-            Some(1),
-            "the only one that leads there"
-        );
+        assert_eq!(way_again(&plans, "t", Operation::Read), Some(1), "one that rows go");
+        let plans = [plan("s", &[Delete]), plan("s", &[Update]), plan("d", &[Delete])];
+        assert_eq!(way_again(&plans, "s", Operation::Read), Some(1));
+        assert_eq!(way_again(&plans, "d", Operation::Read), None, "no row goes there");
         assert_eq!(way_again(&plans, "u", Operation::Read), None);
     }
 }
