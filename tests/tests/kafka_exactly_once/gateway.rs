@@ -240,6 +240,16 @@ async fn a_source_that_waits_for_the_sinks_forgets_nothing_that_kafka_has_not() 
     let confirmed = pipeline.fixture.confirmed().await.unwrap();
     assert_eq!(status["kafka"]["sequence"], 10, "{status}");
     assert!(confirmed < Some(committed), "{before:?} {confirmed:?} {committed}");
+    // Nor by a start, which finds more in the log than Kafka has.
+    pipeline.fixture.gateway.kill().unwrap();
+    pipeline.fixture.start().unwrap();
+    pipeline.insert(1).await;
+    let logged = |status: &serde_json::Value| status["log"]["last_sequence"] == 21;
+    let status = pipeline.fixture.gateway.wait_for_status("one more", PATIENCE, logged).unwrap();
+    let confirmed = pipeline.fixture.confirmed().await.unwrap();
+    let status = pipeline.fixture.gateway.status().unwrap_or(status);
+    assert!(status["kafka"]["sequence"].as_u64() < Some(20), "{status}");
+    assert!(confirmed < Some(committed), "{confirmed:?} {committed} {status}");
     pipeline.caught_up();
     let deadline = Instant::now() + PATIENCE;
     while pipeline.fixture.confirmed().await.unwrap() < Some(committed) {

@@ -76,6 +76,37 @@ async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_says_the_same_of_the_one_before_it_after_a_crash_in_its_middle() {
+    let server = Postgres::shared(Version::System);
+    let (database, client) = table(server, "before").await;
+    let mut chosen = options(server, &database, &["t"]);
+    chosen.snapshot = SnapshotMode::Never;
+    chosen.batch_bytes = 4_096;
+    let mut source = start(chosen.clone(), Log::default());
+    let has_slot = |log: &Log| log.snapshots.values().any(|one| one.consistent_point.is_some());
+    source.until("the slot", has_slot).await;
+    let log = source.stop().await;
+    each(
+        &client,
+        &[
+            "INSERT INTO t VALUES (0, 'x')",
+            "SELECT pg_logical_emit_message(false, 'm', '')",
+            "INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i",
+        ],
+    )
+    .await;
+    let take = Box::new(move |log: &Log| log.rows.len() < 500);
+    let mut source = start_with(chosen.clone(), log, 1, take);
+    source.until("some rows", |log| log.rows.len() >= 500).await;
+    let log = source.crash().await;
+    let mut source = start(chosen, log);
+    let rows = source.rows(3_002).await;
+    let (message, rows) = (&rows[1], &rows[2..]);
+    assert!(rows.iter().all(|row| row.previous_commit == message.lsn), "{message:?}");
+    source.stop().await;
+}
+
 /// The end of a message's record is where the next one begins, here that of the commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_right_behind_a_message_outside_of_its_transaction_comes_after_a_crash_between() {

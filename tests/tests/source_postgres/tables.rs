@@ -265,3 +265,31 @@ async fn a_table_that_was_taken_out_and_comes_back_is_copied_again() {
         assert_eq!(log.briefs(), ["r public.b 2|0", "r public.b 3|0"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_taken_out_of_the_publication_is_not_added_again_without_a_word() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let tables = "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)";
+        let (database, client) = database(server, "unpublished", tables).await;
+        let chosen = options(server, &database, &["a", "b"]);
+        let is_copied = |log: &Log| log.is_done("public.a") && log.is_done("public.b");
+        let log = run_until(&chosen, Log::default(), is_copied).await;
+        let publication = &chosen.publication;
+        let sql = [
+            &format!("ALTER PUBLICATION \"{publication}\" DROP TABLE b"),
+            "INSERT INTO b VALUES (1)",
+        ];
+        each(&client, &sql).await;
+        let error = start(chosen.clone(), log.clone()).halted().await;
+        assert_eq!(error.code(), "PG_TABLE_UNPUBLISHED");
+        assert!(error.to_string().contains("has public.b no more"), "{error}");
+        // Left out and taken in again it is copied, with what was missed.
+        let mut without = chosen.clone();
+        without.exclude = vec!["public.b".to_owned()];
+        let is_removed = |log: &Log| log.snapshots["public.b"].state() == SnapshotState::Removed;
+        let log = run_until(&without, log, is_removed).await;
+        let log = run_until(&chosen, log, |log| log.is_done("public.b")).await;
+        assert_eq!(ids_of(&log, "public.b"), [1]);
+    }
+}

@@ -94,7 +94,7 @@ pub(crate) struct Assembler {
     serial: u64,
     pub(crate) progress: Progress,
     /// The end of the last commit or message outside of a transaction that came, captured or not.
-    /// After a start it is the end of what the log has.
+    /// After a start it is where the stream begins again.
     previous_end: Lsn,
     /// Transactions that commit here or later wait.
     pub(crate) hold_at: Option<Lsn>,
@@ -120,7 +120,7 @@ impl Assembler {
             batch: Batch::new(),
             open: None,
             serial: 0,
-            previous_end: progress.end,
+            previous_end: progress.start(),
             progress,
             hold_at: None,
             passed: Lsn::ZERO,

@@ -199,6 +199,17 @@ pub enum SourceError {
         /// The statement that puts it right.
         statement: String,
     },
+    /// The publication lacks tables that it had.
+    #[error(
+        "publication {publication} has {tables} no more: what was written to them since then is not \
+         in the stream"
+    )]
+    Unpublished {
+        /// Its name.
+        publication: String,
+        /// Qualified names.
+        tables: String,
+    },
     /// The transaction that the log has in part is not the one that comes.
     #[error(
         "the log has the first {rows} rows of transaction {transaction} committed at {commit}, \
@@ -284,6 +295,7 @@ impl SourceError {
             SourceError::SlotAhead { .. } => "PG_SLOT_AHEAD",
             SourceError::SlotActive { .. } => "PG_SLOT_ACTIVE",
             SourceError::Publication { .. } => "PG_PUBLICATION",
+            SourceError::Unpublished { .. } => "PG_TABLE_UNPUBLISHED",
             SourceError::PartialMismatch { .. } => "PG_PARTIAL_MISMATCH",
             SourceError::Decode { error, .. } => error.code(),
             SourceError::OutOfPlace { .. } => "PG_MESSAGE_OUT_OF_PLACE",
@@ -359,6 +371,10 @@ impl SourceError {
             SourceError::Renamed { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Publication { .. } => "see `next_step`",
+            SourceError::Unpublished { .. } => {
+                "add them to the publication again and start over with `offtake resync`; or exclude \
+                 them under [source]: taken in again later, a table is copied anew"
+            }
             SourceError::PartialMismatch { .. } => "start over with `offtake resync`",
             SourceError::Decode { error, .. } => error.next_step(),
             SourceError::OutOfPlace { .. } => {

@@ -126,6 +126,12 @@ impl SnapshotStates {
             .filter(|known| known.relation_id == 0 || known.relation_id == table.oid)
     }
 
+    /// Whether changes of the table are taken from the stream: its copy is done or left out, and was
+    /// not only announced.
+    pub(crate) fn is_captured(&self, table: &Table) -> bool {
+        self.is_settled(table) && self.of(table).is_some_and(|it| it.consistent_point.is_some())
+    }
+
     /// Whether nothing is left to do for the table.
     pub(crate) fn is_settled(&self, table: &Table) -> bool {
         self.of(table).is_some_and(|progress| {

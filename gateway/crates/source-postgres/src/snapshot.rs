@@ -62,6 +62,17 @@ impl Prepared {
     pub(crate) fn is_empty(&self) -> bool {
         self.plans.is_empty()
     }
+
+    /// The same, where it is not from before the stream's place: what is between would be in neither.
+    /// A standby has received more than it shows, so there that can be.
+    pub(crate) fn not_before(self, start: Lsn) -> Result<Prepared, SourceError> {
+        if self.consistent_point < start {
+            let point = self.consistent_point;
+            let reason = format!("it is of {point}, and the stream is at {start}");
+            return Err(SourceError::SnapshotStale(reason));
+        }
+        Ok(self)
+    }
 }
 
 /// Exports a snapshot by a temporary slot and makes ready to copy the tables. `patience`: how long the

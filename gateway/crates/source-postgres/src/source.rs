@@ -162,8 +162,10 @@ impl Source {
         self.assembler.reconnected()?;
         let start = self.assembler.progress.start();
         let stream = self.start_stream(replication, start).await?;
-        let durable = start_checks::durable(self.resume.position.as_ref());
-        let acknowledged = (*self.acknowledged.borrow_and_update()).max(durable);
+        // Not what the log has: sinks may be behind it, and the source waits for them where it is told
+        // to. Nor less than the slot has, to which older servers would go back.
+        let confirmed = facts.map_or(Lsn::ZERO, |facts| facts.confirmed_flush);
+        let acknowledged = (*self.acknowledged.borrow_and_update()).max(confirmed);
         let feedback =
             Feedback::new(self.options.status_interval, server.wal_sender_timeout_ms, acknowledged);
         tracing::info!(slot = self.options.slot, start = %start, "streaming");
@@ -256,9 +258,29 @@ impl Source {
             }
             return Ok(found.unwrap_or_default());
         }
+        let found = read_publication(catalogue, server.version, name).await?;
+        self.check_published(found)?;
         let may_change = self.options.create_publication;
         ensure_publication(catalogue, server.version, name, &self.captured.tables(), may_change)
             .await
+    }
+
+    /// A table that the log has, and that the publication has no more, is not added again by us: the
+    /// server never sends what was written in between, and nobody would know.
+    fn check_published(&self, found: Option<Publication>) -> Result<(), SourceError> {
+        let is_published = |table: &Table| {
+            found.as_ref().is_some_and(|it| it.table(&table.namespace, &table.name).is_some())
+        };
+        let mut tables = self.captured.tables();
+        tables.retain(|table| self.states.is_captured(table) && !is_published(table));
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = tables.iter().map(Table::qualified_name).collect();
+        Err(SourceError::Unpublished {
+            publication: self.options.publication.clone(),
+            tables: names.join(", "),
+        })
     }
 
     async fn start(
@@ -317,16 +339,16 @@ impl Source {
         self.announce_tables(Some(point)).await?;
         if let Some(snapshot) = created.snapshot {
             let tables = self.unsettled();
-            match snapshot::prepare(
+            let prepared = snapshot::prepare(
                 &self.options,
                 server,
                 tables,
                 &self.definitions,
                 &snapshot,
                 point,
-            )
-            .await
-            {
+            );
+            let start = self.assembler.progress.start();
+            match prepared.await.and_then(|prepared| prepared.not_before(start)) {
                 Ok(prepared) => self.approach(prepared),
                 // The slot stays; a temporary one will export another snapshot.
                 Err(error) if error.is_transient() => {

@@ -409,20 +409,7 @@ impl Source {
             }
             Wake::Timer => place.is_late = true,
             Wake::Replay(request) => self.begin_replay(request),
-            Wake::Prepared(prepared) if self.replay.is_some() => {
-                self.replay_prepared(prepared);
-                place.last_heard = Instant::now();
-            }
-            Wake::Prepared(Ok(prepared)) => {
-                tracing::info!(consistent_point = %prepared.consistent_point, "snapshot taken");
-                self.approach(prepared);
-                self.note_phase();
-                place.last_heard = Instant::now();
-            }
-            Wake::Prepared(Err(error)) => {
-                self.phase = Phase::Settled;
-                self.take_snapshot_again(error)?;
-            }
+            Wake::Prepared(prepared) => self.prepared(prepared, place)?,
             Wake::Copied(outcome) => {
                 for progress in outcome.done {
                     self.states.set(progress);
@@ -461,6 +448,31 @@ impl Source {
 
     /// The stream goes on to the place of the snapshot. Nothing is forgotten here of a table that
     /// was dropped: the stream may still have to bring changes of it.
+    /// A snapshot was taken, or could not be.
+    fn prepared(
+        &mut self,
+        prepared: Result<Prepared, SourceError>,
+        place: &mut Place,
+    ) -> Result<(), SourceError> {
+        let start = self.assembler.progress.start();
+        let prepared = prepared.and_then(|prepared| prepared.not_before(start));
+        // The stream was not read meanwhile.
+        place.last_heard = Instant::now();
+        match prepared {
+            prepared if self.replay.is_some() => self.replay_prepared(prepared),
+            Ok(prepared) => {
+                tracing::info!(consistent_point = %prepared.consistent_point, "snapshot taken");
+                self.approach(prepared);
+                self.note_phase();
+            }
+            Err(error) => {
+                self.phase = Phase::Settled;
+                self.take_snapshot_again(error)?;
+            }
+        }
+        Ok(())
+    }
+
     fn replay_prepared(&mut self, prepared: Result<Prepared, SourceError>) {
         self.phase = match prepared {
             Ok(prepared) => Phase::Approaching(Box::new(prepared)),
