@@ -293,3 +293,25 @@ async fn a_table_that_was_taken_out_of_the_publication_is_not_added_again_withou
         assert_eq!(ids_of(&log, "public.b"), [1]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_is_dropped_under_the_source_ends_it_with_the_place_kept() {
+    for version in versions() {
+        let server = Postgres::shared(version);
+        let (database, client) =
+            database(server, "dropped", "CREATE TABLE a (id int PRIMARY KEY)").await;
+        let chosen = options(server, &database, &["a"]);
+        let mut source = start(chosen.clone(), Log::default());
+        source.until("the copy", |log| log.is_done("public.a")).await;
+        each(&client, &["INSERT INTO a VALUES (1)"]).await;
+        source.rows(1).await;
+        let drop = format!("DROP PUBLICATION \"{}\"", chosen.publication);
+        each(&client, &[&drop, "INSERT INTO a VALUES (2)"]).await;
+        let (error, log) = source.halted_with_log().await;
+        assert_eq!(error.code(), "PG_SERVER", "{error}");
+        assert!(error.to_string().contains(&chosen.publication), "{error}");
+        assert_eq!(ids_of(&log, "public.a"), [1]);
+        let error = start(chosen, log).halted().await;
+        assert_eq!(error.code(), "PG_TABLE_UNPUBLISHED");
+    }
+}

@@ -46,7 +46,14 @@ impl ReplicationStream {
             match frame.tag {
                 b'd' => break,
                 b'E' => return Err(server_error("stream changes", self.wire.body(frame))),
-                b'N' | b'S' => self.wire.input.consume(frame),
+                b'N' => {
+                    let notice = server_error("stream changes", self.wire.body(frame));
+                    if is_publication_skipped(&notice) {
+                        return Err(notice);
+                    }
+                    self.wire.input.consume(frame);
+                }
+                b'S' => self.wire.input.consume(frame),
                 // The server ends the stream when it shuts down in good order.
                 b'c' | b'C' | b'Z' => {
                     return Err(server_ended());
@@ -103,4 +110,10 @@ fn server_ended() -> SourceError {
             "it ended the stream, as it does when it shuts down",
         ),
     }
+}
+/// From version 18 on a server that does not find the publication at a place of its log only warns,
+/// and sends nothing: what is written from there on would be lost without a word. Earlier ones end the
+/// stream with an error.
+fn is_publication_skipped(notice: &SourceError) -> bool {
+    matches!(notice, SourceError::Server { error, .. } if error.sqlstate == "55000")
 }

@@ -62,6 +62,8 @@ pub(crate) struct Source {
     /// Tables that were forgotten since, of which the log is to be told.
     pub(crate) amendments: VecDeque<SnapshotProgress>,
     started: bool,
+    /// Captured tables, by OID, that this run gave to the publication.
+    unpublished: Vec<u32>,
     pub(crate) assembler: Assembler,
     pub(crate) phase: Phase,
     /// Where rows are asked for again.
@@ -95,6 +97,7 @@ impl Source {
             late: Arc::default(),
             amendments: VecDeque::new(),
             started: false,
+            unpublished: Vec::new(),
             phase: Phase::Settled,
             replays: None,
             replay: None,
@@ -234,7 +237,7 @@ impl Source {
         catalogue: &mut Session,
         server: &Server,
     ) -> Result<Publication, SourceError> {
-        let name = &self.options.publication;
+        let name = &self.options.publication.clone();
         if self.started {
             // Tables were chosen and published at the start of the run. Adding one again that was
             // taken out meanwhile would hide the gap.
@@ -259,7 +262,7 @@ impl Source {
             return Ok(found.unwrap_or_default());
         }
         let found = read_publication(catalogue, server.version, name).await?;
-        self.check_published(found)?;
+        self.check_published(found.as_ref())?;
         let may_change = self.options.create_publication;
         ensure_publication(catalogue, server.version, name, &self.captured.tables(), may_change)
             .await
@@ -267,12 +270,13 @@ impl Source {
 
     /// A table that the log has, and that the publication has no more, is not added again by us: the
     /// server never sends what was written in between, and nobody would know.
-    fn check_published(&self, found: Option<Publication>) -> Result<(), SourceError> {
-        let is_published = |table: &Table| {
-            found.as_ref().is_some_and(|it| it.table(&table.namespace, &table.name).is_some())
-        };
+    fn check_published(&mut self, found: Option<&Publication>) -> Result<(), SourceError> {
         let mut tables = self.captured.tables();
-        tables.retain(|table| self.states.is_captured(table) && !is_published(table));
+        tables.retain(|table| {
+            found.is_none_or(|it| it.table(&table.namespace, &table.name).is_none())
+        });
+        self.unpublished = tables.iter().map(|table| table.oid).collect();
+        tables.retain(|table| self.states.is_captured(table));
         if tables.is_empty() {
             return Ok(());
         }
@@ -403,9 +407,12 @@ impl Source {
     }
 
     /// The log went on from a lost one: what is captured now was copied into that. The amendment of
-    /// the name that says so comes after all of them, so a crash in between begins this again.
+    /// the name that says so comes after all of them, so a crash in between begins this again. What was
+    /// not published until now was not copied, and is.
     async fn adopt_tables(&mut self, start: Lsn) -> Result<(), SourceError> {
-        for table in self.captured.tables() {
+        let mut tables = self.captured.tables();
+        tables.retain(|table| !self.unpublished.contains(&table.oid));
+        for table in tables {
             let progress = SnapshotProgress {
                 namespace: table.namespace.clone(),
                 table: table.name.clone(),
