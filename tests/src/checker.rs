@@ -288,3 +288,62 @@ fn number(image: &Image, column: &str) -> Result<i64> {
     let text = text(image, column).with_context(|| format!("{column} has no value"))?;
     Ok(text.parse()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscriber::Seen;
+
+    /// A message outside of a transaction, written at a place.
+    fn message(number: &str, position: u64) -> Received {
+        let after = Image::from([("prefix".to_owned(), Seen::Value(number.to_owned()))]);
+        Received {
+            sequence: 0,
+            stream: "s.message".to_owned(),
+            table: String::new(),
+            operation: Operation::Message,
+            before: None,
+            after: Some(after),
+            transaction: String::new(),
+            commit: 0,
+            commit_unix_us: 0,
+            order: 1,
+            snapshot: Snapshot::None,
+            position,
+        }
+    }
+
+    /// The journal's row of a transaction, committed at a place.
+    fn journal(number: &str, commit: u64) -> Received {
+        let after = Image::from([("tx".to_owned(), Seen::Value(number.to_owned()))]);
+        Received {
+            table: "journal".to_owned(),
+            operation: Operation::Create,
+            after: Some(after),
+            transaction: number.to_owned(),
+            commit,
+            ..message("", 0)
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_missing_doubled_invented_taken_back_or_out_of_place_is_noticed() {
+        let written = Journal { messages: BTreeSet::from([2, 3]), ..Journal::default() };
+        // The second one's commit begins where the message ends.
+        let right = [journal("1", 10), message("2", 20), journal("2", 20), message("3", 30)];
+        assert_eq!(messages_outside(&right, &written).unwrap(), 2);
+        let refused = |spoil: &dyn Fn(&mut Vec<Received>), expected: &str| {
+            let mut changes = right.to_vec();
+            spoil(&mut changes);
+            let error = messages_outside(&changes, &written).expect_err("it went unnoticed");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        refused(&|all| drop(all.remove(3)), "lost: message 3");
+        refused(&|all| all.insert(2, message("2", 20)), "message 2 written at 14 is behind 14");
+        refused(&|all| all.push(message("3", 40)), "doubled: message 3");
+        refused(&|all| all.push(message("4", 40)), "invented: message 4");
+        refused(&|all| all.push(message(NEVER, 40)), "taken back");
+        refused(&|all| all.swap(1, 2), "message 2 written at 14 is behind 14");
+        refused(&|all| all.push(journal("4", 25)), "a change committed at 19 is behind 1E");
+    }
+}

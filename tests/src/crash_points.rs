@@ -139,6 +139,13 @@ fn most_passes(point: &str) -> u64 {
     }
 }
 
+/// All points at which what plugins keep and the position could come apart, each with the pass to be
+/// killed at.
+pub fn with_state() -> impl Iterator<Item = (&'static str, u32)> {
+    let points = CRASH_POINTS.into_iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
+    points.chain(STATE_CRASH_POINTS.into_iter().zip([1; 5]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -108,8 +108,8 @@ impl Report {
         let figures = &self.figures;
         let mut line = format!(
             "seed {}: {} kills {:?}\n  {} transactions committed by the load, {} received with {} \
-             changes ({} of snapshots, {} messages outside of transactions); missing 0, doubled 0, invented 0, out of order 0\n  ack-ahead \
-             violations {} ({} samples); recovery p50 {:.2} s, p99 {:.2} s, slowest {:.2} s; caught \
+             changes ({} of snapshots, {} messages outside of transactions); missing 0, doubled 0, \
+             invented 0, out of order 0\n  ack-ahead violations {} ({} samples); recovery p50 {:.2} s, p99 {:.2} s, slowest {:.2} s; caught \
              up in {:.2} s; {} subscriptions; peak memory {} MiB",
             plan.seed,
             self.kills.values().sum::<u32>(),

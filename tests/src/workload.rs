@@ -5,9 +5,8 @@
 //! changed, and commits or rolls back. Some have logical messages among their rows, which count as
 //! rows, and some write one outside of themselves right before their end, which stays whatever becomes
 //! of them. The writer remembers which numbers were acknowledged, so the checker needs no trust in the
-//! database or the gateway. Each `kv` row has a generation (new with
-//! every insert) and a version (plus one with every update), which makes a lost, doubled or swapped
-//! change visible in the chain.
+//! database or the gateway. Each `kv` row has a generation (new with every insert) and a version (plus
+//! one with every update), which makes a lost, doubled or swapped change visible in the chain.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use offtake_proto::v1::Operation;
-use offtake_tests::crash_points::{CRASH_POINTS, STATE_CRASH_POINTS};
+use offtake_tests::crash_points;
 use offtake_tests::fixture::{Ended, Fixture, files_with};
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::{Received, Subscriber, text};
@@ -224,10 +224,8 @@ async fn each_message_comes_once_in_its_place_and_is_remembered_whatever_crashes
     let mut fixture = fixture("messages_kept", ONCE).await;
     fixture.start().unwrap();
     fixture.stop().unwrap();
-    let points = CRASH_POINTS.into_iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
-    let points = points.chain(STATE_CRASH_POINTS.into_iter().zip([1; 5]));
     let mut expected = Vec::new();
-    for (round, (point, pass)) in points.enumerate() {
+    for (round, (point, pass)) in crash_points::with_state().enumerate() {
         write_with_messages(&fixture, round, &mut expected).await;
         fixture.gateway.start(&format!("{point}={pass}")).unwrap();
         let ended = fixture.gateway.wait_for_exit(PATIENCE);

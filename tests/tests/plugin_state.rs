@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use offtake_tests::crash_points::{CRASH_POINTS, STATE_CRASH_POINTS};
+use offtake_tests::crash_points;
 use offtake_tests::fixture::Fixture;
 use offtake_tests::postgres::{Postgres, Version};
 use offtake_tests::subscriber::{Received, Store, Subscriber, text};
@@ -168,16 +168,10 @@ async fn survives(fixture: &mut Fixture, points: impl Iterator<Item = (&'static 
     fixture.stop().unwrap();
 }
 
-/// All points at which what is kept and the position could come apart.
-fn all_points() -> impl Iterator<Item = (&'static str, u32)> {
-    let points = CRASH_POINTS.into_iter().zip([3, 2, 2, 2, 2, 2, 1, 1]);
-    points.chain(STATE_CRASH_POINTS.into_iter().zip([1; 5]))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_event_is_there_once_and_numbered_without_a_gap_whatever_crashes() {
     let mut fixture = fixture("keeping").await;
-    survives(&mut fixture, all_points()).await;
+    survives(&mut fixture, crash_points::with_state()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,7 +183,11 @@ async fn what_a_core_module_keeps_agrees_with_the_position_whatever_crashes() {
     let few =
         ["pipeline.before_submit", "log.after_append", "log.after_fsync", "state.after_rename"];
     let full = std::env::var_os("OFFTAKE_TEST_FULL").is_some();
-    survives(&mut fixture, all_points().filter(|(point, _)| full || few.contains(point))).await;
+    survives(
+        &mut fixture,
+        crash_points::with_state().filter(|(point, _)| full || few.contains(point)),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

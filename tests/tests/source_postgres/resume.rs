@@ -11,6 +11,7 @@ use offtake_tests::postgres::{Postgres, Version};
 use tokio_postgres::Client;
 
 use crate::recorder::{DEADLINE, Log, each, free, options, start, start_with};
+use crate::tables::{knows_the_slot, run_until};
 use crate::versions;
 
 async fn table(server: &Postgres, hint: &str) -> (String, Client) {
@@ -40,13 +41,7 @@ async fn a_transaction_cut_in_the_middle_goes_on_at_the_very_row() {
         let mut chosen = options(server, &database, &["t"]);
         chosen.snapshot = SnapshotMode::Never;
         chosen.batch_bytes = 4_096;
-        let mut source = start(chosen.clone(), Log::default());
-        source
-            .until("the slot", |log| {
-                log.snapshots.values().any(|one| one.consistent_point.is_some())
-            })
-            .await;
-        let mut log = source.stop().await;
+        let mut log = run_until(&chosen, Log::default(), knows_the_slot).await;
         each(
             &client,
             &[
@@ -83,10 +78,7 @@ async fn a_transaction_says_the_same_of_the_one_before_it_after_a_crash_in_its_m
     let mut chosen = options(server, &database, &["t"]);
     chosen.snapshot = SnapshotMode::Never;
     chosen.batch_bytes = 4_096;
-    let mut source = start(chosen.clone(), Log::default());
-    let has_slot = |log: &Log| log.snapshots.values().any(|one| one.consistent_point.is_some());
-    source.until("the slot", has_slot).await;
-    let log = source.stop().await;
+    let log = run_until(&chosen, Log::default(), knows_the_slot).await;
     each(
         &client,
         &[
@@ -117,13 +109,7 @@ async fn a_commit_right_behind_a_message_outside_of_its_transaction_comes_after_
         chosen.snapshot = SnapshotMode::Never;
         // Each change goes by itself.
         chosen.batch_bytes = 1;
-        let mut source = start(chosen.clone(), Log::default());
-        source
-            .until("the slot", |log| {
-                log.snapshots.values().any(|one| one.consistent_point.is_some())
-            })
-            .await;
-        let mut log = source.stop().await;
+        let mut log = run_until(&chosen, Log::default(), knows_the_slot).await;
         for id in 1..=20 {
             let sql = format!(
                 "BEGIN;

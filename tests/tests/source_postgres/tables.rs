@@ -54,7 +54,7 @@ async fn cut_at(options: &SourceOptions, log: Log, rows: usize) -> Log {
     log
 }
 
-fn knows_the_slot(log: &Log) -> bool {
+pub(crate) fn knows_the_slot(log: &Log) -> bool {
     log.snapshots.values().any(|one| one.consistent_point.is_some())
 }
 

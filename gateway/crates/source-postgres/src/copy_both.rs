@@ -111,6 +111,7 @@ fn server_ended() -> SourceError {
         ),
     }
 }
+
 /// From version 18 on a server that does not find the publication at a place of its log only warns,
 /// and sends nothing: what is written from there on would be lost without a word. Earlier ones end the
 /// stream with an error.

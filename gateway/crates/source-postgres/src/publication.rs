@@ -45,6 +45,14 @@ impl Publication {
     }
 }
 
+/// Those of the tables that the publication does not have: all of them where there is none.
+pub(crate) fn unpublished<'t>(found: Option<&Publication>, tables: &'t [Table]) -> Vec<&'t Table> {
+    let is_missing = |table: &&Table| {
+        found.is_none_or(|found| found.table(&table.namespace, &table.name).is_none())
+    };
+    tables.iter().filter(is_missing).collect()
+}
+
 /// Reads a publication; `None`: there is none of that name.
 ///
 /// # Errors
@@ -106,21 +114,16 @@ pub async fn read_publication(
     Ok(Some(publication))
 }
 
-/// Makes sure that the publication has the tables, and gives it as it is then.
+/// Makes sure that the publication, as it was found, has the tables, and gives it as it is then.
 pub(crate) async fn ensure_publication(
     session: &mut Session,
     server_version: u32,
     name: &str,
+    found: Option<Publication>,
     tables: &[Table],
     may_change: bool,
 ) -> Result<Publication, SourceError> {
-    let found = read_publication(session, server_version, name).await?;
-    let missing: Vec<&Table> = tables
-        .iter()
-        .filter(|table| {
-            found.as_ref().is_none_or(|found| found.table(&table.namespace, &table.name).is_none())
-        })
-        .collect();
+    let missing = unpublished(found.as_ref(), tables);
     for table in &missing {
         // Published, such a table would make the application's own UPDATE and DELETE fail.
         if let Some(reason) = table.identity_problem() {
@@ -227,7 +230,7 @@ fn check_settings(found: &Publication, name: &str, tables: &[Table]) -> Result<(
     Ok(())
 }
 
-fn names(tables: &[&Table]) -> String {
+pub(crate) fn names(tables: &[&Table]) -> String {
     let names: Vec<String> = tables.iter().map(|table| table.qualified_name()).collect();
     names.join(", ")
 }

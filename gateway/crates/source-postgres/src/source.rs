@@ -23,7 +23,7 @@ use crate::feedback::Feedback;
 use crate::glob::Selection;
 use crate::late_tables::LateTables;
 use crate::progress::{Progress, Resume, SnapshotStates, position};
-use crate::publication::{Publication, ensure_publication, read_publication};
+use crate::publication::{Publication, ensure_publication, names, read_publication, unpublished};
 use crate::replay::ReplayRequest;
 use crate::run::{SnapshotMode, SourceEvent, SourceOptions};
 use crate::session::Session;
@@ -62,7 +62,7 @@ pub(crate) struct Source {
     /// Tables that were forgotten since, of which the log is to be told.
     pub(crate) amendments: VecDeque<SnapshotProgress>,
     started: bool,
-    /// Captured tables, by OID, that this run gave to the publication.
+    /// Captured tables, by OID, that the publication did not have when this run began.
     unpublished: Vec<u32>,
     pub(crate) assembler: Assembler,
     pub(crate) phase: Phase,
@@ -237,54 +237,28 @@ impl Source {
         catalogue: &mut Session,
         server: &Server,
     ) -> Result<Publication, SourceError> {
-        let name = &self.options.publication.clone();
+        let name = self.options.publication.clone();
+        let found = read_publication(catalogue, server.version, &name).await?;
+        let tables = self.captured.tables();
+        let missing = unpublished(found.as_ref(), &tables);
         if self.started {
             // Tables were chosen and published at the start of the run. Adding one again that was
             // taken out meanwhile would hide the gap.
-            let found = read_publication(catalogue, server.version, name).await?;
-            let missing: Vec<String> = self
-                .captured
-                .tables()
-                .iter()
-                .filter(|table| {
-                    found
-                        .as_ref()
-                        .is_none_or(|found| found.table(&table.namespace, &table.name).is_none())
-                })
-                .map(Table::qualified_name)
-                .collect();
             if !missing.is_empty() {
-                tracing::warn!(
-                    tables = missing.join(", "),
-                    "captured tables are published no more"
-                );
+                tracing::warn!(tables = names(&missing), "captured tables are published no more");
             }
             return Ok(found.unwrap_or_default());
         }
-        let found = read_publication(catalogue, server.version, name).await?;
-        self.check_published(found.as_ref())?;
-        let may_change = self.options.create_publication;
-        ensure_publication(catalogue, server.version, name, &self.captured.tables(), may_change)
-            .await
-    }
-
-    /// A table that the log has, and that the publication has no more, is not added again by us: the
-    /// server never sends what was written in between, and nobody would know.
-    fn check_published(&mut self, found: Option<&Publication>) -> Result<(), SourceError> {
-        let mut tables = self.captured.tables();
-        tables.retain(|table| {
-            found.is_none_or(|it| it.table(&table.namespace, &table.name).is_none())
-        });
-        self.unpublished = tables.iter().map(|table| table.oid).collect();
-        tables.retain(|table| self.states.is_captured(table));
-        if tables.is_empty() {
-            return Ok(());
+        self.unpublished = missing.iter().map(|table| table.oid).collect();
+        let mut taken_out = missing;
+        taken_out.retain(|table| self.states.is_captured(table));
+        if !taken_out.is_empty() {
+            // The log has them, and the server never sends what was written since: added again by us,
+            // nobody would know.
+            return Err(SourceError::Unpublished { publication: name, tables: names(&taken_out) });
         }
-        let names: Vec<String> = tables.iter().map(Table::qualified_name).collect();
-        Err(SourceError::Unpublished {
-            publication: self.options.publication.clone(),
-            tables: names.join(", "),
-        })
+        let may_change = self.options.create_publication;
+        ensure_publication(catalogue, server.version, &name, found, &tables, may_change).await
     }
 
     async fn start(
